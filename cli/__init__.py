@@ -1,0 +1,1 @@
+"""The `vitte` command line: a thin client of the local node."""

@@ -1,0 +1,408 @@
+"""Every error a person can meet: who is to blame, a stable code, an exit status and a next step.
+
+A class *is* the error: its docstring is the message template, filled from the keyword arguments;
+`hint` says what to do next. The command line prints `error[VM204]: message` and `hint: ...`; the
+reference page and the French catalogue are generated from these classes, so the text lives once.
+
+What a peer does wrong never becomes one of our exceptions beyond the wire layer: see
+`mesh.wire.errors`. This module imports nothing, because the command line loads it at every start.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MeshError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "VM000"
+    exit_code: ClassVar[int] = 1
+    hint: ClassVar[str] = ""
+    blame: ClassVar[str] = "us"
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(params)
+        self.params = params
+
+    @classmethod
+    def template(cls) -> str:
+        return " ".join((cls.__doc__ or "").split())
+
+    def message(self) -> str:
+        return self.template().format(**self.params)
+
+    def next_step(self) -> str:
+        return self.hint.format(**self.params)
+
+    def __str__(self) -> str:
+        return self.message()
+
+
+def catalogue() -> list[type[MeshError]]:
+    """All concrete errors (those with a code of their own), by code."""
+    found: list[type[MeshError]] = []
+    queue: list[type[MeshError]] = [MeshError]
+    while queue:
+        cls = queue.pop()
+        queue.extend(cls.__subclasses__())
+        if "code" in vars(cls):
+            found.append(cls)
+    return sorted(found, key=lambda cls: cls.code)
+
+
+class UserError(MeshError):
+    """The command or a project file asks for something that cannot be."""
+
+    exit_code = 2
+    blame = "user"
+
+
+class PeerError(MeshError):
+    """Another node refused or misbehaved."""
+
+    blame = "peer"
+
+
+class EnvironmentFault(MeshError):
+    """The machine lacks something or refuses it."""
+
+    blame = "environment"
+
+
+class Bug(MeshError):
+    """Internal error: {what}"""
+
+    code = "VM999"
+    exit_code = 70
+    hint = "please report this with the node's log file"
+
+
+# -- 1xx: the node and its control socket -------------------------------------------------------
+class NodeNotRunning(EnvironmentFault):
+    """No node is running for `{home}`"""
+
+    code = "VM101"
+    exit_code = 10
+    hint = "start one with `vitte mesh init`, `vitte mesh join` or `vitte dist start --nodes 4`"
+
+
+class NotInMesh(UserError):
+    """This node is in no mesh yet"""
+
+    code = "VM102"
+    hint = "create one with `vitte mesh init` or join one with `vitte mesh join`"
+
+
+class AlreadyInMesh(UserError):
+    """This node is already in mesh `{name}`"""
+
+    code = "VM103"
+    hint = "leave it first with `vitte mesh leave`, or use another `--home`"
+
+
+class NodeDidNotStart(EnvironmentFault):
+    """The node in `{home}` did not start: {why}"""
+
+    code = "VM104"
+    exit_code = 10
+    hint = "its log is `{log}`"
+
+
+class BadRequest(UserError):
+    """The node did not understand the request: {why}"""
+
+    code = "VM105"
+    hint = "the command line and the node may be of different versions: restart the node"
+
+
+class AddressInUse(EnvironmentFault):
+    """Cannot listen on {host}:{port}: {why}"""
+
+    code = "VM106"
+    exit_code = 10
+    hint = "choose another with `--bind HOST:PORT`"
+
+
+class NoPassThrough(UserError):
+    """`{name}` is not a command of vitte-mesh, and no other `vitte` is on PATH to pass it to"""
+
+    code = "VM107"
+    hint = "install the Vitte language's own tool, or see `vitte --help`"
+
+
+# -- 2xx: identity and admission ----------------------------------------------------------------
+class BadToken(UserError):
+    """The invitation is not readable: {why}"""
+
+    code = "VM201"
+    exit_code = 11
+    hint = "ask for a new one: `vitte mesh invite` on a member"
+
+
+class TokenExpired(PeerError):
+    """The invitation expired {ago} ago"""
+
+    code = "VM202"
+    exit_code = 11
+    hint = "ask for a new one: `vitte mesh invite` on a member"
+
+
+class TokenUsedUp(PeerError):
+    """The invitation has been used {uses} of {uses} times"""
+
+    code = "VM203"
+    exit_code = 11
+    hint = "ask for a new one, or `vitte mesh invite --uses N`"
+
+
+class TokenForged(PeerError):
+    """The invitation is not signed by an admin of the mesh"""
+
+    code = "VM204"
+    exit_code = 11
+    hint = "ask an admin of the mesh for a new one"
+
+
+class WrongMesh(PeerError):
+    """The node at {address} belongs to another mesh ({found}, wanted {wanted})"""
+
+    code = "VM205"
+    exit_code = 11
+    hint = "check the address, or ask for an invitation to that mesh"
+
+
+class CodeRefused(PeerError):
+    """The code was wrong, and is now burnt"""
+
+    code = "VM206"
+    exit_code = 11
+    hint = "ask for a new code: `vitte mesh invite --code` on a member"
+
+
+class NotAMember(PeerError):
+    """The mesh does not know this node: it was never admitted, or has left"""
+
+    code = "VM207"
+    exit_code = 11
+    hint = "join with `vitte mesh join`"
+
+
+class NobodyAnswered(EnvironmentFault):
+    """No member of the mesh could be reached: {tried}"""
+
+    code = "VM208"
+    exit_code = 10
+    hint = "check that a member is running there and that the port is open, then try again"
+
+
+class NotAllowed(UserError):
+    """The role `{role}` may not {what}"""
+
+    code = "VM209"
+    exit_code = 11
+    hint = "ask an admin to run it, or to admit this node with another role"
+
+
+class ApprovalDenied(PeerError):
+    """A member of the mesh denied this node"""
+
+    code = "VM210"
+    exit_code = 11
+
+
+class ApprovalTimedOut(PeerError):
+    """No member approved this node within {seconds} s"""
+
+    code = "VM211"
+    exit_code = 13
+    hint = "run `vitte mesh admit` on a member while this waits"
+
+
+class NoSuchCandidate(UserError):
+    """Nobody called `{name}` is waiting to be admitted"""
+
+    code = "VM212"
+    hint = "`vitte mesh admit` without a name lists who is waiting"
+
+
+class KeyUnreadable(EnvironmentFault):
+    """The node's key file `{path}` cannot be used: {why}"""
+
+    code = "VM213"
+    exit_code = 11
+    hint = "restore it, or remove the node's home directory and join again"
+
+
+class NoMeshFound(EnvironmentFault):
+    """No mesh was found on this network"""
+
+    code = "VM214"
+    exit_code = 10
+    hint = "create one with `vitte mesh init`, or name a member: `vitte mesh join --host ADDR`"
+
+
+# -- 3xx: projects and plans --------------------------------------------------------------------
+class NoPlan(UserError):
+    """Nothing here says how to {kind} `{root}`; looked for: {looked_for}"""
+
+    code = "VM301"
+    hint = (
+        "write a vitte-dist.toml, configure with `cmake -G Ninja`, "
+        "or run one command: `vitte dist run -- CMD`"
+    )
+
+
+class ProjectFileError(UserError):
+    """{file}:{line}: {problem}; expected {expected}"""
+
+    code = "VM302"
+
+
+class PathEscapes(UserError):
+    """`{path}` leads outside the project `{root}`"""
+
+    code = "VM303"
+    hint = "declare only paths below the project's root"
+
+
+class PlanCycle(UserError):
+    """The steps need each other in a circle: {cycle}"""
+
+    code = "VM304"
+
+
+class DuplicateOutput(UserError):
+    """`{path}` is an output of both `{first}` and `{second}`"""
+
+    code = "VM305"
+
+
+class MissingInput(UserError):
+    """`{step}` needs `{path}`, which is not there and no step makes"""
+
+    code = "VM306"
+
+
+class ToolNotFound(EnvironmentFault):
+    """`{tool}` is not on PATH"""
+
+    code = "VM307"
+    exit_code = 2
+    hint = "{how}"
+
+
+class UnknownTarget(UserError):
+    """There is no target or step called `{name}`"""
+
+    code = "VM308"
+    hint = "{near}"
+
+
+class NotAGitTree(UserError):
+    """`{root}` is not in a git repository, so there is no snapshot to run on"""
+
+    code = "VM309"
+    hint = "run `git init`, or write a vitte-dist.toml that names the inputs"
+
+
+# -- 4xx: runs ----------------------------------------------------------------------------------
+class ShardFailed(UserError):
+    """`{name}` failed on {node} with exit status {status}"""
+
+    code = "VM401"
+    exit_code = 1
+    hint = "rerun it here: {rerun}"
+
+
+class ShardTimedOut(UserError):
+    """`{name}` ran longer than {seconds} s on {node} and was stopped"""
+
+    code = "VM402"
+    exit_code = 13
+
+
+class OutputMissing(UserError):
+    """`{name}` succeeded but did not make `{path}`"""
+
+    code = "VM403"
+    exit_code = 1
+    hint = "check the step's `outputs`"
+
+
+class OutputTooLarge(UserError):
+    """`{name}` made more than {limit} of output"""
+
+    code = "VM404"
+    exit_code = 1
+
+
+class NoNodeFits(EnvironmentFault):
+    """No node can run `{name}`: {why}"""
+
+    code = "VM405"
+    exit_code = 12
+    hint = "`vitte dist explain` lists every node and its reason; `--mode hybrid` also runs here"
+
+
+class RunTimedOut(UserError):
+    """The run took longer than {seconds} s and was stopped"""
+
+    code = "VM406"
+    exit_code = 13
+
+
+class RunCancelled(UserError):
+    """The run was cancelled"""
+
+    code = "VM407"
+    exit_code = 130
+
+
+class NoSuchRun(UserError):
+    """There is no run `{run}` on this node"""
+
+    code = "VM408"
+    hint = "`vitte dist logs` without a run shows the newest"
+
+
+class NoSuchShard(UserError):
+    """Run {run} has no shard `{shard}`"""
+
+    code = "VM409"
+    hint = "`vitte dist explain {run}` lists them"
+
+
+class InputChanged(UserError):
+    """`{path}` changed while it was being read"""
+
+    code = "VM410"
+    exit_code = 1
+    hint = "save your files, then run again"
+
+
+class CannotSpawn(EnvironmentFault):
+    """`{argv0}` could not be started on {node}: {why}"""
+
+    code = "VM411"
+    exit_code = 1
+
+
+# -- 5xx: storage -------------------------------------------------------------------------------
+class StoreFull(EnvironmentFault):
+    """The disk under `{path}` is full"""
+
+    code = "VM501"
+    hint = "free some space; nothing that was stored is damaged"
+
+
+class BlobLost(PeerError):
+    """Blob {digest} is on no node that answers"""
+
+    code = "VM502"
+
+
+class CannotPlace(EnvironmentFault):
+    """`{path}` cannot be written: {why}"""
+
+    code = "VM503"

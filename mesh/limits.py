@@ -1,0 +1,62 @@
+"""Every bound in one place; relations between them are asserted at import.
+
+A peer can make us hold, parse or wait for nothing beyond these. Units are in the names.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+# -- wire ---------------------------------------------------------------------------------------
+FRAME_BYTES_MAX = 4 * MIB
+"""One message on a peer stream. Blobs travel as raw chunks, so only batches need this much."""
+DATAGRAM_BYTES_MAX = 1200
+"""Below every real-world MTU, IPv6's minimum of 1280 included."""
+CBOR_DEPTH_MAX = 16
+CBOR_ITEMS_MAX = 400_000
+TEXT_BYTES_MAX = 64 * KIB
+NAME_BYTES_MAX = 64
+
+# -- identity -----------------------------------------------------------------------------------
+ROSTER_RECORDS_MAX = 20_000
+CERTIFICATE_BYTES_MAX = 2 * KIB
+TOKEN_BYTES_MAX = 4 * KIB
+JOIN_PENDING_MAX = 32
+"""Strangers waiting for approval at one node."""
+JOIN_CONNECTIONS_MAX = 16
+JOIN_TIMEOUT_S = 600.0
+
+# -- actions ------------------------------------------------------------------------------------
+PATH_BYTES_MAX = 4096
+ARGV_MAX = 16_384
+ENV_MAX = 512
+TREE_ENTRIES_MAX = 200_000
+OUTPUTS_MAX = 10_000
+SHARDS_MAX = 100_000
+MOUNTS_MAX = 16
+
+# -- execution ----------------------------------------------------------------------------------
+OUTPUT_LOG_BYTES_MAX = 8 * MIB
+"""stdout and stderr kept of one shard; what is beyond is counted and dropped, and said so."""
+OUTPUT_FILES_BYTES_MAX = 4 * GIB
+SHARD_TIMEOUT_DEFAULT_S = 3600.0
+KILL_GRACE_S = 2.0
+
+# -- blobs --------------------------------------------------------------------------------------
+BLOB_CHUNK_BYTES = 256 * KIB
+BLOB_BYTES_MAX = 64 * GIB
+INLINE_BLOB_BYTES_MAX = 16 * KIB
+"""Blobs up to this size ride inside grants and results and save a round trip."""
+INLINE_GRANT_BYTES_MAX = 256 * KIB
+BLOB_REQUEST_MAX = 4096
+"""Digests asked for in one request."""
+
+# -- scheduling ---------------------------------------------------------------------------------
+GRANT_SHARDS_MAX = 64
+LEASES_MAX = 65_536
+EVENTS_BUFFERED_MAX = 4096
+"""Events kept for one slow subscriber before it is told to resynchronise."""
+
+assert INLINE_BLOB_BYTES_MAX <= INLINE_GRANT_BYTES_MAX < FRAME_BYTES_MAX
+assert BLOB_CHUNK_BYTES < FRAME_BYTES_MAX
+assert DATAGRAM_BYTES_MAX < 1280

@@ -1,0 +1,259 @@
+"""The only doors to the outside: one protocol per kind of I/O, bundled in `Env`.
+
+Everything a node does to the world goes through these, so that the simulator can replace every one
+of them. `mesh.ports.real` holds the real ones; a contract test suite runs against every
+implementation. Nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import attrs
+
+from mesh.types import Address, NodeId
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time. Timeouts use `monotonic`; `wall` is for display and for the expiry of invitations."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed point; never goes back."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since 1970 UTC; may jump."""
+        ...
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        """Return once `monotonic()` has reached `deadline_s`."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness: `token` for secrets and names, `random` for choices of protocols."""
+
+    def token(self, size_bytes: int) -> bytes: ...
+
+    def random(self) -> float:
+        """A float in [0, 1)."""
+        ...
+
+
+class DatagramPort(Protocol):
+    """One bound UDP socket (or its simulated twin)."""
+
+    @property
+    def address(self) -> Address: ...
+
+    async def send(self, data: bytes, to: Address) -> None:
+        """Send; a datagram that cannot be sent is lost, never an error."""
+        ...
+
+    async def receive(self) -> tuple[bytes, Address]: ...
+
+    def close(self) -> None: ...
+
+
+class Datagrams(Protocol):
+    async def open(self, bind: Address) -> DatagramPort:
+        """Bind. Port 0 chooses a free one. Raises `AddressInUse`."""
+        ...
+
+
+class ByteStream(Protocol):
+    """A bidirectional byte stream; the shape of a trio Stream with `send_eof`."""
+
+    async def send_all(self, data: bytes) -> None: ...
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return b"" at the end. Raises `StreamBroken` when the connection is lost."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class StreamBroken(Exception):
+    """The connection was lost, refused, or the other side is not who it must be."""
+
+
+@attrs.frozen
+class Accepted:
+    """A stream that arrived, and what its TLS certificate proved about the other side."""
+
+    stream: ByteStream
+    peer: NodeId | None
+    """The member's node id; None on the join door, where strangers knock."""
+    address: Address
+
+
+class TrustStore(Protocol):
+    """Who we are and whom we trust, asked anew at every handshake."""
+
+    def own_certificate(self) -> tuple[bytes, bytes]:
+        """(certificate, private key) in PEM."""
+        ...
+
+    def anchors(self) -> tuple[bytes, ...]:
+        """The certificates of the admitted members, DER."""
+        ...
+
+    def is_member(self, node: NodeId) -> bool: ...
+
+    def generation(self) -> int:
+        """Changes whenever `anchors` does, so that contexts can be cached."""
+        ...
+
+
+class Listener(Protocol):
+    @property
+    def address(self) -> Address: ...
+
+    async def serve(self, handler: Callable[[Accepted], Awaitable[None]]) -> None:
+        """Accept until cancelled; each connection's handler runs as its own task."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Streams(Protocol):
+    """Authenticated, encrypted streams: TLS 1.3 in the real world."""
+
+    async def listen(self, bind: Address, trust: TrustStore) -> Listener:
+        """The members' door: mutual TLS; a stranger's handshake fails. Raises `AddressInUse`."""
+        ...
+
+    async def dial(self, to: Address, node: NodeId, trust: TrustStore) -> ByteStream:
+        """Connect to a member and check that it is `node`. Raises StreamBroken."""
+        ...
+
+    async def listen_join(self, bind: Address, trust: TrustStore) -> Listener:
+        """The join door: TLS, only the server shows a certificate. Raises `AddressInUse`."""
+        ...
+
+    async def dial_join(self, to: Address) -> tuple[ByteStream, NodeId]:
+        """Connect to a join door; returns the node id its certificate claims. It proves that the
+        other side holds that key and nothing else: the join protocol checks who that is. Raises
+        StreamBroken."""
+        ...
+
+
+class Disk(Protocol):
+    """Small durable state (keys, records, logs) below one directory; names are relative paths."""
+
+    def read(self, name: str) -> bytes | None:
+        """The whole file, or None when there is none."""
+        ...
+
+    def write(self, name: str, data: bytes, *, private: bool = False) -> None:
+        """Replace atomically and durably (write aside, fsync, rename). `private` is mode 0600."""
+        ...
+
+    def append(self, name: str, data: bytes) -> None:
+        """Append; durable only after `sync`. Creates the file and its folders."""
+        ...
+
+    def sync(self, name: str) -> None: ...
+
+    def truncate(self, name: str, size_bytes: int) -> None: ...
+
+    def remove(self, name: str) -> None:
+        """Remove if present."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """Sorted names in a folder; empty when there is no such folder."""
+        ...
+
+    def path(self, name: str) -> Path:
+        """Where it is, for what must live in real files (sockets, sandboxes, blobs)."""
+        ...
+
+
+@attrs.frozen
+class SpawnRequest:
+    """A process to run in a slot; see `mesh.executor.launcher` for what a slot guarantees."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    stdin: bytes = b""
+
+
+class Exec(Protocol):
+    """Work outside the event loop: threads for blocking calls, processes for actions."""
+
+    async def run_sync(self, fn: Callable[..., T], *args: Any) -> T:
+        """Run a blocking function in a worker thread."""
+        ...
+
+    def launcher(
+        self, argv: Sequence[str], env: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[LauncherPort]:
+        """Start a long-lived helper process that talks over a socket pair (its fd 3)."""
+        ...
+
+
+class LauncherPort(Protocol):
+    """Our end of a launcher's socket pair."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        """Send one datagram (SOCK_SEQPACKET), with file descriptors."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Next datagram; b"" when the launcher is gone."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL its process group."""
+        ...
+
+
+@attrs.frozen
+class Announcement:
+    """What a node says about itself on the local network. Nothing in it is trusted."""
+
+    name: str
+    mesh_prefix: str
+    """First 16 hexadecimal digits of the mesh id."""
+    mesh_name: str
+    node_prefix: str
+    """First 16 hexadecimal digits of the node id."""
+    host: str
+    peer_port: int
+    join_port: int
+    swim_port: int
+
+
+class Discovery(Protocol):
+    """mDNS / DNS-SD `_vitte-mesh._tcp` in the real world."""
+
+    def announce(self, what: Announcement) -> AbstractAsyncContextManager[None]:
+        """Be visible while the context lasts."""
+        ...
+
+    def browse(self) -> AbstractAsyncContextManager[AsyncIterator[Announcement]]:
+        """Everybody who is or becomes visible, ourselves included; changed ones come again."""
+        ...
+
+
+@attrs.frozen
+class Env:
+    """All ports of one node."""
+
+    clock: Clock
+    entropy: Entropy
+    datagrams: Datagrams
+    streams: Streams
+    disk: Disk
+    exec: Exec
+    discovery: Discovery

@@ -1,0 +1,1 @@
+"""The ports onto the real world."""

@@ -1,0 +1,239 @@
+"""Every message that members send each other on a stream. Datagrams are in `mesh.swim.messages`,
+the join door's in `mesh.identity.messages`. Kinds: 1-19 link, 20-39 work, 40-59 blobs."""
+
+from __future__ import annotations
+
+from mesh.action.model import LogBlob, SignedResult
+from mesh.limits import (
+    BLOB_BYTES_MAX,
+    BLOB_CHUNK_BYTES,
+    BLOB_REQUEST_MAX,
+    GRANT_SHARDS_MAX,
+    INLINE_BLOB_BYTES_MAX,
+    LEASES_MAX,
+    NAME_BYTES_MAX,
+    ROSTER_RECORDS_MAX,
+)
+from mesh.types import DIGEST_BYTES, Digest, RunId
+from mesh.wire.schema import (
+    array,
+    blob,
+    boolean,
+    c_blob,
+    c_struct,
+    c_uint,
+    fixed,
+    message,
+    nested,
+    optional,
+    struct,
+    text,
+    uint,
+)
+
+PROTOCOL_VERSION = 1
+CONTROL_LANE, BULK_LANE = range(2)
+
+
+@struct
+class Load:
+    """What a node can take on. Gossiped by SWIM and sent on links when it changes."""
+
+    slots: int = uint(65_535)
+    busy: int = uint(65_535)
+    queued: int = uint(2**32)
+    """Shards that are ready and wait for a slot anywhere."""
+    cpu_percent: int = uint(100)
+    memory_free_mib: int = uint(2**32)
+
+
+# -- link ----------------------------------------------------------------------------------------
+@message(1)
+class Hello:
+    """First message of both sides on every stream."""
+
+    version: int = uint(65_535)
+    mesh_id: bytes = fixed(32)
+    epoch: int = uint()
+    """Grows with every start of the sender: a new one means it has forgotten everything."""
+    lane: int = uint(1)
+    name: str = text(NAME_BYTES_MAX)
+    platform: str = text(64)
+    roster: Digest = fixed(DIGEST_BYTES)
+    load: Load = nested(Load)
+
+
+@message(2)
+class RosterRecords:
+    """Admission records the receiver may lack; it checks and merges them."""
+
+    records: tuple[bytes, ...] = array(c_blob(8192), ROSTER_RECORDS_MAX)
+
+
+@message(3)
+class RosterDigest:
+    roster: Digest = fixed(DIGEST_BYTES)
+
+
+@message(4)
+class LoadChanged:
+    load: Load = nested(Load)
+
+
+# -- work ----------------------------------------------------------------------------------------
+@struct
+class InlineBlob:
+    data: bytes = blob(INLINE_BLOB_BYTES_MAX)
+
+
+@struct
+class GrantedShard:
+    """One shard handed to a thief. `lease` is unique at the victim for its lifetime."""
+
+    lease: int = uint()
+    run: RunId = fixed(8)
+    name: str = text(4096)
+    action: bytes = blob(2 * 1024 * 1024)
+    """The encoded Action; its SHA-256 is the key of the result."""
+    timeout_ms: int = uint()
+    memory_bytes: int = uint()
+    weight_ms: int = uint()
+    """How long it took last time, 0 when never seen."""
+    speculative: bool = boolean(default=False)
+    live_output: bool = boolean(default=False)
+    """Stream stdout and stderr while it runs, instead of only at the end."""
+
+
+@message(20)
+class Steal:
+    """A standing request: the thief would take up to `shards` now; it replaces the earlier one.
+
+    0 withdraws it. The victim answers with Grants as work becomes ready, so nobody polls.
+    """
+
+    shards: int = uint(GRANT_SHARDS_MAX)
+    load: Load = nested(Load)
+
+
+@message(21)
+class Grant:
+    shards: tuple[GrantedShard, ...] = array(c_struct(GrantedShard), GRANT_SHARDS_MAX)
+    lease_ms: int = uint(3_600_000)
+    """Renew within this time, or the shards run elsewhere."""
+    blobs: tuple[InlineBlob, ...] = array(c_struct(InlineBlob), 4096)
+    """Small inputs (trees, toolchains, sources), named by their SHA-256."""
+
+
+@message(22)
+class Decline:
+    """The thief will not run these; `reason` is for explain. `unfit` means never offer it again
+    what needs the same toolchain."""
+
+    leases: tuple[int, ...] = array(c_uint(), GRANT_SHARDS_MAX)
+    reason: str = text(4096)
+    unfit: bool = boolean(default=False)
+
+
+@message(23)
+class Renew:
+    """Sent while the leases are held; a frozen thief stops sending it."""
+
+    leases: tuple[int, ...] = array(c_uint(), LEASES_MAX)
+
+
+PHASE_FETCHING, PHASE_RUNNING, PHASE_STORING = range(3)
+
+
+@message(24)
+class Progress:
+    lease: int = uint()
+    phase: int = uint(2)
+    done_bytes: int = uint(default=0)
+    total_bytes: int = uint(default=0)
+
+
+@message(25)
+class Output:
+    """A piece of a running shard's stdout (1) or stderr (2)."""
+
+    lease: int = uint()
+    stream: int = uint(2)
+    data: bytes = blob(BLOB_CHUNK_BYTES)
+
+
+@struct
+class Finished:
+    """The end of one lease: a signed result (whatever its exit status), or a failure."""
+
+    lease: int = uint()
+    result: SignedResult | None = optional(c_struct(SignedResult), default=None)
+    error_code: str = text(16, default="")
+    error_text: str = text(8192, default="")
+    """Already formatted: an error the thief's machine made up, for people to read."""
+    retry_elsewhere: bool = boolean(default=False)
+    stdout: LogBlob | None = optional(c_struct(LogBlob), default=None)
+    stderr: LogBlob | None = optional(c_struct(LogBlob), default=None)
+    duration_ms: int = uint(default=0)
+
+
+@message(26)
+class Done:
+    finished: tuple[Finished, ...] = array(c_struct(Finished), GRANT_SHARDS_MAX)
+    blobs: tuple[InlineBlob, ...] = array(c_struct(InlineBlob), 4096)
+    """Small outputs, named by their SHA-256."""
+
+
+@message(27)
+class Settled:
+    """The victim has what it needs (or lost interest): stop these leases, forget them."""
+
+    leases: tuple[int, ...] = array(c_uint(), LEASES_MAX)
+
+
+# -- blobs and the action cache ------------------------------------------------------------------
+@message(40)
+class AskResults:
+    """Do you have results for these actions? Answered by KnownResults with the same request."""
+
+    request: int = uint()
+    actions: tuple[Digest, ...] = array(c_blob(32, 32), BLOB_REQUEST_MAX)
+
+
+@message(41)
+class KnownResults:
+    request: int = uint()
+    results: tuple[SignedResult, ...] = array(c_struct(SignedResult), BLOB_REQUEST_MAX)
+
+
+@message(42)
+class AskBlobs:
+    """Which of these do you hold? Answered by HeldBlobs: one flag per digest, in order."""
+
+    request: int = uint()
+    digests: tuple[Digest, ...] = array(c_blob(32, 32), BLOB_REQUEST_MAX)
+
+
+@message(43)
+class HeldBlobs:
+    request: int = uint()
+    held: tuple[int, ...] = array(c_uint(1), BLOB_REQUEST_MAX)
+
+
+@message(44)
+class FetchBlobs:
+    """Bulk lane: send these, in order. Each is answered by BlobHeader and BlobChunks."""
+
+    digests: tuple[Digest, ...] = array(c_blob(32, 32), BLOB_REQUEST_MAX)
+
+
+@message(45)
+class BlobHeader:
+    """`size_bytes` None: not here."""
+
+    digest: Digest = fixed(DIGEST_BYTES)
+    size_bytes: int | None = optional(c_uint(BLOB_BYTES_MAX))
+
+
+@message(46)
+class BlobChunk:
+    data: bytes = blob(BLOB_CHUNK_BYTES)

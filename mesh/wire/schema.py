@@ -1,0 +1,270 @@
+"""Messages as frozen attrs classes whose fields say how they look on the wire.
+
+    @message(7)
+    class Renew:
+        leases: tuple[int, ...] = array(uint(), max_items=64)
+
+A message is the CBOR array `[kind, field, field, ...]`, a struct inside a message is the array of
+its fields. A field's codec checks type and bounds in both directions, so that a value that cannot
+be sent fails where it is made, and a value that is received is already checked. The CDDL reference
+is generated from the same declarations (`describe`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, dataclass_transform
+
+import attrs
+
+from mesh.limits import FRAME_BYTES_MAX, TEXT_BYTES_MAX
+from mesh.wire import cbor
+from mesh.wire.errors import WireError
+
+T = TypeVar("T")
+
+_WIRE = "wire"
+_MESSAGES: dict[int, type] = {}
+_KINDS: dict[type, int] = {}
+_STRUCTS: list[type] = []
+
+
+@attrs.frozen
+class Codec:
+    """How one field travels: two checked conversions and its CDDL type."""
+
+    to_wire: Callable[[Any], object]
+    from_wire: Callable[[object], Any]
+    cddl: str
+
+
+def _field(codec: Codec, default: Any) -> Any:
+    return attrs.field(default=default, metadata={_WIRE: codec})
+
+
+def _bad(expected: str, value: object) -> WireError:
+    return WireError("field", f"expected {expected}, got {type(value).__name__}")
+
+
+# -- codecs --------------------------------------------------------------------------------------
+def c_uint(maximum: int = 2**64 - 1) -> Codec:
+    expected = f"uint up to {maximum}"
+
+    def check(value: object) -> int:
+        if type(value) is not int or not 0 <= value <= maximum:
+            raise _bad(expected, value)
+        return value
+
+    return Codec(check, check, "uint" if maximum == 2**64 - 1 else f"0..{maximum}")
+
+
+def c_int() -> Codec:
+    def check(value: object) -> int:
+        if type(value) is not int or not -(2**63) <= value < 2**63:
+            raise _bad("int of 64 bits", value)
+        return value
+
+    return Codec(check, check, "int")
+
+
+def c_boolean() -> Codec:
+    def check(value: object) -> bool:
+        if type(value) is not bool:
+            raise _bad("bool", value)
+        return value
+
+    return Codec(check, check, "bool")
+
+
+def c_blob(maximum: int, exact: int | None = None) -> Codec:
+    low, high = (exact, exact) if exact is not None else (0, maximum)
+
+    def check(value: object) -> bytes:
+        if type(value) is not bytes or not low <= len(value) <= high:
+            raise _bad(f"{low}..{high} bytes", value)
+        return value
+
+    size = str(exact) if exact is not None else f"0..{maximum}"
+    return Codec(check, check, f"bstr .size ({size})")
+
+
+def c_text(max_bytes: int) -> Codec:
+    def check(value: object) -> str:
+        if type(value) is not str or len(value.encode("utf-8", "surrogatepass")) > max_bytes:
+            raise _bad(f"text up to {max_bytes} bytes", value)
+        return value
+
+    return Codec(check, check, f"tstr .size (0..{max_bytes})")
+
+
+def c_array(item: Codec, max_items: int) -> Codec:
+    def out(value: Any) -> list[object]:
+        if len(value) > max_items:
+            raise _bad(f"array of at most {max_items}", value)
+        encode = item.to_wire
+        return [encode(each) for each in value]
+
+    def into(value: object) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) > max_items:
+            raise _bad(f"array of at most {max_items}", value)
+        decode = item.from_wire
+        return tuple([decode(each) for each in value])
+
+    return Codec(out, into, f"[*{max_items} {item.cddl}]")
+
+
+def c_optional(item: Codec) -> Codec:
+    return Codec(
+        lambda value: None if value is None else item.to_wire(value),
+        lambda value: None if value is None else item.from_wire(value),
+        f"{item.cddl} / null",
+    )
+
+
+def c_struct(cls: type[T]) -> Codec:
+    return Codec(lambda value: _pack(value), lambda value: _unpack(cls, value), cls.__name__)
+
+
+# -- fields --------------------------------------------------------------------------------------
+def uint(maximum: int = 2**64 - 1, default: Any = attrs.NOTHING) -> Any:
+    return _field(c_uint(maximum), default)
+
+
+def integer(default: Any = attrs.NOTHING) -> Any:
+    return _field(c_int(), default)
+
+
+def boolean(default: Any = attrs.NOTHING) -> Any:
+    return _field(c_boolean(), default)
+
+
+def blob(maximum: int, default: Any = attrs.NOTHING) -> Any:
+    return _field(c_blob(maximum), default)
+
+
+def fixed(exact: int, default: Any = attrs.NOTHING) -> Any:
+    return _field(c_blob(exact, exact), default)
+
+
+def text(max_bytes: int = TEXT_BYTES_MAX, default: Any = attrs.NOTHING) -> Any:
+    return _field(c_text(max_bytes), default)
+
+
+def array(item: Codec, max_items: int, default: Any = attrs.NOTHING) -> Any:
+    return _field(c_array(item, max_items), default)
+
+
+def optional(item: Codec, default: Any = attrs.NOTHING) -> Any:
+    return _field(c_optional(item), default)
+
+
+def nested(cls: type[T], default: Any = attrs.NOTHING) -> Any:
+    return _field(c_struct(cls), default)
+
+
+# -- classes -------------------------------------------------------------------------------------
+@dataclass_transform(
+    frozen_default=True,
+    field_specifiers=(
+        uint,
+        integer,
+        boolean,
+        blob,
+        fixed,
+        text,
+        array,
+        optional,
+        nested,
+    ),
+)
+def struct(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen record that travels as the array of its fields."""
+    made = attrs.frozen(cls)
+    codecs = tuple(
+        (field.name, cast("Codec", field.metadata[_WIRE]))
+        for field in attrs.fields(cast("Any", made))
+    )
+    made.__wire_fields__ = codecs  # type: ignore[attr-defined]
+    _STRUCTS.append(made)
+    return made
+
+
+@dataclass_transform(
+    frozen_default=True,
+    field_specifiers=(
+        uint,
+        integer,
+        boolean,
+        blob,
+        fixed,
+        text,
+        array,
+        optional,
+        nested,
+    ),
+)
+def message(kind: int) -> Callable[[type[T]], type[T]]:
+    """Make the class a message that travels as `[kind, *fields]`. A kind names one class, ever."""
+
+    def register(cls: type[T]) -> type[T]:
+        made = struct(cls)
+        assert kind not in _MESSAGES, f"message kind {kind} is taken by {_MESSAGES[kind]}"
+        _MESSAGES[kind] = made
+        _KINDS[made] = kind
+        return made
+
+    return register
+
+
+def _pack(value: Any) -> list[object]:
+    return [codec.to_wire(getattr(value, name)) for name, codec in type(value).__wire_fields__]
+
+
+def _unpack(cls: type[T], value: object) -> T:
+    codecs = cls.__wire_fields__  # type: ignore[attr-defined]
+    if type(value) is not list or len(value) != len(codecs):
+        raise _bad(f"array of {len(codecs)} for {cls.__name__}", value)
+    return cls(*[codec.from_wire(item) for (_, codec), item in zip(codecs, value, strict=True)])
+
+
+def encode_message(value: object) -> bytes:
+    """Encode a message. Raises WireError when a field is out of its bounds."""
+    return cbor.encode([_KINDS[type(value)], *_pack(value)])
+
+
+def decode_message(data: bytes) -> Any:
+    """Decode any registered message. Raises WireError and nothing else, whatever the bytes."""
+    if len(data) > FRAME_BYTES_MAX:
+        raise WireError("oversized")
+    item = cbor.decode(data)
+    if type(item) is not list or not item or type(item[0]) is not int:
+        raise WireError("message", "not an array that starts with a kind")
+    cls = _MESSAGES.get(item[0])
+    if cls is None:
+        raise WireError("unknown-kind", str(item[0]))
+    return _unpack(cls, item[1:])
+
+
+def encode_struct(value: object) -> bytes:
+    """Encode a bare struct, for records that are hashed or signed."""
+    return cbor.encode(_pack(value))
+
+
+def decode_struct(cls: type[T], data: bytes) -> T:
+    """Decode a bare struct of the given class. Raises WireError."""
+    return _unpack(cls, cbor.decode(data))
+
+
+def describe() -> str:
+    """The CDDL (RFC 8610) of every message and struct: the wire's reference."""
+    return "".join(_rule(cls) for cls in sorted(_STRUCTS, key=_order))
+
+
+def _order(cls: type) -> tuple[int, str]:
+    return (_KINDS.get(cls, 1 << 30), cls.__name__)
+
+
+def _rule(cls: type) -> str:
+    kind = [str(_KINDS[cls])] if cls in _KINDS else []
+    fields = [f"{name}: {codec.cddl}" for name, codec in cls.__wire_fields__]  # type: ignore[attr-defined]
+    return f"{cls.__name__} = [{', '.join([*kind, *fields])}]\n"

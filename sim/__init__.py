@@ -1,0 +1,1 @@
+"""The simulated world: the other implementation of the ports."""
