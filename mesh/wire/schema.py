@@ -122,7 +122,7 @@ def c_optional(item: Codec) -> Codec:
 
 
 def c_struct(cls: type[T]) -> Codec:
-    return Codec(lambda value: _pack(value), lambda value: _unpack(cls, value), cls.__name__)
+    return Codec(_pack, lambda value: _unpack(cls, value), cls.__name__)
 
 
 # -- fields --------------------------------------------------------------------------------------
