@@ -1,0 +1,55 @@
+"""What this node knows of each linked peer, as far as scheduling cares."""
+
+from __future__ import annotations
+
+import attrs
+
+from mesh.scheduler.model import Shard
+from mesh.types import Digest, NodeId
+from mesh.wire.messages import Load
+
+_NO_LOAD = Load(slots=0, busy=0, queued=0, cpu_percent=0, memory_free_mib=0)
+
+
+@attrs.define
+class PeerState:
+    """Soft state; all of it may be lost without harm."""
+
+    node: NodeId
+    load: Load = _NO_LOAD
+    rtt_s: float = 0.0
+    demand: int = 0
+    """Shards the peer would take from us now (its standing steal request)."""
+    held: int = 0
+    """Leases of ours it holds."""
+    may_execute: bool = True
+    """False for roles whose results are not accepted."""
+    stalled: bool = False
+    """Let a lease expire; gets nothing until it speaks again."""
+    unfit: dict[Digest, str] = attrs.field(factory=dict)
+    """Toolchains it does not have, with its reason."""
+    warm: dict[Digest, None] = attrs.field(factory=dict)
+    """Inputs it is known to hold, oldest first."""
+
+    def free_slots(self) -> int:
+        """Slots not taken by our leases or, as far as it said, by others."""
+        return max(0, self.load.slots - max(self.load.busy, self.held))
+
+    def warmth_of(self, shard: Shard) -> float:
+        """Share of the shard's inputs that the peer holds, 0..1."""
+        if not shard.warmth:
+            return 0.0
+        return sum(digest in self.warm for digest in shard.warmth) / len(shard.warmth)
+
+    def warmed_by(self, digests: frozenset[Digest], limit: int) -> None:
+        self.warm.update(dict.fromkeys(digests))
+        while len(self.warm) > limit:
+            del self.warm[next(iter(self.warm))]
+
+    def refuses(self, shard: Shard) -> str | None:
+        """Why the peer is not offered this shard, or None."""
+        if not self.may_execute:
+            return "its role may not build"
+        if shard.local_only:
+            return "the step must run on the machine that started it"
+        return self.unfit.get(shard.toolchain)

@@ -1,0 +1,142 @@
+"""The thief's side: when to ask whom for work, and what to do with what was granted.
+
+A node with free slots leaves a standing request (`Steal`) with up to `victims_max` peers that said
+they have work queued, nearest first. It asks for its free slots plus a backlog worth
+`batch_window_s` per slot, measured by how long shards took lately, so that trivial shards come in
+batches and long ones one by one. What it holds it renews; what is declined or settled it forgets.
+
+Not here: fetching inputs, running, signing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from mesh.limits import GRANT_SHARDS_MAX
+from mesh.scheduler.config import SchedulerConfig
+from mesh.scheduler.model import AbortStolen, Effect, SendRenew, SendSteal, StartStolen
+from mesh.scheduler.peers import PeerState
+from mesh.types import NodeId
+from mesh.wire.messages import GrantedShard
+
+StolenKey = tuple[NodeId, int]
+"""The victim and its lease."""
+
+
+class Thief:
+    """Asks for work and holds what is granted."""
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self._config = config
+        self._backlog: deque[tuple[NodeId, GrantedShard]] = deque()
+        self._running: dict[StolenKey, GrantedShard] = {}
+        self._asked: dict[NodeId, int] = {}
+        self._mean_s = config.unknown_weight_s
+        self._next_renew_s = math.inf
+        self.stolen = 0
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def backlog(self) -> int:
+        return len(self._backlog)
+
+    def next_timer_s(self) -> float:
+        return self._next_renew_s
+
+    def granted(
+        self, victim: NodeId, shards: tuple[GrantedShard, ...], now_s: float
+    ) -> list[Effect]:
+        """The victim handed these over; they wait in the backlog until a slot is free."""
+        self._asked[victim] = max(0, self._asked.get(victim, 0) - len(shards))
+        self._backlog.extend((victim, shard) for shard in shards)
+        self.stolen += len(shards)
+        self._next_renew_s = min(self._next_renew_s, now_s + self._config.renew_s)
+        return []
+
+    def start(self, free_slots: int) -> list[Effect]:
+        """Move backlog into free slots."""
+        effects: list[Effect] = []
+        while free_slots > 0 and self._backlog:
+            victim, shard = self._backlog.popleft()
+            self._running[victim, shard.lease] = shard
+            effects.append(StartStolen(victim, shard))
+            free_slots -= 1
+        return effects
+
+    def ended(self, victim: NodeId, lease: int, duration_s: float | None) -> None:
+        """A stolen shard ended here (`duration_s` None: it was not run to its end)."""
+        self._running.pop((victim, lease), None)
+        if duration_s is not None:
+            self._mean_s += 0.25 * (duration_s - self._mean_s)
+
+    def settled(self, victim: NodeId, leases: tuple[int, ...]) -> list[Effect]:
+        """The victim lost interest in these."""
+        gone = set(leases)
+        self._backlog = deque(
+            (node, shard)
+            for node, shard in self._backlog
+            if node != victim or shard.lease not in gone
+        )
+        running = [lease for lease in leases if self._running.pop((victim, lease), None)]
+        return [AbortStolen(victim, lease) for lease in running]
+
+    def peer_down(self, victim: NodeId) -> list[Effect]:
+        """Nobody waits for these results any more."""
+        self._asked.pop(victim, None)
+        held = {shard.lease for node, shard in self._backlog if node == victim}
+        held |= {lease for node, lease in self._running if node == victim}
+        return self.settled(victim, tuple(sorted(held)))
+
+    def renew(self, now_s: float) -> list[Effect]:
+        """Say that we are alive and still hold what we hold."""
+        if now_s < self._next_renew_s:
+            return []
+        held: dict[NodeId, list[int]] = {}
+        for victim, lease in self._running:
+            held.setdefault(victim, []).append(lease)
+        for victim, shard in self._backlog:
+            held.setdefault(victim, []).append(shard.lease)
+        self._next_renew_s = now_s + self._config.renew_s if held else math.inf
+        return [SendRenew(victim, tuple(leases)) for victim, leases in held.items()]
+
+    def ask(self, own_busy: int, own_waiting: int, peers: dict[NodeId, PeerState]) -> list[Effect]:
+        """Leave, raise or withdraw standing requests. `own_waiting` shards of ours come first."""
+        wanted = self._wanted(own_busy, own_waiting)
+        loaded = sorted(
+            (peer for peer in peers.values() if peer.load.queued > 0),
+            key=lambda peer: (peer.rtt_s, peer.node),
+        )
+        victims = {peer.node for peer in loaded[: self._config.victims_max]} if wanted else set()
+        effects: list[Effect] = []
+        for node in sorted(victims | self._asked.keys()):
+            if node not in peers:
+                self._asked.pop(node, None)
+                continue
+            effects += self._ask_one(node, wanted if node in victims else 0)
+        return effects
+
+    def _wanted(self, own_busy: int, own_waiting: int) -> int:
+        free = self._config.slots - own_busy - len(self._running) - own_waiting
+        return max(0, min(GRANT_SHARDS_MAX, free + self._depth() - len(self._backlog)))
+
+    def _depth(self) -> int:
+        """Backlog worth having: the window's work at the pace of late, none for long shards."""
+        per_slot = self._config.batch_window_s / max(self._mean_s, 1e-4)
+        return min(GRANT_SHARDS_MAX, int(per_slot) * self._config.slots)
+
+    def _ask_one(self, node: NodeId, wanted: int) -> list[Effect]:
+        standing = self._asked.get(node, 0)
+        # Restating a request that is more than half open, or topping up a backlog that is more
+        # than half full, would cost a message per shard and gain nothing.
+        if wanted == standing or (standing and wanted and wanted < 2 * standing):
+            return []
+        if wanted and not standing and self._backlog and 2 * wanted < self._depth():
+            return []
+        self._asked[node] = wanted
+        if wanted == 0:
+            del self._asked[node]
+        return [SendSteal(node, wanted)]
