@@ -242,6 +242,52 @@ class NoMeshFound(EnvironmentFault):
     hint = "create one with `vitte mesh init`, or name a member: `vitte mesh join --host ADDR`"
 
 
+class RosterUnreadable(EnvironmentFault):
+    """The list of members in `{path}` cannot be used: {why}"""
+
+    code = "VM215"
+    exit_code = 11
+    hint = "restore it, or remove it and join the mesh again"
+
+
+class CodeUnknown(PeerError):
+    """No member that answered has an open code with the number {slot}"""
+
+    code = "VM216"
+    exit_code = 11
+    hint = "codes work once and for a few minutes: ask for a new one: `vitte mesh invite --code`"
+
+
+class CodeExpired(PeerError):
+    """Nobody used the code within {seconds} s"""
+
+    code = "VM217"
+    exit_code = 13
+    hint = "make another: `vitte mesh invite --code`"
+
+
+class JoinFailed(PeerError):
+    """Joining at {address} failed: {why}"""
+
+    code = "VM218"
+    exit_code = 11
+    hint = "try again, or join at another member: `vitte mesh join --host ADDR`"
+
+
+class CandidateGone(PeerError):
+    """`{name}` stopped waiting before it could be admitted"""
+
+    code = "VM219"
+    hint = "`vitte mesh admit` without a name lists who is still waiting"
+
+
+class TooManyCodes(UserError):
+    """{count} codes are open at once already"""
+
+    code = "VM220"
+    hint = "wait until one is used or expires; a token serves many: `vitte mesh invite --uses N`"
+
+
 # -- 3xx: projects and plans --------------------------------------------------------------------
 class NoPlan(UserError):
     """Nothing here says how to {kind} `{root}`; looked for: {looked_for}"""

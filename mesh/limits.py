@@ -21,10 +21,39 @@ NAME_BYTES_MAX = 64
 ROSTER_RECORDS_MAX = 20_000
 CERTIFICATE_BYTES_MAX = 2 * KIB
 TOKEN_BYTES_MAX = 4 * KIB
+RECORD_BYTES_MAX = 8 * KIB
+"""One admission record with its signature."""
+ROSTER_LEAVES_RESERVED = 2_000
+"""Room in the roster that only removals may take: a full mesh can still shut somebody out."""
+ROSTER_ORPHANS_MAX = 1_024
+"""Records kept until the record they refer to arrives."""
+LEAVE_ENTRIES_MAX = 448
+"""Records that one removal can name; at 17 bytes each they must fit RECORD_BYTES_MAX."""
+TOKEN_ADDRESSES_MAX = 4
 JOIN_PENDING_MAX = 32
 """Strangers waiting for approval at one node."""
 JOIN_CONNECTIONS_MAX = 16
+"""Strangers talking to one node's join door at once, those who wait for approval not counted."""
 JOIN_TIMEOUT_S = 600.0
+JOIN_MESSAGE_TIMEOUT_S = 20.0
+"""Silence after which a join conversation is given up (waiting for approval has its own bound)."""
+JOIN_FRAME_BYTES_MAX = 16 * KIB
+"""One message of a stranger: all of them are small, so none may make us hold more."""
+JOIN_BATCH_BYTES_MAX = MIB
+"""Records sent to a joiner in one message."""
+JOIN_PEERS_MAX = 64
+JOIN_DOORS_MAX = 32
+"""Addresses a joiner tries."""
+CODES_OPEN_MAX = 16
+CODE_SLOTS = 99
+"""Slot numbers of codes go round from 1 to this, so that a used number is not soon used again."""
+
+# -- streams ------------------------------------------------------------------------------------
+CONNECT_TIMEOUT_S = 10.0
+HANDSHAKE_TIMEOUT_S = 10.0
+HANDSHAKES_MAX = 64
+"""TLS handshakes under way at one listener; connections beyond are closed at once."""
+CLOSE_TIMEOUT_S = 2.0
 
 # -- actions ------------------------------------------------------------------------------------
 PATH_BYTES_MAX = 4096
@@ -51,6 +80,10 @@ INLINE_GRANT_BYTES_MAX = 256 * KIB
 BLOB_REQUEST_MAX = 4096
 """Digests asked for in one request."""
 
+# -- local stores ---------------------------------------------------------------------------------
+FILE_HASHES_MAX = 400_000
+"""Digests of project files remembered between runs; the oldest are dropped."""
+
 # -- scheduling ---------------------------------------------------------------------------------
 GRANT_SHARDS_MAX = 64
 LEASES_MAX = 65_536
@@ -60,3 +93,7 @@ EVENTS_BUFFERED_MAX = 4096
 assert INLINE_BLOB_BYTES_MAX <= INLINE_GRANT_BYTES_MAX < FRAME_BYTES_MAX
 assert BLOB_CHUNK_BYTES < FRAME_BYTES_MAX
 assert DATAGRAM_BYTES_MAX < 1280
+assert 17 * LEAVE_ENTRIES_MAX + 512 < RECORD_BYTES_MAX
+assert CERTIFICATE_BYTES_MAX + 1024 < RECORD_BYTES_MAX < JOIN_FRAME_BYTES_MAX
+assert ROSTER_LEAVES_RESERVED < ROSTER_RECORDS_MAX
+assert JOIN_BATCH_BYTES_MAX + RECORD_BYTES_MAX < FRAME_BYTES_MAX

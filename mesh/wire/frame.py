@@ -24,8 +24,10 @@ def frame(payload: bytes) -> bytes:
 class FrameReader:
     """Cuts a stream of bytes into frames; holds at most one incomplete frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        assert frame_bytes_max <= FRAME_BYTES_MAX
         self._buffer = bytearray()
+        self._frame_bytes_max = frame_bytes_max
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield every frame that `data` completes. Raises WireError on an oversized length."""
@@ -33,7 +35,7 @@ class FrameReader:
         buffer, start = self._buffer, 0
         while len(buffer) - start >= HEADER_BYTES:
             length = int.from_bytes(buffer[start : start + HEADER_BYTES], "big")
-            if length > FRAME_BYTES_MAX:
+            if length > self._frame_bytes_max:
                 raise WireError("oversized", f"{length} bytes announced")
             end = start + HEADER_BYTES + length
             if len(buffer) < end:
@@ -41,6 +43,16 @@ class FrameReader:
             yield bytes(buffer[start + HEADER_BYTES : end])
             start = end
         del buffer[:start]
+
+    def push_back(self, data: bytes) -> None:
+        """Put bytes in front that were read but belong to the frames to come."""
+        self._buffer[:0] = data
+
+    def take_pending(self) -> bytes:
+        """Remove and return the incomplete frame's bytes."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
 
     @property
     def pending_bytes(self) -> int:

@@ -12,6 +12,7 @@ from mesh.limits import (
     INLINE_BLOB_BYTES_MAX,
     LEASES_MAX,
     NAME_BYTES_MAX,
+    RECORD_BYTES_MAX,
     ROSTER_RECORDS_MAX,
 )
 from mesh.types import DIGEST_BYTES, Digest, RunId
@@ -67,7 +68,7 @@ class Hello:
 class RosterRecords:
     """Admission records the receiver may lack; it checks and merges them."""
 
-    records: tuple[bytes, ...] = array(c_blob(8192), ROSTER_RECORDS_MAX)
+    records: tuple[bytes, ...] = array(c_blob(RECORD_BYTES_MAX), ROSTER_RECORDS_MAX)
 
 
 @message(3)
