@@ -90,6 +90,23 @@ LEASES_MAX = 65_536
 EVENTS_BUFFERED_MAX = 4096
 """Events kept for one slow subscriber before it is told to resynchronise."""
 
+# -- control socket -----------------------------------------------------------------------------
+CONTROL_REQUEST_BYTES_MAX = 8 * MIB
+"""One request line. The largest is a run: it carries the caller's environment and command."""
+CONTROL_REQUEST_TIMEOUT_S = 10.0
+CONTROL_CONNECTIONS_MAX = 128
+CONTROL_BUFFER_BYTES_MAX = 16 * MIB
+"""Lines kept for one slow client, beside EVENTS_BUFFERED_MAX: whichever comes first."""
+CONTROL_DRAIN_S = 10.0
+"""How long a client may take to read what is left once its operation has ended."""
+CONTROL_REPLY_BYTES_MAX = 256 * MIB
+"""One line of an answer; only the command line reads these, from a node of the same user."""
+
+# -- local clusters -----------------------------------------------------------------------------
+LOCAL_NODES_MAX = 64
+"""`vitte dist start --nodes N` on one machine."""
+
+assert CONTROL_BUFFER_BYTES_MAX < CONTROL_REPLY_BYTES_MAX
 assert INLINE_BLOB_BYTES_MAX <= INLINE_GRANT_BYTES_MAX < FRAME_BYTES_MAX
 assert BLOB_CHUNK_BYTES < FRAME_BYTES_MAX
 assert DATAGRAM_BYTES_MAX < 1280
