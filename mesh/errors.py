@@ -131,6 +131,51 @@ class NoPassThrough(UserError):
     hint = "install the Vitte language's own tool, or see `vitte --help`"
 
 
+class NodeWentAway(EnvironmentFault):
+    """The node stopped before it answered"""
+
+    code = "VM108"
+    exit_code = 10
+    hint = "see its log `{log}`, then start it again with `vitte dist start`"
+
+
+class NodeAlreadyRunning(UserError):
+    """A node is already running for `{home}`"""
+
+    code = "VM109"
+    hint = "use it, stop it with `vitte dist stop`, or choose another `--home`"
+
+
+class ClusterRunning(UserError):
+    """A local cluster is already running in `{directory}`"""
+
+    code = "VM110"
+    hint = "stop it with `vitte dist stop`, or choose another `--dir`"
+
+
+class NodeDidNotAnswer(EnvironmentFault):
+    """The node did not answer within {seconds} s"""
+
+    code = "VM111"
+    exit_code = 13
+    hint = "see its log `{log}`; `vitte dist stop` ends it"
+
+
+class NodeDidNotStop(EnvironmentFault):
+    """The node in `{home}` is still running (process {pid})"""
+
+    code = "VM112"
+    exit_code = 10
+    hint = "see its log `{log}`"
+
+
+class DependencyMissing(EnvironmentFault):
+    """`{package}` is needed for this and not installed"""
+
+    code = "VM113"
+    hint = "install it: `{command}`"
+
+
 # -- 2xx: identity and admission ----------------------------------------------------------------
 class BadToken(UserError):
     """The invitation is not readable: {why}"""

@@ -70,6 +70,10 @@ OUTPUT_LOG_BYTES_MAX = 8 * MIB
 OUTPUT_FILES_BYTES_MAX = 4 * GIB
 SHARD_TIMEOUT_DEFAULT_S = 3600.0
 KILL_GRACE_S = 2.0
+EXEC_THREADS_MAX = 8
+"""Blocking calls (hashing, copying) that run at once in worker threads."""
+LAUNCHER_PACKET_BYTES_MAX = 128 * KIB
+"""Below Linux's default socket buffer; larger requests travel in a memfd."""
 
 # -- blobs --------------------------------------------------------------------------------------
 BLOB_CHUNK_BYTES = 256 * KIB

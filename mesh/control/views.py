@@ -1,0 +1,448 @@
+"""The JSON that the control socket and `--json` speak: one TypedDict per view and per event.
+
+One object is both the machine answer and what the text is rendered from. Rules: every view names
+its schema; fields are added, never renamed; units are in the names; states are words of the lists
+below, never sentences; identifiers are lower-case hexadecimal; times that people compare are
+seconds since 1970 (`_unix_s`).
+
+Text that came from a program (`text`, `stdout_tail`...) is decoded as UTF-8 with `surrogateescape`,
+so that any bytes survive the journey and are written out unchanged.
+
+Nothing here runs, and nothing but `typing` is imported: the command line loads this too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Phase = Literal[
+    "queued", "hashing", "stolen", "sending", "running", "fetching", "done", "failed", "skipped"
+]
+PHASES: tuple[Phase, ...] = (
+    "queued",
+    "hashing",
+    "stolen",
+    "sending",
+    "running",
+    "fetching",
+    "done",
+    "failed",
+    "skipped",
+)
+"""In the order of a shard's life; it may go back to `queued` (a thief died). The last three end it.
+
+`skipped`: something it needs failed, or the run was stopped before it started.
+"""
+FINAL_PHASES = frozenset({"done", "failed", "skipped"})
+Source = Literal["", "cached", "remote", "local"]
+NODE_STATES = ("alive", "suspect", "dead", "left", "offline")
+CHECK_STATES = ("ok", "warn", "fail")
+
+
+class ErrorView(TypedDict):
+    """A MeshError. `message` and `hint` are English; the command line translates by `code`."""
+
+    code: str
+    params: dict[str, Any]
+    message: str
+    hint: str
+    exit_code: int
+    blame: str
+
+
+class MeshRef(TypedDict):
+    name: str
+    id: str
+
+
+# -- answers -------------------------------------------------------------------------------------
+class PingView(TypedDict):
+    """`vitte.ping/1`: the node runs. `mesh` is null before `init` or `join`."""
+
+    schema: str
+    version: str
+    pid: int
+    home: str
+    name: str
+    mesh: MeshRef | None
+
+
+class InitView(TypedDict):
+    """`vitte.init/1`"""
+
+    schema: str
+    mesh: MeshRef
+    name: str
+    role: str
+
+
+class JoinView(TypedDict):
+    """`vitte.join/1`"""
+
+    schema: str
+    mesh: MeshRef
+    name: str
+    role: str
+    members: int
+
+
+class InviteView(TypedDict):
+    """`vitte.invite/1`: `command` is the whole line to paste on the other machine."""
+
+    schema: str
+    token: str
+    command: str
+    role: str
+    uses: int
+    expires_unix_s: float
+
+
+class InviteCodeView(TypedDict):
+    """`vitte.invite_code/1`: the end of `invite_code`; `joined` is null when the time was up."""
+
+    schema: str
+    code: str
+    joined: str | None
+
+
+class CandidateView(TypedDict):
+    name: str
+    id: str
+    words: list[str]
+    address: str
+    waiting_s: float
+
+
+class CandidatesView(TypedDict):
+    """`vitte.candidates/1`: who waits to be admitted at this node."""
+
+    schema: str
+    candidates: list[CandidateView]
+
+
+class AdmittedView(TypedDict):
+    """`vitte.admitted/1`"""
+
+    schema: str
+    name: str
+    role: str
+    denied: bool
+
+
+class LeaveView(TypedDict):
+    """`vitte.leave/1`"""
+
+    schema: str
+    mesh: MeshRef
+    name: str
+
+
+class MemberView(TypedDict):
+    name: str
+    id: str
+    role: str
+    state: str
+    address: str
+    admitted_by: str
+    self: bool
+
+
+class MembersView(TypedDict):
+    """`vitte.members/1`: everybody the mesh admitted, whether reachable or not."""
+
+    schema: str
+    mesh: MeshRef
+    members: list[MemberView]
+
+
+class NodeView(TypedDict):
+    """One line of `status`. `rtt_ms` is null for this node and for those not measured yet."""
+
+    name: str
+    id: str
+    state: str
+    role: str
+    self: bool
+    slots: int
+    busy: int
+    queued: int
+    cpu_percent: int
+    memory_free_mib: int
+    cache_bytes: int | None
+    rtt_ms: float | None
+    address: str
+    note: str
+
+
+class RunBrief(TypedDict):
+    """`state`: running, ok, failed, cancelled."""
+
+    run: str
+    kind: str
+    root: str
+    state: str
+    shards: int
+    done: int
+    seconds: float
+    started_unix_s: float
+
+
+class StatusView(TypedDict):
+    """`vitte.status/1`: `health` holds sentences about what is wrong; empty means healthy.
+
+    `mesh` is null while the node is in no mesh. `runs` are the active ones of this node.
+    """
+
+    schema: str
+    mesh: MeshRef | None
+    self: str
+    nodes: list[NodeView]
+    runs: list[RunBrief]
+    health: list[str]
+    sandbox: str
+
+
+class ConnectView(TypedDict):
+    """`vitte.connect/1`"""
+
+    schema: str
+    name: str
+    address: str
+
+
+class FailureView(TypedDict):
+    """A failed shard. `rerun` is a shell command that runs it here without the mesh.
+
+    The tails are the last 20 lines. `error` is null when it is nothing but a non-zero `status`.
+    """
+
+    name: str
+    node: str
+    status: int
+    command: str
+    rerun: str
+    stdout_tail: str
+    stderr_tail: str
+    error: ErrorView | None
+
+
+class RunView(TypedDict):
+    """`vitte.run/1`: the end of a run. `shards` = cached + remote + local + failed + skipped.
+
+    `exit_code`: 0 all done; 1 something failed; 3 tests failed; 4 no tests found; for one command,
+    the command's own (128 + signal when a signal ended it). `nodes` counts the shards each node
+    ran, cached ones excluded. `error` is what stopped the run itself, when it was not a shard.
+    """
+
+    schema: str
+    run: str
+    kind: str
+    root: str
+    planner: str
+    ok: bool
+    exit_code: int
+    cancelled: bool
+    shards: int
+    cached: int
+    remote: int
+    local: int
+    failed: int
+    skipped: int
+    stolen: int
+    duplicates: int
+    seconds: float
+    nodes: dict[str, int]
+    failures: list[FailureView]
+    warnings: list[str]
+    error: ErrorView | None
+
+
+class RunsView(TypedDict):
+    """`vitte.runs/1`: newest first."""
+
+    schema: str
+    runs: list[RunBrief]
+
+
+class LogsView(TypedDict):
+    """`vitte.logs/1`: the end of a `logs` stream."""
+
+    schema: str
+    run: str
+    state: str
+
+
+class NodeReason(TypedDict):
+    """`reason`: a sentence on why this node did or did not run the shard."""
+
+    node: str
+    reason: str
+
+
+class TimelineEntry(TypedDict):
+    """`at_s` is counted from the start of the run."""
+
+    at_s: float
+    phase: str
+    where: str
+    detail: str
+
+
+class ShardView(TypedDict):
+    """`source` says how a done shard came about; `why` is one sentence."""
+
+    index: int
+    name: str
+    phase: str
+    source: str
+    where: str
+    seconds: float
+    why: str
+    nodes: NotRequired[list[NodeReason]]
+    timeline: NotRequired[list[TimelineEntry]]
+
+
+class ExplainView(TypedDict):
+    """`vitte.explain/1`: with a shard asked for, `shards` has it alone, with every node's reason."""
+
+    schema: str
+    run: str
+    state: str
+    shards: list[ShardView]
+
+
+class CancelView(TypedDict):
+    """`vitte.cancel/1`"""
+
+    schema: str
+    run: str
+
+
+class CheckView(TypedDict):
+    """One line of `doctor`. `status`: ok, warn, fail. `next_step` is empty when it is ok."""
+
+    name: str
+    status: str
+    text: str
+    next_step: str
+
+
+class DoctorView(TypedDict):
+    """`vitte.doctor/1`"""
+
+    schema: str
+    checks: list[CheckView]
+
+
+class StopView(TypedDict):
+    """`vitte.stop/1`: the node is about to end; its lock is free once it has."""
+
+    schema: str
+    pid: int
+
+
+# -- events of streaming operations --------------------------------------------------------------
+ShardItem = list[Any]
+"""[index, phase, where, detail, name, seconds]
+
+`where` is the node concerned (the thief, the builder; "" for none). `detail` is the Source when
+done, `3.1/8 MB` while sending or fetching, else "". `seconds` is how long it took, once it is final.
+"""
+
+
+class PlanEvent(TypedDict):
+    """event=plan: the graph is closed, `shards` will not grow."""
+
+    event: str
+    run: str
+    kind: str
+    planner: str
+    explanation: str
+    shards: int
+    root: str
+
+
+class ShardsEvent(TypedDict):
+    """event=shards: batched; at most one item per shard, its newest phase."""
+
+    event: str
+    items: list[ShardItem]
+
+
+class OutputEvent(TypedDict):
+    """event=output: `stream` is 1 or 2.
+
+    With `live`, pieces come while the shard runs. Without, whole and only of shards that succeeded
+    and wrote something: what failed shards wrote is in the final view.
+    """
+
+    event: str
+    shard: int
+    name: str
+    node: str
+    stream: int
+    text: str
+
+
+class FinishEvent(TypedDict):
+    """event=finish: the last event of a run. It comes before the final line, also when the run was
+    cancelled and the final line is an error."""
+
+    event: str
+    view: RunView
+
+
+class ResyncEvent(TypedDict):
+    """event=resync: the client was too slow and `lost` events were dropped.
+
+    What follows is a fresh snapshot: the plan, and one ShardsEvent with every shard.
+    """
+
+    event: str
+    lost: int
+
+
+class FoundEvent(TypedDict):
+    """event=found (join)"""
+
+    event: str
+    mesh: str
+    node: str
+    address: str
+
+
+class CheckWordsEvent(TypedDict):
+    """event=check_words (join by approval): must be the same on both screens."""
+
+    event: str
+    words: list[str]
+
+
+class WaitingEvent(TypedDict):
+    """event=waiting (join by approval)"""
+
+    event: str
+    seconds: float
+
+
+class JoinedEvent(TypedDict):
+    """event=joined (join, invite_code)"""
+
+    event: str
+    name: str
+    mesh: str
+
+
+class CodeEvent(TypedDict):
+    """event=code (invite_code): `command` is the whole line to type on the other machine."""
+
+    event: str
+    code: str
+    command: str
+    expires_unix_s: float
+
+
+class ExpiredEvent(TypedDict):
+    """event=expired (invite_code)"""
+
+    event: str
