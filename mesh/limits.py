@@ -17,6 +17,30 @@ CBOR_ITEMS_MAX = 400_000
 TEXT_BYTES_MAX = 64 * KIB
 NAME_BYTES_MAX = 64
 
+# -- membership ---------------------------------------------------------------------------------
+DATAGRAM_SEAL_BYTES = 49
+"""What sealing adds to a datagram: header 25, box tag 16, the receiver's epoch 8."""
+DATAGRAM_DRAIN_MAX = 1024
+"""Waiting datagrams read before timers may fire: more than a socket buffer holds of them."""
+SWIM_REPLAY_WINDOW = 2048
+"""Datagrams of one peer that may overtake each other."""
+SWIM_RELAYS_MAX = 256
+"""Pings under way on behalf of others."""
+SWIM_PINGS_MAX = 512
+"""Own pings whose ack would still be timed."""
+SWIM_SEEDS_MAX = 64
+"""Addresses that joining tries."""
+SWIM_SYNC_DATAGRAMS_MAX = 8
+"""Packets that one step of table repair may send."""
+SWIM_NOTICE_INTERVAL_S = 0.1
+"""At most one 'my epoch is E' per peer in this time."""
+SWIM_RESEND_S = 2.0
+"""A datagram that named a wrong epoch is repeated once if its correction comes within this."""
+PEERS_FILE_MAX = 1024
+"""Addresses of members remembered across a restart."""
+DISCOVERY_QUEUE_MAX = 256
+"""Announcements not yet taken by a browsing task; beyond, new ones are dropped and counted."""
+
 # -- identity -----------------------------------------------------------------------------------
 ROSTER_RECORDS_MAX = 20_000
 CERTIFICATE_BYTES_MAX = 2 * KIB

@@ -217,6 +217,10 @@ class LauncherPort(Protocol):
         """SIGKILL its process group."""
         ...
 
+    def last_words(self) -> str:
+        """The start of what it wrote to stderr: why it could not do its work."""
+        ...
+
 
 @attrs.frozen
 class Announcement:
