@@ -397,6 +397,41 @@ class NotAGitTree(UserError):
     hint = "run `git init`, or write a vitte-dist.toml that names the inputs"
 
 
+class StaleBuildFiles(UserError):
+    """`{build}` is older than `{newer}`, so its plan may be wrong"""
+
+    code = "VM310"
+    hint = "bring it up to date first: `{command}`"
+
+
+class TooManyFiles(UserError):
+    """{what} has {count} entries; at most {limit} are allowed"""
+
+    code = "VM311"
+    hint = "name fewer inputs, or ignore generated files in .gitignore"
+
+
+class BadPlanner(EnvironmentFault):
+    """The planner `{name}` cannot be used: {why}"""
+
+    code = "VM312"
+    hint = "update or uninstall the package that provides it"
+
+
+class UnusablePath(UserError):
+    """`{path}` of `{step}` cannot be sent to another node: {why}"""
+
+    code = "VM313"
+    hint = "rename it, or mark the step local"
+
+
+class BadPlan(UserError):
+    """The planner `{planner}` made a wrong plan: {why}"""
+
+    code = "VM314"
+    hint = "report it to the author of the planner"
+
+
 # -- 4xx: runs ----------------------------------------------------------------------------------
 class ShardFailed(UserError):
     """`{name}` failed on {node} with exit status {status}"""

@@ -88,6 +88,25 @@ OUTPUTS_MAX = 10_000
 SHARDS_MAX = 100_000
 MOUNTS_MAX = 16
 
+# -- planning -----------------------------------------------------------------------------------
+PROJECT_FILE_BYTES_MAX = 4 * MIB
+"""One vitte-dist.toml, package manifest or test list."""
+NINJA_FILE_BYTES_MAX = 512 * MIB
+NINJA_INCLUDE_DEPTH_MAX = 64
+PROJECT_SEARCH_DEPTH_MAX = 64
+"""Folders looked at upwards for a project file, and folders of a nested git tree."""
+PROBE_TIMEOUT_S = 30.0
+"""Short questions to tools: `git ls-files`, `ninja --version`, `cc -print-search-dirs`."""
+SCAN_TIMEOUT_S = 120.0
+"""One dependency scan (`cc -M`) on a busy machine."""
+SCAN_OUTPUT_BYTES_MAX = 16 * MIB
+SCAN_READS_MAX = 50_000
+"""Headers one translation unit may read before its scan is not kept."""
+LINKS_FOLLOWED_MAX = 40
+"""Symbolic links followed on the way to one input, as the kernel's own limit."""
+SHELL_DEPTH_MAX = 8
+"""`sh -c` within `sh -c`, launchers before launchers."""
+
 # -- execution ----------------------------------------------------------------------------------
 OUTPUT_LOG_BYTES_MAX = 8 * MIB
 """stdout and stderr kept of one shard; what is beyond is counted and dropped, and said so."""
@@ -115,6 +134,12 @@ FILE_HASHES_MAX = 400_000
 # -- scheduling ---------------------------------------------------------------------------------
 GRANT_SHARDS_MAX = 64
 LEASES_MAX = 65_536
+RUN_OUTPUT_BYTES_MAX = 16 * MIB
+"""Shards' output kept of one run for `logs`."""
+RUNS_KEPT_MAX = 50
+"""Finished runs whose records stay on disk."""
+SHARD_TRACES_MAX = 64
+"""Lines of one shard's story."""
 EVENTS_BUFFERED_MAX = 4096
 """Events kept for one slow subscriber before it is told to resynchronise."""
 

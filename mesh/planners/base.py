@@ -45,6 +45,11 @@ class PlanRequest:
     """The command, for Kind.COMMAND."""
     targets: tuple[str, ...] = ()
     """Names of steps, outputs or packages; empty means the project's default."""
+    outputs: tuple[str, ...] = ()
+    """For Kind.COMMAND: paths, relative to `cwd`, to bring back; one that ends in "/" is a
+    directory."""
+    cache: bool = False
+    """For Kind.COMMAND: the caller vouches that the command is a pure function of the tree."""
     env: Mapping[str, str] = attrs.field(factory=dict)
 
 
@@ -80,6 +85,9 @@ class NinjaNote:
     """As written in build.ninja."""
     command: str
     """The evaluated command plus the response file's content, as ninja hashes it."""
+    inputs: tuple[str, ...] = ()
+    """The manifest's inputs whose times count (order-only ones do not), phony ones replaced by
+    what they stand for."""
     deps: str = ""
     """The rule's `deps` value: "gcc" wants an entry in .ninja_deps."""
     depfile: str = ""
@@ -107,7 +115,8 @@ class Step:
     memory_bytes: int = 8 * GIB
     cacheable: bool = True
     local: bool = False
-    """Run on the origin only (it touches something the mesh does not know about)."""
+    """Run on the origin only, in place, in the real project tree and without a sandbox: it
+    touches something that the mesh does not know about."""
     display: str = ""
     """What people see while it runs; the name when empty."""
     response_files: tuple[tuple[str, bytes], ...] = ()
