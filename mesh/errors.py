@@ -176,6 +176,14 @@ class DependencyMissing(EnvironmentFault):
     hint = "install it: `{command}`"
 
 
+class NodeForbidden(EnvironmentFault):
+    """The node in `{home}` belongs to another user"""
+
+    code = "VM114"
+    exit_code = 10
+    hint = "run this as that user, or start a node of your own in another `--home`"
+
+
 # -- 2xx: identity and admission ----------------------------------------------------------------
 class BadToken(UserError):
     """The invitation is not readable: {why}"""
@@ -331,6 +339,14 @@ class TooManyCodes(UserError):
 
     code = "VM220"
     hint = "wait until one is used or expires; a token serves many: `vitte mesh invite --uses N`"
+
+
+class TokenSpent(PeerError):
+    """This node has joined with this invitation before, and is out since"""
+
+    code = "VM221"
+    exit_code = 11
+    hint = "ask for a new one: `vitte mesh invite` on a member"
 
 
 # -- 3xx: projects and plans --------------------------------------------------------------------

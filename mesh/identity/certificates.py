@@ -31,11 +31,13 @@ _COMMON_NAME_CHARS_MAX = 64
 def make_certificate(key: NodeKey, name: str) -> bytes:
     """A self-signed certificate over `key`, DER. The same key and name give the same bytes."""
     private = Ed25519PrivateKey.from_private_bytes(key.seed)
-    subject = x509.Name([
-        x509.NameAttribute(NameOID.COMMON_NAME, name[:_COMMON_NAME_CHARS_MAX]),
-        # Chains are looked up by subject: this keeps two nodes of one name apart.
-        x509.NameAttribute(NameOID.SERIAL_NUMBER, short(key.node_id)),
-    ])
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, name[:_COMMON_NAME_CHARS_MAX]),
+            # Chains are looked up by subject: this keeps two nodes of one name apart.
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, short(key.node_id)),
+        ]
+    )
     builder = (
         x509.CertificateBuilder(subject, subject, private.public_key())
         .serial_number(1)
@@ -44,10 +46,12 @@ def make_certificate(key: NodeKey, name: str) -> bytes:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_only_signs(), critical=True)
         .add_extension(
-            x509.ExtendedKeyUsage([
-                ExtendedKeyUsageOID.SERVER_AUTH,
-                ExtendedKeyUsageOID.CLIENT_AUTH,
-            ]),
+            x509.ExtendedKeyUsage(
+                [
+                    ExtendedKeyUsageOID.SERVER_AUTH,
+                    ExtendedKeyUsageOID.CLIENT_AUTH,
+                ]
+            ),
             critical=False,
         )
     )

@@ -1,0 +1,267 @@
+"""This node's place in its mesh: key, certificate, roster; kept on disk, asked at every handshake.
+
+The one stateful part of this package: it saves the roster whenever a merge has changed it, before
+anybody is told. Files: `identity/node.key` (see `keys`), `identity/certificate.der`,
+`identity/roster.cbor`.
+
+A node that was removed still loads: `me()` is then None, and only the caller knows what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mesh.errors import AlreadyInMesh, NotAllowed, RosterUnreadable
+from mesh.identity.certificates import (
+    certificate_pem,
+    check_certificate,
+    make_certificate,
+    private_key_pem,
+)
+from mesh.identity.fold import Member
+from mesh.identity.keys import NodeKey, load_key
+from mesh.identity.names import clean_name
+from mesh.identity.records import (
+    GENESIS_VERSION,
+    Admit,
+    Authorship,
+    Fact,
+    Genesis,
+    Invite,
+    Leave,
+    ref_of,
+    sign_record,
+)
+from mesh.identity.roles import ADMIT, Role, may
+from mesh.identity.roster import Roster, RosterChange
+from mesh.limits import LEAVE_ENTRIES_MAX, RECORD_BYTES_MAX, ROSTER_RECORDS_MAX
+from mesh.ports import Disk, Env
+from mesh.types import Digest, MeshId, NodeId
+from mesh.wire.errors import WireError
+from mesh.wire.schema import array, c_blob, decode_struct, encode_struct, struct, uint
+
+CERTIFICATE_FILE = "identity/certificate.der"
+ROSTER_FILE = "identity/roster.cbor"
+_FILE_VERSION = 1
+
+
+@struct
+class RosterFile:
+    """What ROSTER_FILE holds; the genesis comes first."""
+
+    version: int = uint(65_535)
+    records: tuple[bytes, ...] = array(c_blob(RECORD_BYTES_MAX), ROSTER_RECORDS_MAX)
+
+
+class MeshIdentity:
+    """A node that is, or was, in a mesh. Implements `mesh.ports.TrustStore`.
+
+    Methods that write a record merge and save it, and return it for the others. They raise
+    NotAllowed when this node's role does not allow it, or when it is out of the mesh.
+    """
+
+    def __init__(self, disk: Disk, key: NodeKey, certificate: bytes, roster: Roster) -> None:
+        self._disk = disk
+        self.key = key
+        self.certificate = certificate
+        self.roster = roster
+        self._pem = (certificate_pem(certificate), private_key_pem(key))
+        self._anchors: tuple[bytes, ...] = ()
+        self._anchors_generation = -1
+
+    # -- who we are -----------------------------------------------------------------------------
+    @property
+    def node_id(self) -> NodeId:
+        return self.key.node_id
+
+    @property
+    def mesh_id(self) -> MeshId:
+        return self.roster.mesh_id
+
+    @property
+    def mesh_name(self) -> str:
+        return self.roster.genesis.mesh_name
+
+    def me(self) -> Member | None:
+        """Ourselves as the mesh sees us; None when we are out."""
+        return self.roster.member(self.node_id)
+
+    def curve_private(self) -> bytes:
+        """Our X25519 private key, 32 bytes."""
+        return self.key.curve_private()
+
+    # -- TrustStore -----------------------------------------------------------------------------
+    def own_certificate(self) -> tuple[bytes, bytes]:
+        return self._pem
+
+    def anchors(self) -> tuple[bytes, ...]:
+        if self._anchors_generation != self.roster.generation:
+            self._anchors = tuple(member.certificate for member in self.roster.members())
+            self._anchors_generation = self.roster.generation
+        return self._anchors
+
+    def is_member(self, node: NodeId) -> bool:
+        return self.roster.member(node) is not None
+
+    def generation(self) -> int:
+        return self.roster.generation
+
+    # -- members --------------------------------------------------------------------------------
+    def member(self, node: NodeId) -> Member | None:
+        return self.roster.member(node)
+
+    def members(self) -> tuple[Member, ...]:
+        return self.roster.members()
+
+    def member_ids(self) -> frozenset[NodeId]:
+        return frozenset(member.node_id for member in self.roster.members())
+
+    def allowed(self, node: NodeId, what: str) -> bool:
+        """Whether `node` is a member whose role may do `what` (see `roles`)."""
+        member = self.roster.member(node)
+        return member is not None and may(member.role, what)
+
+    def require(self, what: str) -> Member:
+        """Ourselves. Raises NotAllowed when we may not do `what`."""
+        me = self.me()
+        if me is None:
+            raise NotAllowed(role="none: this node is out of the mesh", what=what)
+        if not may(me.role, what):
+            raise NotAllowed(role=me.role.label, what=what)
+        return me
+
+    # -- records --------------------------------------------------------------------------------
+    def merge(self, records: Iterable[bytes]) -> RosterChange:
+        """Take in records of others, and save when any was new."""
+        change = self.roster.merge(records)
+        if change:
+            self._save()
+        return change
+
+    def write_invite(self, key: bytes, role: Role, uses: int, expires_wall_s: int) -> bytes:
+        """Let holders of the private half of `key` (Ed25519 public, 32 bytes) in."""
+        me = self.require(ADMIT)
+        return self._write(Invite(self._author(me), key, int(role), uses, expires_wall_s))
+
+    def write_admit(self, node: NodeId, name: str, role: Role, certificate: bytes) -> bytes:
+        """Admit a node at will."""
+        me = self.require(ADMIT)
+        order = len(self.roster)
+        return self._write(Admit(self._author(me), node, name, int(role), certificate, order))
+
+    def write_invited(
+        self, invite: Digest, node: NodeId, name: str, certificate: bytes, proof: bytes
+    ) -> bytes:
+        """Admit a node on the strength of an invite that stands in our roster."""
+        me = self.me()
+        state = self.roster.invite(invite)
+        if me is None or state is None:
+            raise NotAllowed(role="none: this node is out of the mesh", what=ADMIT)
+        author, order = self._author(me), len(self.roster)
+        role = state.fact.role
+        return self._write(Admit(author, node, name, role, certificate, order, invite, proof))
+
+    def write_leave(self, node: NodeId) -> bytes:
+        """Remove a member; ourselves without being an admin. Raises NotAllowed."""
+        me = self.me()
+        if me is None or node != self.node_id:
+            me = self.require(ADMIT)
+        ends = tuple(ref_of(signed.digest) for signed in self.roster.admissions_of(node))
+        keeps = tuple(ref_of(signed.digest) for signed in self.roster.written_by(node))
+        if len(ends) + len(keeps) > LEAVE_ENTRIES_MAX:
+            what = f"end a membership that others rest on more than {LEAVE_ENTRIES_MAX} times"
+            raise NotAllowed(role=me.role.label, what=what)
+        return self._write(Leave(self._author(me), node, ends, keeps))
+
+    def _author(self, me: Member) -> Authorship:
+        return Authorship(self.mesh_id, self.node_id, me.admission)
+
+    def _write(self, fact: Fact) -> bytes:
+        data = sign_record(self.key, fact)
+        change = self.merge((data,))
+        if "full" in change.rejected:
+            raise NotAllowed(role="mesh", what="hold more records: its roster is full")
+        assert not change.rejected, f"our own record was refused: {change.rejected}"
+        return data
+
+    def _save(self) -> None:
+        file = RosterFile(_FILE_VERSION, self.roster.records())
+        self._disk.write(ROSTER_FILE, encode_struct(file), private=True)
+
+
+def load(env: Env) -> MeshIdentity | None:
+    """The node's identity; None when it is in no mesh. Raises KeyUnreadable, RosterUnreadable."""
+    key = load_key(env.disk)
+    data = env.disk.read(ROSTER_FILE)
+    if key is None or data is None:
+        return None
+    try:
+        roster = _read_roster(data)
+    except WireError as error:
+        raise RosterUnreadable(path=env.disk.path(ROSTER_FILE), why=str(error)) from None
+    return MeshIdentity(env.disk, key, own_certificate(env.disk, key, "node"), roster)
+
+
+def _read_roster(data: bytes) -> Roster:
+    file = decode_struct(RosterFile, data)
+    if file.version != _FILE_VERSION or not file.records:
+        raise WireError("version", f"{file.version} of the file's format")
+    roster = Roster(file.records[0])
+    roster.merge(file.records[1:])
+    return roster
+
+
+def create(env: Env, key: NodeKey, mesh_name: str, node_name: str) -> MeshIdentity:
+    """Found a mesh with this node as its first admin. Raises AlreadyInMesh."""
+    refuse_second_mesh(env)
+    name = clean_name(node_name)
+    genesis = Genesis(
+        version=GENESIS_VERSION,
+        mesh_name=clean_name(mesh_name, fallback="mesh"),
+        nonce=env.entropy.token(32),
+        node=key.node_id,
+        name=name,
+        certificate=own_certificate(env.disk, key, name),
+    )
+    return adopt(env, key, name, (sign_record(key, genesis),))
+
+
+def adopt(env: Env, key: NodeKey, node_name: str, records: tuple[bytes, ...]) -> MeshIdentity:
+    """Become a node of the mesh whose genesis is `records[0]`, and save that. Raises WireError
+    when it is no genesis; the caller has checked that this is the mesh it wants."""
+    roster = Roster(records[0])
+    roster.merge(records[1:])
+    certificate = own_certificate(env.disk, key, node_name)
+    identity = MeshIdentity(env.disk, key, certificate, roster)
+    identity._save()
+    return identity
+
+
+def forget(disk: Disk) -> None:
+    """Be in no mesh any more. The key and its certificate stay, so that the node may come back."""
+    disk.remove(ROSTER_FILE)
+
+
+def refuse_second_mesh(env: Env) -> None:
+    """Raise AlreadyInMesh when this node is an active member of some mesh."""
+    identity = load(env)
+    if identity is not None and identity.me() is not None:
+        raise AlreadyInMesh(name=identity.mesh_name)
+
+
+def own_certificate(disk: Disk, key: NodeKey, name: str) -> bytes:
+    """The node's certificate, DER; made on first use and then kept, for its bytes are trusted."""
+    kept = disk.read(CERTIFICATE_FILE)
+    if kept is not None and _is_over(kept, key):
+        return kept
+    made = make_certificate(key, name)
+    disk.write(CERTIFICATE_FILE, made)
+    return made
+
+
+def _is_over(certificate: bytes, key: NodeKey) -> bool:
+    try:
+        check_certificate(certificate, key.node_id)
+    except WireError:
+        return False
+    return True
