@@ -131,6 +131,14 @@ BLOB_REQUEST_MAX = 4096
 FILE_HASHES_MAX = 400_000
 """Digests of project files remembered between runs; the oldest are dropped."""
 
+BLOB_MEMORY_BYTES_MAX = 64 * MIB
+"""Small blobs kept in memory."""
+SMALL_BLOB_BYTES_MAX = 64 * KIB
+BLOB_SOURCES_MAX = 400_000
+"""Project files that back blobs without having been copied."""
+RESULTS_BYTES_MAX = 64 * MIB
+"""Signed results kept by one node; the oldest are dropped."""
+
 # -- scheduling ---------------------------------------------------------------------------------
 GRANT_SHARDS_MAX = 64
 LEASES_MAX = 65_536
@@ -161,6 +169,8 @@ LOCAL_NODES_MAX = 64
 
 assert CONTROL_BUFFER_BYTES_MAX < CONTROL_REPLY_BYTES_MAX
 assert INLINE_BLOB_BYTES_MAX <= INLINE_GRANT_BYTES_MAX < FRAME_BYTES_MAX
+assert INLINE_BLOB_BYTES_MAX <= SMALL_BLOB_BYTES_MAX < BLOB_MEMORY_BYTES_MAX
+assert TREE_ENTRIES_MAX <= BLOB_SOURCES_MAX and TREE_ENTRIES_MAX <= FILE_HASHES_MAX
 assert BLOB_CHUNK_BYTES < FRAME_BYTES_MAX
 assert DATAGRAM_BYTES_MAX < 1280
 assert 17 * LEAVE_ENTRIES_MAX + 512 < RECORD_BYTES_MAX

@@ -1,1 +1,1 @@
-"""The simulated world: the other implementation of the ports."""
+"""A simulated outside for the sans-IO cores: same seed, same trace."""

@@ -1,0 +1,84 @@
+"""What the core tells its driver to do, and how it shows a member.
+
+All frozen: a driver can keep, compare and record them. Deliberately not here: anything about
+sealing (that is `endpoint`) or sockets.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import attrs
+
+from mesh.types import Address, NodeId
+from mesh.wire.messages import Load
+
+
+class State(IntEnum):
+    """Ordered: at the same epoch and incarnation, the greater one wins."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+
+@attrs.frozen
+class SelfInfo:
+    """How we present ourselves."""
+
+    node_id: NodeId
+    epoch: int
+    """Greater than at any earlier start of this node; see `mesh.node.epoch`."""
+    host: str
+    """IP literal that others should use; empty: where our datagrams come from."""
+    swim_port: int
+    peer_port: int
+    join_port: int
+    load: Load = Load(0, 0, 0, 0, 0)
+
+
+@attrs.frozen
+class MemberView:
+    """One member as this node sees it."""
+
+    node_id: NodeId
+    state: State
+    since_s: float
+    """Monotonic time at which it entered the state, as seen here."""
+    epoch: int
+    incarnation: int
+    address: Address
+    """Where its datagrams go: (host, swim port)."""
+    peer_port: int
+    join_port: int
+    load: Load
+    rtt_s: float | None
+    """Smoothed round trip of direct pings; None before the first ack."""
+
+    @property
+    def reachable(self) -> bool:
+        """Alive, or only suspected: worth talking to."""
+        return self.state in (State.ALIVE, State.SUSPECT)
+
+
+@attrs.frozen
+class SendDatagram:
+    """Seal `payload` for `node` and send it to `address`."""
+
+    node: NodeId
+    address: Address
+    payload: bytes
+
+
+@attrs.frozen
+class MemberChanged:
+    """A member is new (`previous_state` None), changed state, epoch or address, or reports another
+    load (then `previous_state` is the present one). A member struck off the roster is shown LEFT a
+    last time."""
+
+    view: MemberView
+    previous_state: State | None
+
+
+Effect = SendDatagram | MemberChanged

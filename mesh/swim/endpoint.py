@@ -1,0 +1,131 @@
+"""The membership core behind its seal: datagrams in, datagrams out. Still sans-IO.
+
+    datagram -> Sealer.open -> fresh?  yes: Swim.receive -> seal each SendDatagram -> Transmit
+                                       no:  one notice of our epoch, and nothing else
+
+The newest payload to each peer is kept until the peer is heard, and repeated once if what is heard
+is a notice: the peer has started anew, or we never knew its epoch. So a first contact costs one
+more round trip instead of one probe interval. Deliberately not here: sockets and tasks (`mesh.node.gossip`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import attrs
+
+from mesh.limits import SWIM_NOTICE_INTERVAL_S, SWIM_RESEND_S
+from mesh.swim.core import Swim
+from mesh.swim.effects import Effect, MemberChanged, MemberView, SendDatagram
+from mesh.swim.sealed import Sealer
+from mesh.types import Address, NodeId
+from mesh.wire.messages import Load
+
+
+@attrs.frozen
+class Transmit:
+    """Put these bytes on the wire."""
+
+    data: bytes
+    address: Address
+
+
+@attrs.frozen
+class _Kept:
+    payload: bytes
+    address: Address
+    sent_s: float
+
+
+Output = Transmit | MemberChanged
+
+
+class Endpoint:
+    """Swim and Sealer as one machine; the driver's only counterpart."""
+
+    def __init__(self, swim: Swim, sealer: Sealer) -> None:
+        self._swim = swim
+        self._sealer = sealer
+        self._kept: dict[NodeId, _Kept] = {}
+        self._noticed_s: dict[NodeId, float] = {}
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Counts of both parts, the seal's with `seal-` in front."""
+        sealed = {f"seal-{reason}": count for reason, count in self._sealer.counters.items()}
+        return self._swim.counters + Counter(sealed)
+
+    @property
+    def table_hash(self) -> bytes:
+        return self._swim.table_hash
+
+    def snapshot(self) -> tuple[MemberView, ...]:
+        return self._swim.snapshot()
+
+    def next_timer_s(self) -> float | None:
+        return self._swim.next_timer_s()
+
+    def handle_timer(self, now_s: float) -> list[Output]:
+        return self._seal_all(self._swim.handle_timer(now_s), now_s)
+
+    def set_load(self, load: Load) -> None:
+        self._swim.set_load(load)
+
+    def set_roster(self, ids: Iterable[NodeId], now_s: float) -> list[Output]:
+        allowed = frozenset(ids)
+        self._sealer.set_members(allowed)
+        self._kept = {node: kept for node, kept in self._kept.items() if node in allowed}
+        self._noticed_s = {n: at_s for n, at_s in self._noticed_s.items() if n in allowed}
+        return self._seal_all(self._swim.set_roster(allowed, now_s), now_s)
+
+    def join(self, seeds: Iterable[tuple[NodeId, Address]], now_s: float) -> list[Output]:
+        return self._seal_all(self._swim.join(seeds, now_s), now_s)
+
+    def leave(self, now_s: float) -> list[Output]:
+        return self._seal_all(self._swim.leave(now_s), now_s)
+
+    def receive(self, datagram: bytes, source: Address, now_s: float) -> list[Output]:
+        """Handle bytes from anywhere. Never raises."""
+        opened = self._sealer.open(datagram)
+        if opened is None:
+            return []
+        if not opened.fresh:
+            return self._notice(opened.sender, datagram, source, now_s)
+        outputs = self._repeat_kept(opened.sender, now_s, wanted=not opened.payload)
+        if opened.payload:
+            effects = self._swim.receive(opened.sender, opened.payload, source, now_s)
+            outputs += self._seal_all(effects, now_s)
+        return outputs
+
+    def _notice(
+        self, sender: NodeId, datagram: bytes, source: Address, now_s: float
+    ) -> list[Output]:
+        last_s = self._noticed_s.get(sender)
+        if last_s is not None and now_s - last_s < SWIM_NOTICE_INTERVAL_S:
+            return []
+        self._noticed_s[sender] = now_s
+        data = self._sealer.notice(sender, datagram)
+        return [Transmit(data, source)] if data is not None else []
+
+    def _repeat_kept(self, node: NodeId, now_s: float, *, wanted: bool) -> list[Output]:
+        kept = self._kept.pop(node, None)
+        if kept is None or not wanted or now_s - kept.sent_s > SWIM_RESEND_S:
+            return []
+        data = self._sealer.seal(node, kept.payload)
+        return [Transmit(data, kept.address)] if data is not None else []
+
+    def _seal_all(self, effects: Iterable[Effect], now_s: float) -> list[Output]:
+        outputs: list[Output] = []
+        for effect in effects:
+            if isinstance(effect, MemberChanged):
+                self._sealer.hint(effect.view.node_id, effect.view.epoch)
+                outputs.append(effect)
+            else:
+                outputs += self._seal(effect, now_s)
+        return outputs
+
+    def _seal(self, effect: SendDatagram, now_s: float) -> list[Output]:
+        self._kept[effect.node] = _Kept(effect.payload, effect.address, now_s)
+        data = self._sealer.seal(effect.node, effect.payload)
+        return [Transmit(data, effect.address)] if data is not None else []

@@ -1,0 +1,93 @@
+"""Whom to probe next, the one probe under way, and the pings whose round trip is timed.
+
+Rules: members are probed in shuffled rounds, so that everyone is probed once within 2N-1 intervals
+(SWIM section 4.3); one probe is judged at a time: direct at `sent_s`, through others at
+`direct_until_s`, over at `ends_s`. Deliberately not here: sending, and what failing means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from mesh.limits import SWIM_PINGS_MAX
+from mesh.swim.choice import Rng, shuffled
+from mesh.types import NodeId
+
+
+class ProbeOrder:
+    """Shuffled round-robin; newcomers enter the present round at a random place."""
+
+    def __init__(self, rng: Rng) -> None:
+        self._rng = rng
+        self._round: list[NodeId] = []
+
+    def add(self, node: NodeId) -> None:
+        if node not in self._round:
+            self._round.insert(int(self._rng() * (len(self._round) + 1)), node)
+
+    def next(self, candidates: Mapping[NodeId, object]) -> NodeId | None:
+        """The next of `candidates`; None only when there are none."""
+        while self._round:
+            node = self._round.pop()
+            if node in candidates:
+                return node
+        if not candidates:
+            return None
+        self._round = shuffled(list(candidates), self._rng)
+        return self._round.pop()
+
+
+@attrs.define
+class Probe:
+    """The probe that is being judged."""
+
+    node: NodeId
+    number: int
+    direct_until_s: float
+    ends_s: float
+    helpers: dict[NodeId, bool] = attrs.field(factory=dict)
+    """Members asked to help, and whether they answered that it is silent for them too."""
+    indirect: bool = False
+
+    def next_s(self) -> float:
+        return self.ends_s if self.indirect else self.direct_until_s
+
+    def forgive(self, late_s: float) -> None:
+        self.direct_until_s += late_s
+        self.ends_s += late_s
+
+    def missed_helpers(self) -> int:
+        """How much the failure says about us: helpers that we asked and did not hear (Lifeguard);
+        without helpers, one."""
+        if not self.helpers:
+            return 1
+        return sum(not answered for answered in self.helpers.values())
+
+
+class Pings:
+    """Numbers of our pings and when they left; old ones are forgotten, the newest kept."""
+
+    def __init__(self) -> None:
+        self._sent: dict[int, tuple[NodeId, float]] = {}
+        self._number = 0
+
+    def open(self, node: NodeId, now_s: float) -> int:
+        """Number a new ping."""
+        self._number = (self._number + 1) % 2**32
+        self._sent[self._number] = (node, now_s)
+        if len(self._sent) > SWIM_PINGS_MAX:
+            del self._sent[next(iter(self._sent))]
+        return self._number
+
+    def close(self, number: int, node: NodeId, now_s: float) -> float | None:
+        """Seconds since that ping left, or None when `node` was not pinged with that number."""
+        if self._sent.get(number, (None, 0.0))[0] != node:
+            return None
+        return now_s - self._sent.pop(number)[1]
+
+
+def smoothed_rtt_s(old_s: float | None, sample_s: float) -> float:
+    """Jacobson's average with gain 1/8 (RFC 6298)."""
+    return sample_s if old_s is None else old_s + (sample_s - old_s) / 8

@@ -1,0 +1,65 @@
+"""Attempts to reach the dead and the not yet met, so that partitions heal and joining persists.
+
+Rules: all of them together cost at most one attempt per `reconnect_interval_s`; each backs off
+exponentially to `reconnect_backoff_max_s` and is never given up; when one comes back all others are
+tried at once again, because a network that heals for one has mostly healed for all. Members that
+left are not tried. Deliberately not here: sending, and what an answer means.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from mesh.swim.choice import Rng
+from mesh.swim.config import SwimConfig
+from mesh.types import NodeId
+
+
+@attrs.define
+class _Attempt:
+    wait_s: float
+    next_s: float
+
+
+class Reconnector:
+    """The unreachable, and when each is tried next."""
+
+    def __init__(self, config: SwimConfig, rng: Rng) -> None:
+        self._config = config
+        self._rng = rng
+        self._attempts: dict[NodeId, _Attempt] = {}
+        self._gate_s = 0.0
+
+    def watch(self, node: NodeId, now_s: float) -> None:
+        """Try `node` from about one interval on."""
+        wait_s = self._config.reconnect_interval_s
+        self._attempts.setdefault(node, _Attempt(wait_s, now_s + self._jittered(wait_s)))
+
+    def forget(self, node: NodeId) -> bool:
+        """Stop trying; whether it was being tried."""
+        return self._attempts.pop(node, None) is not None
+
+    def hurry(self, now_s: float) -> None:
+        """Start all backoffs anew."""
+        for attempt in self._attempts.values():
+            attempt.wait_s = self._config.reconnect_interval_s
+            attempt.next_s = min(attempt.next_s, now_s + self._jittered(attempt.wait_s))
+
+    def next_s(self) -> float | None:
+        earliest = min((attempt.next_s for attempt in self._attempts.values()), default=None)
+        return None if earliest is None else max(earliest, self._gate_s)
+
+    def take_due(self, now_s: float) -> NodeId | None:
+        """The one to try now, if any; the next call will not be due before an interval passed."""
+        due_s = self.next_s()
+        if due_s is None or due_s > now_s:
+            return None
+        node = min(self._attempts, key=lambda each: self._attempts[each].next_s)
+        attempt = self._attempts[node]
+        attempt.wait_s = min(attempt.wait_s * 2, self._config.reconnect_backoff_max_s)
+        attempt.next_s = now_s + self._jittered(attempt.wait_s)
+        self._gate_s = now_s + self._config.reconnect_interval_s
+        return node
+
+    def _jittered(self, wait_s: float) -> float:
+        return wait_s * (0.5 + 0.5 * self._rng())

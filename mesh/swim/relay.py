@@ -1,0 +1,47 @@
+"""Pings we send on behalf of others.
+
+A relay ends with the target's ack (passed on) or, after most of the asker's waiting time, with a
+nack, which tells the asker that we are well and the target is silent. Bounded: beyond
+SWIM_RELAYS_MAX requests are refused by silence. Deliberately not here: sending.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from mesh.limits import SWIM_RELAYS_MAX
+from mesh.types import Address, NodeId
+
+
+@attrs.frozen
+class Relay:
+    asker: NodeId
+    asker_address: Address
+    asker_number: int
+    """The asker's number of the ping, to be repeated in the answer."""
+    nack_at_s: float
+
+
+class Relays:
+    """Relays by the number of our own ping to the target."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Relay] = {}
+
+    def full(self) -> bool:
+        return len(self._open) >= SWIM_RELAYS_MAX
+
+    def open(self, number: int, relay: Relay) -> None:
+        assert not self.full()
+        self._open[number] = relay
+
+    def close(self, number: int) -> Relay | None:
+        return self._open.pop(number, None)
+
+    def take_due(self, now_s: float) -> list[Relay]:
+        """Remove and return the relays whose target stayed silent."""
+        due = [number for number, relay in self._open.items() if relay.nack_at_s <= now_s]
+        return [self._open.pop(number) for number in due]
+
+    def next_s(self) -> float | None:
+        return min((relay.nack_at_s for relay in self._open.values()), default=None)

@@ -1,0 +1,211 @@
+"""Sealing of datagrams: who sent it, that nobody else can read or change it, and that it is fresh.
+
+    version 1 | sender's prefix 8 | sender's epoch 8 | counter 8 | box( receiver's epoch 8 | payload )
+
+The box is NaCl's (X25519, XSalsa20, Poly1305) between the two nodes' keys, converted from their
+Ed25519 identities; the shared key is computed once per pair. The nonce is epoch, counter and
+sender's prefix: unique, because an epoch names one start, the counter grows, and the prefix
+separates the two directions.
+
+Rules: `open` never raises, every refusal is counted by reason. Replay: per peer a sliding window
+over the counters of its present epoch. A restarted receiver has lost its windows, therefore a
+datagram is *fresh* only if it names the receiver's present epoch; recorded ones cannot. What is
+not fresh changes nothing here or above; it is only worth a notice, a sealed empty payload whose
+header tells the other side our epoch.
+Deliberately not here: when notices and repetitions are sent (`endpoint`), sockets, key storage.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import attrs
+from nacl import bindings
+from nacl.exceptions import CryptoError
+
+from mesh.limits import DATAGRAM_BYTES_MAX, DATAGRAM_SEAL_BYTES, SWIM_REPLAY_WINDOW
+from mesh.swim.messages import EPOCH_MAX, PREFIX_BYTES, prefix_of
+from mesh.types import NodeId
+
+VERSION = 1
+_EPOCH_BYTES = 8
+_COUNTER_BYTES = 8
+_TAG_BYTES = bindings.crypto_box_ZEROBYTES - bindings.crypto_box_BOXZEROBYTES
+HEADER_BYTES = 1 + PREFIX_BYTES + _EPOCH_BYTES + _COUNTER_BYTES
+EPOCH_UNKNOWN = 0
+COUNTER_START_BITS = 47
+"""Counters begin at a random value of so many bits: should an epoch ever repeat (a restored disk
+and a clock set back), the nonces still do not."""
+
+assert HEADER_BYTES + _TAG_BYTES + _EPOCH_BYTES == DATAGRAM_SEAL_BYTES
+assert _EPOCH_BYTES + _COUNTER_BYTES + PREFIX_BYTES == bindings.crypto_box_NONCEBYTES
+
+
+class ReplayWindow:
+    """Which counters have been seen: exact for the newest SWIM_REPLAY_WINDOW, older are refused.
+
+    The bitmap of IPsec's anti-replay window (RFC 4303 section 3.4.3), as one integer.
+    """
+
+    def __init__(self) -> None:
+        self._top = -1
+        self._seen = 0
+
+    def accept(self, counter: int) -> bool:
+        """Record `counter`; False when it was seen or is too old to know."""
+        ahead = counter - self._top
+        if self._top < 0 or ahead >= SWIM_REPLAY_WINDOW:
+            self._top, self._seen = counter, 1
+            return True
+        if ahead > 0:
+            mask = (1 << SWIM_REPLAY_WINDOW) - 1
+            self._top, self._seen = counter, (self._seen << ahead | 1) & mask
+            return True
+        bit = 1 << -ahead
+        if -ahead >= SWIM_REPLAY_WINDOW or self._seen & bit:
+            return False
+        self._seen |= bit
+        return True
+
+
+@attrs.define
+class _Peer:
+    """Channel state with one member."""
+
+    shared_key: bytes
+    named_epoch: int = EPOCH_UNKNOWN
+    """What we believe the peer's epoch to be, and name in what we send it."""
+    proven_epoch: int = EPOCH_UNKNOWN
+    """The epoch of its newest fresh datagram; the window is over this one."""
+    window: ReplayWindow = attrs.field(factory=ReplayWindow)
+
+
+@attrs.frozen
+class Opened:
+    """A datagram that a member did send, once."""
+
+    sender: NodeId
+    payload: bytes
+    """Empty for a notice."""
+    fresh: bool
+    """It names our present epoch; only then may it change anything."""
+
+
+@attrs.frozen
+class SealerConfig:
+    node_id: NodeId
+    curve_private: bytes
+    """X25519 private key of the node, 32 bytes (converted from its Ed25519 key)."""
+    epoch: int
+    counter_start: int
+    """Random, below 2 ** COUNTER_START_BITS."""
+
+
+class Sealer:
+    """All sealed channels of one node."""
+
+    def __init__(self, config: SealerConfig) -> None:
+        assert 0 < config.epoch <= EPOCH_MAX
+        assert 0 <= config.counter_start < 2**COUNTER_START_BITS
+        self._config = config
+        self._counter = config.counter_start
+        self._prefix = prefix_of(config.node_id)
+        self._members: dict[bytes, NodeId] = {}
+        self._peers: dict[NodeId, _Peer] = {}
+        self.counters: Counter[str] = Counter()
+        """Refused datagrams: reason -> count."""
+
+    def set_members(self, ids: Iterable[NodeId]) -> None:
+        """Replace whom we talk with; state of others is forgotten."""
+        allowed = sorted(node for node in ids if node != self._config.node_id)
+        self._members = {prefix_of(node): node for node in reversed(allowed)}
+        kept = self._members.get
+        self._peers = {n: p for n, p in self._peers.items() if kept(prefix_of(n)) == n}
+
+    def hint(self, node: NodeId, epoch: int) -> None:
+        """Others say `node` is in `epoch` now; saves a notice if true, costs one if not."""
+        peer = self._peer(node)
+        if peer is not None and epoch > peer.named_epoch:
+            peer.named_epoch = epoch
+
+    def seal(self, to: NodeId, payload: bytes) -> bytes | None:
+        """The datagram for member `to`; None (counted) when it is not one or its key is bad."""
+        peer = self._peer(to)
+        if peer is None:
+            self.counters["unknown-receiver"] += 1
+            return None
+        return self._box(peer.shared_key, peer.named_epoch, payload)
+
+    def open(self, datagram: bytes) -> Opened | None:
+        """Check and open; None when refused. Never raises."""
+        if len(datagram) < DATAGRAM_SEAL_BYTES:
+            return self._refuse("malformed")
+        if len(datagram) > DATAGRAM_BYTES_MAX:
+            return self._refuse("oversized")
+        if datagram[0] != VERSION:
+            return self._refuse("unknown-version")
+        sender = self._members.get(datagram[1 : 1 + PREFIX_BYTES])
+        peer = self._peer(sender) if sender is not None else None
+        if sender is None or peer is None:
+            return self._refuse("unknown-sender")
+        nonce = datagram[1 + PREFIX_BYTES : HEADER_BYTES] + datagram[1 : 1 + PREFIX_BYTES]
+        try:
+            boxed = datagram[HEADER_BYTES:]
+            plain = bindings.crypto_box_open_afternm(boxed, nonce, peer.shared_key)
+        except (CryptoError, ValueError, TypeError):
+            return self._refuse("bad-box")
+        return self._judge(sender, peer, nonce, plain)
+
+    def _judge(self, sender: NodeId, peer: _Peer, nonce: bytes, plain: bytes) -> Opened | None:
+        epoch = int.from_bytes(nonce[:_EPOCH_BYTES], "big")
+        counter = int.from_bytes(nonce[_EPOCH_BYTES : _EPOCH_BYTES + _COUNTER_BYTES], "big")
+        payload = plain[_EPOCH_BYTES:]
+        if not 0 < epoch <= EPOCH_MAX:
+            return self._refuse("malformed")
+        if epoch < peer.proven_epoch:
+            return self._refuse("stale-epoch")
+        if int.from_bytes(plain[:_EPOCH_BYTES], "big") != self._config.epoch:
+            self.counters["not-fresh"] += 1
+            return Opened(sender, payload, fresh=False)
+        if epoch > peer.proven_epoch:
+            peer.proven_epoch, peer.window = epoch, ReplayWindow()
+        peer.named_epoch = epoch
+        if not peer.window.accept(counter):
+            return self._refuse("replay")
+        return Opened(sender, payload, fresh=True)
+
+    def notice(self, to: NodeId, datagram: bytes) -> bytes | None:
+        """The answer to an opened datagram that was not fresh: empty, names the epoch it came
+        from, and shows ours. Never larger than what it answers."""
+        peer = self._peer(to)
+        if peer is None:
+            return None
+        start = 1 + PREFIX_BYTES
+        their_epoch = int.from_bytes(datagram[start : start + _EPOCH_BYTES], "big")
+        return self._box(peer.shared_key, their_epoch, b"")
+
+    def _box(self, shared_key: bytes, receiver_epoch: int, payload: bytes) -> bytes:
+        assert len(payload) + DATAGRAM_SEAL_BYTES <= DATAGRAM_BYTES_MAX
+        self._counter += 1
+        epoch = self._config.epoch.to_bytes(_EPOCH_BYTES, "big")
+        moment = epoch + self._counter.to_bytes(_COUNTER_BYTES, "big")
+        plain = receiver_epoch.to_bytes(_EPOCH_BYTES, "big") + payload
+        boxed: bytes = bindings.crypto_box_afternm(plain, moment + self._prefix, shared_key)
+        return b"".join((bytes([VERSION]), self._prefix, moment, boxed))
+
+    def _peer(self, node: NodeId) -> _Peer | None:
+        known = self._peers.get(node)
+        if known is not None or self._members.get(prefix_of(node)) != node:
+            return known
+        try:
+            public = bindings.crypto_sign_ed25519_pk_to_curve25519(node)
+            shared = bindings.crypto_box_beforenm(public, self._config.curve_private)
+        except (CryptoError, ValueError, TypeError):
+            self.counters["bad-key"] += 1
+            return None
+        made = self._peers[node] = _Peer(shared)
+        return made
+
+    def _refuse(self, reason: str) -> None:
+        self.counters[reason] += 1

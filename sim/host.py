@@ -1,0 +1,96 @@
+"""A machine that runs one sans-IO core: delivers datagrams, fires timers, freezes and crashes.
+
+Rules: like the real drivers it hands over all waiting datagrams before it fires a timer. A frozen
+host keeps what arrives, up to a socket buffer, and neither reads nor fires. A crashed host is gone
+with its state; a restart is a new core. Deliberately not here: any particular protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from mesh.types import Address
+from sim.network import Network
+from sim.world import Event, World
+
+BUFFERED_MAX = 256
+"""Datagrams that a frozen host's socket buffer holds."""
+
+O = TypeVar("O", covariant=True)  # noqa: E741 (outputs)
+
+
+class Machine(Protocol[O]):
+    """The verbs of a datagram core."""
+
+    def receive(self, datagram: bytes, source: Address, now_s: float) -> Iterable[O]: ...
+
+    def handle_timer(self, now_s: float) -> Iterable[O]: ...
+
+    def next_timer_s(self) -> float | None: ...
+
+
+class Host:
+    """One address in a world, and the core behind it."""
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        address: Address,
+        machine: Machine[object],
+        perform: Callable[[object], None],
+    ) -> None:
+        self._world = world
+        self._network = network
+        self.address = address
+        self._machine = machine
+        self._perform = perform
+        self._timer: Event | None = None
+        self._waiting: list[tuple[bytes, Address]] = []
+        self.frozen = False
+        self.running = True
+        network.attach(address, self._arrive)
+
+    def act(self, outputs: Iterable[object]) -> None:
+        """Carry out what a core returned (also from commands), then look at its timer again."""
+        for output in outputs:
+            self._perform(output)
+        self._arm()
+
+    def freeze(self) -> None:
+        """Stop running without anybody noticing, like SIGSTOP or a closed lid."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        self.frozen = False
+        waiting, self._waiting = self._waiting, []
+        for data, source in waiting:
+            self._arrive(data, source)
+        self._arm()
+
+    def crash(self) -> None:
+        """Vanish."""
+        self.running = False
+        self._network.detach(self.address)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arrive(self, data: bytes, source: Address) -> None:
+        if self.frozen:
+            if len(self._waiting) < BUFFERED_MAX:
+                self._waiting.append((data, source))
+            return
+        self.act(self._machine.receive(data, source, self._world.now_s))
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_s = self._machine.next_timer_s()
+        if due_s is not None and self.running and not self.frozen:
+            self._timer = self._world.at(due_s, self._fire)
+
+    def _fire(self) -> None:
+        if not self.frozen:
+            self.act(self._machine.handle_timer(self._world.now_s))
