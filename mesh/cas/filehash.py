@@ -41,6 +41,11 @@ def signature(stat: os.stat_result) -> Signature:
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
+def is_racy(sig: Signature) -> bool:
+    """Whether a write right now could leave this very signature."""
+    return time.time_ns() - max(sig[3], sig[4]) < RACY_NS
+
+
 def hash_fd(fd: int) -> Digest:
     """SHA-256 of everything from the current position of `fd` to its end."""
     state = sha256()
@@ -67,7 +72,7 @@ class FileHasher:
         """
         name = os.fspath(path)
         known = self._known.get(name)
-        if known is not None and known[0] == signature(os.stat(name)):  # noqa: PTH116
+        if known is not None and known[0] == signature(os.stat(name)):
             return known[1]
         return self._hash(name)
 
@@ -100,7 +105,7 @@ class FileHasher:
         if before != after:
             raise InputChanged(path=name)
         self.hashed_files += 1
-        if time.time_ns() - max(after[3], after[4]) >= RACY_NS:
+        if not is_racy(after):
             self._store(name, after, digest)
         return digest
 

@@ -72,11 +72,13 @@ class RealDisk:
     def append(self, name: str, data: bytes) -> None:
         with self._lock, full_disk_as_error(self.path(name)):
             fd = self._append_fd(name)
-            size = os.fstat(fd).st_size
+            written = 0
             try:
-                _write_all(fd, data)
+                while written < len(data):
+                    written += os.write(fd, data[written:] if written else data)
             except OSError:
-                os.ftruncate(fd, size)  # a half-written record would hide the ones after it
+                # A half-written record would hide the ones after it.
+                os.ftruncate(fd, os.fstat(fd).st_size - written)
                 raise
 
     def sync(self, name: str) -> None:
