@@ -1,0 +1,96 @@
+"""The `vitte` command tree: a lazy root that hands foreign subcommands to the next `vitte`.
+
+Commands live in `cli.commands.*` and are imported when they are called (or listed by `--help`).
+click parses; it neither prints errors nor exits here: `cli.shell` does, in the user's language.
+"""
+
+from __future__ import annotations
+
+import click
+
+from cli import passthrough
+from cli.commands.base import LazyGroup, global_options
+from cli.i18n import t
+from cli.settings import Settings
+from cli.shell import EXIT_INTERRUPTED, guarded, usage_error
+
+OURS = {
+    "mesh": "cli.commands.mesh:mesh",
+    "dist": "cli.commands.dist:dist",
+    "build": "cli.commands.build:build",
+    "test": "cli.commands.build:test",
+    "bench": "cli.commands.build:bench",
+    "doctor": "cli.commands.tools:doctor",
+    "explain": "cli.commands.tools:explain",
+    "completion": "cli.commands.tools:completion",
+}
+
+NO_ARGS_IS_HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""A bare group shows its help; click before 8.2 does so without an exception."""
+
+
+class Root(LazyGroup):
+    """Our commands; anything else becomes the next `vitte`'s process."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not passthrough.is_ours(args, OURS) and not ctx.resilient_parsing:
+            passthrough.hand_over(args)
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from mesh import __version__
+
+        click.echo(f"vitte-mesh {__version__}")
+        ctx.exit()
+
+
+root = Root(
+    "vitte",
+    OURS,
+    help=t(
+        "Run builds, tests and commands across the machines you already have. No server.\n\n"
+        "Commands that are not listed here are passed to the next `vitte` on PATH."
+    ),
+    params=[
+        *global_options(),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help=t("Show the version and exit."),
+        ),
+    ],
+)
+
+
+def run(args: list[str]) -> int:
+    """Parse and run; return the exit status."""
+    settings = Settings()
+    return guarded(lambda settings: _invoke(args, settings), settings)
+
+
+def _invoke(args: list[str], settings: Settings) -> int:
+    try:
+        code = root.main(args, prog_name="vitte", standalone_mode=False, obj=settings)
+    except click.UsageError as error:
+        if isinstance(error, NO_ARGS_IS_HELP):
+            click.echo(error.format_message(), err=True)
+            return 2
+        usage = "" if error.ctx is None else _usage(error.ctx)
+        return usage_error(error.format_message(), usage, settings)
+    except click.ClickException as error:
+        return usage_error(error.format_message(), "", settings)
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _usage(ctx: click.Context) -> str:
+    asks_help = t("Try `{command} --help`.", command=ctx.command_path)
+    return f"{ctx.get_usage()}\n{asks_help}"

@@ -1,0 +1,20 @@
+"""`vitte mesh ...`: who belongs to the mesh."""
+
+from __future__ import annotations
+
+from cli.commands.base import LazyGroup
+from cli.i18n import t
+
+mesh = LazyGroup(
+    "mesh",
+    {
+        "init": "cli.commands.mesh_enter:init",
+        "invite": "cli.commands.mesh_admit:invite",
+        "join": "cli.commands.mesh_enter:join",
+        "admit": "cli.commands.mesh_admit:admit",
+        "leave": "cli.commands.mesh_enter:leave",
+        "members": "cli.commands.mesh_admit:members",
+        "status": "cli.commands.dist_show:status",
+    },
+    help=t("Create a mesh, let machines in, see who is there."),
+)

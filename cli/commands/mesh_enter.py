@@ -1,0 +1,193 @@
+"""`vitte mesh init`, `join` and `leave`: how this machine gets into a mesh and out of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import daemon, homes
+from cli.client import Call, ask
+from cli.commands.base import Command, node_options, option
+from cli.i18n import t
+from cli.settings import Settings, note
+from cli.shell import out
+from cli.text import print_json, printable
+from mesh.errors import BadToken
+
+STDIN = "-"
+CODE = re.compile(r"^\d{1,4}(-[a-z]{2,16}){2,4}$")
+JOIN_TIMEOUT_S = 660.0
+"""Longer than any approval may take at the node, which gives the better error."""
+
+
+@click.command(cls=Command, help=t("Create a mesh with this machine as its first admin."))
+@click.argument("name", required=False)
+@option("--name", "node_name", metavar="NAME", help=t("This node's name (default: host name)."))
+@node_options
+@option("--foreground", is_flag=True, help=t("Stay attached: for containers and services."))
+@click.pass_obj
+def init(settings: Settings, /, name: str | None, node_name: str | None, **node: Any) -> int:
+    home = homes.home_to_start(settings)
+    attached = node.pop("foreground")
+    running = daemon.ensure(home, node_arguments(node_name, **node), foreground=attached)
+    try:
+        view = ask(home, "init", mesh_name=name or _default_mesh_name(), node_name=node_name)
+    except BaseException:
+        _undo(running)
+        raise
+    if settings.json:
+        print_json(view)
+    else:
+        out(t("mesh {mesh} created; this is {node}", mesh=view["mesh"]["name"], node=view["name"]))
+        out(t("next: `vitte mesh invite`, and on another machine `vitte mesh join`"))
+    return _attend(running) if attached else 0
+
+
+@click.command(
+    cls=Command,
+    help=t(
+        "Join a mesh: with an invitation, with a code like 7-word-word, or with neither when a"
+        " member approves.\n\n"
+        "An invitation is also read from VITTE_TOKEN or --token-file, which `ps` does not show."
+    ),
+)
+@click.argument("invitation", required=False)
+@option("--token-file", metavar="FILE", help=t("Read the invitation from FILE; `-` is stdin."))
+@option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="ADDR[:PORT]",
+    help=t("Ask this member, where the network cannot be searched. Repeatable."),
+)
+@option("--name", "node_name", metavar="NAME", help=t("This node's name (default: host name)."))
+@node_options
+@option("--foreground", is_flag=True, help=t("Stay attached: for containers and services."))
+@click.pass_obj
+def join(
+    settings: Settings,
+    /,
+    invitation: str | None,
+    token_file: str | None,
+    hosts: tuple[str, ...],
+    node_name: str | None,
+    **node: Any,
+) -> int:
+    how = _how_to_join(_invitation(invitation, token_file))
+    home = homes.home_to_start(settings)
+    attached = node.pop("foreground")
+    running = daemon.ensure(home, node_arguments(node_name, **node), foreground=attached)
+    try:
+        with Call(home, "join", **how, hosts=list(hosts), name=node_name) as call:
+            on_event = print_json if settings.json else _tell
+            view = call.result(on_event, timeout_s=JOIN_TIMEOUT_S)
+    except BaseException:
+        _undo(running)
+        raise
+    if settings.json:
+        print_json(view)
+    else:
+        out(t("joined {mesh} as {node}", mesh=view["mesh"]["name"], node=view["name"]))
+        out(t("next: `vitte mesh status`"))
+    return _attend(running) if attached else 0
+
+
+@click.command(cls=Command, help=t("Leave the mesh. The others forget this node for good."))
+@click.pass_obj
+def leave(settings: Settings) -> int:
+    view = ask(homes.home_to_ask(settings), "leave")
+    if settings.json:
+        print_json(view)
+    else:
+        out(t("{node} has left {mesh}", node=view["name"], mesh=view["mesh"]["name"]))
+    return 0
+
+
+def node_arguments(
+    name: str | None,
+    bind: str | None = None,
+    slots: int | None = None,
+    discovery: str | None = None,
+    sandbox: str | None = None,
+) -> list[str]:
+    """The node process's arguments for what was asked; what was not is the node's to choose."""
+    wishes = {
+        "--name": name,
+        "--bind": bind,
+        "--slots": slots,
+        "--discovery": discovery,
+        "--sandbox": sandbox,
+    }
+    return [word for flag, value in wishes.items() if value for word in (flag, str(value))]
+
+
+def _default_mesh_name() -> str:
+    return os.environ.get("USER") or "mesh"
+
+
+def _invitation(argument: str | None, token_file: str | None) -> str | None:
+    if argument:
+        return argument.strip()
+    if token_file == STDIN:
+        return sys.stdin.read().strip()
+    if token_file:
+        try:
+            return Path(token_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadToken(why=str(error)) from None
+    return os.environ.get("VITTE_TOKEN", "").strip() or None
+
+
+def _how_to_join(invitation: str | None) -> dict[str, str]:
+    if not invitation:
+        return {"how": "approval"}
+    if CODE.match(invitation.lower()):
+        return {"how": "code", "code": invitation.lower()}
+    return {"how": "token", "token": invitation}
+
+
+def _tell(event: dict[str, Any]) -> None:
+    match event["event"]:
+        case "found":
+            note(
+                t(
+                    "found mesh {mesh} ({node} at {address})",
+                    mesh=printable(event["mesh"]),
+                    node=printable(event["node"]),
+                    address=event["address"],
+                )
+            )
+        case "check_words":
+            words = " ".join(event["words"])
+            note(t("check words, which must be the same on both screens: {words}", words=words))
+        case "waiting":
+            note(
+                t(
+                    "waiting {seconds:.0f} s for a member to run `vitte mesh admit`... "
+                    "(Ctrl-C gives up)",
+                    seconds=event["seconds"],
+                )
+            )
+
+
+def _undo(running: daemon.Node) -> None:
+    """A node that was started for nothing does not stay behind."""
+    if running.started:
+        daemon.stop(running.home)
+
+
+def _attend(running: daemon.Node) -> int:
+    """Stay until the node ends; Ctrl-C reaches it as it reaches us."""
+    if running.process is None:
+        note(t("the node was already running in the background; it stays there"))
+        return 0
+    while True:
+        try:
+            return running.process.wait()
+        except KeyboardInterrupt:
+            daemon.stop(running.home)
