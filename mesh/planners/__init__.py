@@ -1,1 +1,1 @@
-"""From a project on disk to a plan: a graph of steps. See `mesh.planners.base` for the interface."""
+"""From a project on disk to a plan: a graph of steps; `mesh.planners.base` has the interface."""
