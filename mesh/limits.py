@@ -28,6 +28,8 @@ SWIM_RELAYS_MAX = 256
 """Pings under way on behalf of others."""
 SWIM_PINGS_MAX = 512
 """Own pings whose ack would still be timed."""
+SWIM_OUTBOX_MAX = 4096
+"""Datagrams decided but not yet sent."""
 SWIM_SEEDS_MAX = 64
 """Addresses that joining tries."""
 SWIM_SYNC_DATAGRAMS_MAX = 8

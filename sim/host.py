@@ -17,15 +17,15 @@ from sim.world import Event, World
 BUFFERED_MAX = 256
 """Datagrams that a frozen host's socket buffer holds."""
 
-O = TypeVar("O", covariant=True)  # noqa: E741 (outputs)
+Output_co = TypeVar("Output_co", covariant=True)
 
 
-class Machine(Protocol[O]):
+class Machine(Protocol[Output_co]):
     """The verbs of a datagram core."""
 
-    def receive(self, datagram: bytes, source: Address, now_s: float) -> Iterable[O]: ...
+    def receive(self, datagram: bytes, source: Address, now_s: float) -> Iterable[Output_co]: ...
 
-    def handle_timer(self, now_s: float) -> Iterable[O]: ...
+    def handle_timer(self, now_s: float) -> Iterable[Output_co]: ...
 
     def next_timer_s(self) -> float | None: ...
 

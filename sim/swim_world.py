@@ -19,9 +19,9 @@ import attrs
 from nacl import bindings
 
 from mesh.swim.config import LAN, SwimConfig
+from mesh.swim.core import Swim
 from mesh.swim.effects import MemberChanged, MemberView, SelfInfo, State
 from mesh.swim.endpoint import Endpoint, Transmit
-from mesh.swim.core import Swim
 from mesh.swim.sealed import COUNTER_START_BITS, Sealer, SealerConfig
 from mesh.types import Address, NodeId
 from sim.host import Host

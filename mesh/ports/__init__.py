@@ -57,6 +57,10 @@ class DatagramPort(Protocol):
 
     async def receive(self) -> tuple[bytes, Address]: ...
 
+    def receive_nowait(self) -> tuple[bytes, Address] | None:
+        """A datagram that has already arrived, or None. Survives errors of earlier sends."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -7,8 +7,8 @@
 Rules: no I/O, no clock, no randomness of its own; the sender of a payload is authenticated by
 `sealed` before it comes here; nothing a peer sends raises. The driver must hand over all waiting
 datagrams before it fires timers, so that late acks count. Each concern is a file: `membership`
-(facts), `probe`, `relay`, `repair`, `reconnect`, `dissemination`, `suspicion`, `health`; this one
-only connects them. Deliberately not here: sealing and epochs of sessions (`endpoint`).
+(facts), `prober`, `repair`, `reconnect`, `packets`; this one only connects them. Deliberately not
+here: sealing and the epochs of sessions (`endpoint`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from mesh.limits import DATAGRAM_BYTES_MAX, SWIM_SEEDS_MAX
 from mesh.swim import repair
 from mesh.swim.choice import Rng, sample
 from mesh.swim.config import SwimConfig
-from mesh.swim.effects import Effect, MemberChanged, MemberView, SelfInfo, SendDatagram, State
+from mesh.swim.effects import Effect, MemberChanged, MemberView, SelfInfo, State
 from mesh.swim.membership import Membership, Origin
 from mesh.swim.messages import (
-    PAYLOAD_BYTES_MAX,
     Ack,
     Buckets,
     Delta,
@@ -35,21 +34,19 @@ from mesh.swim.messages import (
     PingFor,
     Relayed,
     prefix_of,
-    size_bytes,
 )
-from mesh.swim.probe import Pings, Probe, ProbeOrder, smoothed_rtt_s
+from mesh.swim.packets import Packets
+from mesh.swim.prober import Prober
 from mesh.swim.reconnect import Reconnector
-from mesh.swim.relay import Relay, Relays
-from mesh.swim.table import Member, version
 from mesh.types import Address, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Load
-from mesh.wire.schema import decode_message, encode_message
+from mesh.wire.schema import decode_message
 
 FAREWELLS_MAX = 32
 """Members told directly that we leave; in bigger meshes gossip tells the rest."""
-NACK_SHARE = 0.8
-"""A helper gives up after this share of the probe timeout, so that its nack arrives in time."""
+
+Handler = Callable[[NodeId, Any, Address, float], list[Effect]]
 
 
 class Swim:
@@ -57,23 +54,18 @@ class Swim:
 
     def __init__(self, config: SwimConfig, self_info: SelfInfo, rng: Rng) -> None:
         self._config = config
-        self._info = self_info
         self._rng = rng
-        self.counters: Counter[str] = Counter()
-        """What was dropped, refuted, accused...: reason -> count."""
-        self._facts = Membership(config, self_info, self.counters)
-        self._order = ProbeOrder(rng)
-        self._pings = Pings()
-        self._relays = Relays()
+        self._counters: Counter[str] = Counter()
+        self._facts = Membership(config, self_info, self._counters)
+        self._packets = Packets(config, self._facts)
+        self._prober = Prober(config, self._facts, self._packets, rng)
         self._reconnector = Reconnector(config, rng)
         self._seeds: dict[NodeId, Address] = {}
-        self._probe: Probe | None = None
-        self._next_probe_s: float | None = None
         self._last_gossip_s = float("-inf")
         self._last_load_s = float("-inf")
         self._last_repair_s = float("-inf")
         self._load_changed = False
-        self._handlers: dict[type, Callable[[NodeId, Any, Address, float], list[Effect]]] = {
+        self._handlers: dict[type, Handler] = {
             Ping: self._on_ping,
             Ack: self._on_ack,
             PingFor: self._on_ping_for,
@@ -83,6 +75,22 @@ class Swim:
             Digest: self._on_digest,
             Delta: self._on_delta,
         }
+
+    # -- what it knows ---------------------------------------------------------------------------
+    @property
+    def counters(self) -> Counter[str]:
+        """What was dropped, refuted, accused...: reason -> count."""
+        return self._counters + self._prober.counters
+
+    @property
+    def table_hash(self) -> bytes:
+        """8 bytes, equal on nodes that agree about everyone."""
+        return self._facts.table.hash
+
+    def snapshot(self) -> tuple[MemberView, ...]:
+        """Ourselves first (`since_s` 0), then all others known, by node id."""
+        others = sorted(self._facts.table, key=lambda member: member.node_id)
+        return (self._facts.own_view(0.0), *(member.view() for member in others))
 
     # -- commands --------------------------------------------------------------------------------
     def set_roster(self, ids: Iterable[NodeId], now_s: float) -> list[Effect]:
@@ -109,132 +117,51 @@ class Swim:
         for node, address in seeds:
             member = self._facts.table.get(node)
             if self._facts.table.resolve(prefix_of(node)) != node:
-                self.counters["seed-of-non-member"] += 1
-            elif member is None or member.state >= State.DEAD:
-                if len(self._seeds) < SWIM_SEEDS_MAX or node in self._seeds:
-                    self._seeds[node] = address
-                    self._reconnector.watch(node, now_s)
-                    effects += self._introduce(node, address, now_s)
+                self._counters["seed-of-non-member"] += 1
+                continue
+            needed = member is None or member.state >= State.DEAD
+            if needed and (len(self._seeds) < SWIM_SEEDS_MAX or node in self._seeds):
+                self._seeds[node] = address
+                self._reconnector.watch(node, now_s)
+                effects.append(self._introduce(node, address, now_s))
         return effects
 
     def leave(self, now_s: float) -> list[Effect]:
         """Tell everyone (or many) that we go. Keep running the timers for a few gossip intervals
         afterwards, so that those who missed it hear it from us again."""
         self._facts.leave()
-        self._probe = self._next_probe_s = None
+        self._prober.stop()
         self._last_gossip_s = now_s
         members = sample(self._facts.table.reachable(), FAREWELLS_MAX, self._rng)
-        own = (self._facts.table.own,)
-        return [self._send(member, Gossip(own)) for member in members]
-
-    def snapshot(self) -> tuple[MemberView, ...]:
-        """Ourselves first (`since_s` 0), then all others known, by node id."""
-        others = sorted(self._facts.table, key=lambda member: member.node_id)
-        own = self._facts.own_view(0.0)
-        return (own, *(member.view() for member in others))
-
-    @property
-    def table_hash(self) -> bytes:
-        """8 bytes, equal on nodes that agree about everyone."""
-        return self._facts.table.hash
+        farewell = Gossip((self._facts.table.own,))
+        return [self._packets.to_member(member, farewell) for member in members]
 
     # -- time ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
         """When `handle_timer` must be called; None when nothing is pending."""
-        times = (
-            self._probe.next_s() if self._probe is not None else self._next_probe_s,
-            self._facts.suspicions.next_s() if not self._facts.leaving else None,
-            self._relays.next_s(),
-            self._gossip_at_s(),
-            self._reconnector.next_s() if not self._facts.leaving else None,
-        )
+        times = [self._prober.next_timer_s(), self._gossip_at_s()]
+        if not self._facts.leaving:
+            times += [self._facts.suspicions.next_s(), self._reconnector.next_s()]
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
-        self._forgive_own_absence(now_s)
+        self._facts.suspicions.forgive(self._prober.forgive_absence(now_s))
         effects: list[Effect] = []
         if not self._facts.leaving:
             effects += self._after(self._facts.verdicts(now_s), now_s)
-            effects += self._run_probe(now_s)
             effects += self._reconnect(now_s)
             self._share_load(now_s)
-        for relay in self._relays.take_due(now_s):
-            effects.append(self._relayed(relay, reached=False))
+        effects += self._probe(now_s)
         effects += self._gossip(now_s)
         return effects
 
-    def _forgive_own_absence(self, now_s: float) -> None:
-        """If the probe timer fires late, we did not run (starved, stopped, asleep): others' silence
-        in that time proves nothing, so what was pending gets the time back."""
-        due_s = self._probe.next_s() if self._probe is not None else self._next_probe_s
-        if due_s is None or now_s - due_s <= self._config.probe_timeout_s:
-            return
-        late_s = now_s - due_s
-        self.counters["late-timer"] += 1
-        self._facts.health.adjust(+1)
-        self._facts.suspicions.forgive(late_s)
-        if self._probe is not None:
-            self._probe.forgive(late_s)
+    def _probe(self, now_s: float) -> list[Effect]:
+        sends, failed = self._prober.run(now_s)
+        if failed is None:
+            return list(sends)
+        return [*sends, *self._after(self._facts.accuse(failed, now_s), now_s)]
 
-    # -- probing ---------------------------------------------------------------------------------
-    def _run_probe(self, now_s: float) -> list[Effect]:
-        effects: list[Effect] = []
-        probe = self._probe
-        if probe is not None:
-            if now_s >= probe.ends_s:
-                effects += self._probe_failed(probe, now_s)
-            elif now_s >= probe.direct_until_s and not probe.indirect:
-                return self._ask_helpers(probe)
-            else:
-                return []
-        if self._next_probe_s is not None and now_s >= self._next_probe_s:
-            effects += self._start_probe(now_s)
-        return effects
-
-    def _start_probe(self, now_s: float) -> list[Effect]:
-        candidates = {member.node_id: member for member in self._facts.table.reachable()}
-        node = self._order.next(candidates)
-        if node is None:
-            self._next_probe_s = None
-            return []
-        scale = self._facts.health.scale
-        number = self._pings.open(node, now_s)
-        ends_s = now_s + self._config.probe_interval_s * scale
-        direct_until_s = now_s + self._config.probe_timeout_s * scale
-        self._probe = Probe(node, number, direct_until_s, ends_s)
-        self._next_probe_s = ends_s
-        return [self._ping(candidates[node], number)]
-
-    def _ask_helpers(self, probe: Probe) -> list[Effect]:
-        probe.indirect = True
-        target = self._facts.table.get(probe.node)
-        if target is None:
-            return []
-        others = [m for m in self._facts.table.reachable() if m.node_id != probe.node]
-        helpers = sample(others, self._config.indirect_probes, self._rng)
-        effects: list[Effect] = []
-        host, port = target.address
-        for helper in helpers:
-            probe.helpers[helper.node_id] = False
-            facts = self._facts_for(helper)
-            request = PingFor(probe.number, target.fact.node, host, port, facts)
-            effects.append(self._send(helper, request))
-        return effects
-
-    def _probe_failed(self, probe: Probe, now_s: float) -> list[Effect]:
-        self._probe = None
-        self._facts.health.adjust(probe.missed_helpers())
-        member = self._facts.table.get(probe.node)
-        if member is None or member.state > State.SUSPECT:
-            return []
-        return self._after(self._facts.accuse(member, now_s), now_s)
-
-    def _probe_succeeded(self) -> None:
-        self._probe = None  # the next one starts on time, at _next_probe_s
-        self._facts.health.adjust(-1)
-
-    # -- dissemination, reconnection, load -------------------------------------------------------
     def _gossip_at_s(self) -> float | None:
         if not self._facts.rumours.urgent or not self._facts.table.reachable():
             return None
@@ -245,27 +172,27 @@ class Swim:
         if due_s is None or now_s < due_s:
             return []
         self._last_gossip_s = now_s
-        members = sample(self._facts.table.reachable(), self._config.gossip_fanout, self._rng)
-        packets = ((member, self._facts_for(member)) for member in members)
-        return [self._send(member, Gossip(facts)) for member, facts in packets if facts]
+        effects: list[Effect] = []
+        members = self._facts.table.reachable()
+        for member in sample(members, self._config.gossip_fanout, self._rng):
+            facts = self._packets.facts_for(member)
+            if facts:
+                effects.append(self._packets.to_member(member, Gossip(facts)))
+        return effects
 
     def _reconnect(self, now_s: float) -> list[Effect]:
         node = self._reconnector.take_due(now_s)
         if node is None:
             return []
-        self.counters["reconnect-attempt"] += 1
+        self._counters["reconnect-attempt"] += 1
         member = self._facts.table.get(node)
         address = self._seeds.get(node) or (member.address if member is not None else None)
         assert address is not None, "only seeds and dead members are tried"
-        return self._introduce(node, address, now_s)
+        return [self._introduce(node, address, now_s)]
 
-    def _introduce(self, node: NodeId, address: Address, now_s: float) -> list[Effect]:
-        """Ping somebody who may not know us, and tell it what we think of it."""
-        member = self._facts.table.get(node)
-        about = [member.fact] if member is not None else []
-        facts = (self._facts.table.own, *about)
-        ping = self._make_ping(self._pings.open(node, now_s), facts)
-        return [SendDatagram(node, address, encode_message(ping))]
+    def _introduce(self, node: NodeId, address: Address, now_s: float) -> Effect:
+        number = self._prober.pings.open(node, now_s)
+        return self._packets.introduction(node, address, number)
 
     def _share_load(self, now_s: float) -> None:
         interval_s = self._config.load_interval_s(self._facts.table.size())
@@ -274,189 +201,102 @@ class Swim:
             self._last_load_s = now_s
             self._facts.tell_own_load()
 
-    # -- sending ---------------------------------------------------------------------------------
-    def _send(self, member: Member, message: object) -> SendDatagram:
-        return self._send_to(member.node_id, member.address, message)
-
-    def _send_to(self, node: NodeId, address: Address, message: object) -> SendDatagram:
-        payload = encode_message(message)
-        assert len(payload) <= PAYLOAD_BYTES_MAX, "budgets in messages.py keep packets small"
-        return SendDatagram(node, address, payload)
-
-    def _ping(self, member: Member, number: int) -> SendDatagram:
-        return self._send(member, self._make_ping(number, self._facts_for(member)))
-
-    def _make_ping(self, number: int, facts: tuple[Fact, ...]) -> Ping:
-        own = self._facts.table.own
-        return Ping(number, self._facts.table.hash, own.load_number, own.load, facts)
-
-    def _facts_for(self, member: Member | None) -> tuple[Fact, ...]:
-        """Rumours for one packet; what is bad news about the receiver itself comes first, so that
-        it can refute at once (Lifeguard's buddy system)."""
-        first: list[Fact] = []
-        skip = b""
-        if member is not None:
-            skip = member.fact.node
-            if member.state != State.ALIVE:
-                first.append(member.fact)
-        if self._facts.leaving:
-            first.append(self._facts.table.own)
-        used = sum(size_bytes(fact) for fact in first)
-        limit = self._config.retransmit_limit(self._facts.table.size())
-        rest = self._facts.rumours.take(limit, used, skip)
-        return (*first, *rest)
-
-    def _relayed(self, relay: Relay, *, reached: bool) -> SendDatagram:
-        facts = self._facts_for(self._facts.table.get(relay.asker))
-        answer = Relayed(relay.asker_number, reached, facts)
-        return self._send_to(relay.asker, relay.asker_address, answer)
-
     # -- receiving -------------------------------------------------------------------------------
     def receive(
         self, sender: NodeId, payload: bytes, source: Address, now_s: float
     ) -> list[Effect]:
         """Handle one opened datagram of a member. Whatever the bytes, it does not raise."""
         if self._facts.table.resolve(prefix_of(sender)) != sender:
-            self.counters["non-member"] += 1
-            return []
+            return self._drop("non-member")
         if len(payload) > DATAGRAM_BYTES_MAX:
-            self.counters["oversized"] += 1
-            return []
+            return self._drop("oversized")
         try:
             message = decode_message(payload)
         except WireError:
-            self.counters["malformed"] += 1
-            return []
+            return self._drop("malformed")
         handler = self._handlers.get(type(message))
         if handler is None:
-            self.counters["unexpected-kind"] += 1
-            return []
+            return self._drop("unexpected-kind")
         return handler(sender, message, source, now_s)
 
-    def _hear(
-        self, sender: NodeId, facts: Iterable[Fact], source: Address, now_s: float
-    ) -> list[Effect]:
-        origin = Origin(prefix_of(sender), source[0])
+    def _drop(self, reason: str) -> list[Effect]:
+        self._counters[reason] += 1
+        return []
+
+    def _hear(self, facts: Iterable[Fact], origin: Origin, now_s: float) -> list[Effect]:
         changes: list[MemberChanged] = []
         for fact in facts:
             changes += self._facts.hear(fact, origin, now_s)
         return self._after(changes, now_s)
 
-    def _hear_load(self, sender: NodeId, message: Ping | Ack, now_s: float) -> list[Effect]:
+    def _hear_contact(
+        self, sender: NodeId, message: Ping | Ack, source: Address, now_s: float
+    ) -> list[Effect]:
+        effects = self._hear(message.facts, _origin(sender, source), now_s)
         member = self._facts.table.get(sender)
         if member is None:
-            return []
-        changes = self._facts.hear_load(member, message.load_number, message.load, relay=False)
-        return self._after(changes, now_s)
+            return effects
+        number, load = message.load_number, message.load
+        changes = self._facts.hear_load(member, number, load, relay=False)
+        return effects + self._after(changes, now_s)
 
-    def _on_ping(
-        self, sender: NodeId, ping: Ping, source: Address, now_s: float
-    ) -> list[Effect]:
-        effects = self._hear(sender, ping.facts, source, now_s)
-        effects += self._hear_load(sender, ping, now_s)
-        own = self._facts.table.own
-        facts = self._facts_for(self._facts.table.get(sender))
-        ack = Ack(ping.number, self._facts.table.hash, own.load_number, own.load, facts)
-        effects.append(self._send_to(sender, source, ack))
-        return effects
+    def _on_ping(self, sender: NodeId, ping: Ping, source: Address, now_s: float) -> list[Effect]:
+        effects = self._hear_contact(sender, ping, source, now_s)
+        return [*effects, self._packets.ack(sender, source, ping.number)]
 
     def _on_ack(self, sender: NodeId, ack: Ack, source: Address, now_s: float) -> list[Effect]:
-        rtt_s = self._pings.close(ack.number, sender, now_s)
-        if rtt_s is None:
-            self.counters["unasked-ack"] += 1
-            return []
-        effects = self._hear(sender, ack.facts, source, now_s)
-        effects += self._hear_load(sender, ack, now_s)
-        member = self._facts.table.get(sender)
-        if member is not None:
-            member.rtt_s = smoothed_rtt_s(member.rtt_s, rtt_s)
-        if self._probe is not None and ack.number == self._probe.number:
-            self._probe_succeeded()
-        relay = self._relays.close(ack.number)
-        if relay is not None:
-            effects.append(self._relayed(relay, reached=True))
-        return effects + self._start_repair(sender, source, ack.table_hash, now_s)
+        effects = self._hear_contact(sender, ack, source, now_s)
+        answers = self._prober.on_ack(sender, ack.number, now_s)
+        if answers is None:
+            return effects
+        return effects + answers + self._repair(sender, source, ack.table_hash, now_s)
 
     def _on_ping_for(
         self, sender: NodeId, request: PingFor, source: Address, now_s: float
     ) -> list[Effect]:
-        effects = self._hear(sender, request.facts, source, now_s)
-        target = self._facts.table.resolve(request.target)
-        if target is None or self._relays.full():
-            self.counters["relay-refused"] += 1
-            return effects
-        number = self._pings.open(target, now_s)
-        nack_at_s = now_s + self._config.probe_timeout_s * NACK_SHARE
-        self._relays.open(number, Relay(sender, source, request.number, nack_at_s))
-        member = self._facts.table.get(target)
-        ping = self._make_ping(number, self._facts_for(member))
-        address = member.address if member is not None else (request.host, request.swim_port)
-        effects.append(self._send_to(target, address, ping))
-        return effects
+        effects = self._hear(request.facts, _origin(sender, source), now_s)
+        return effects + self._prober.on_ping_for(sender, request, source, now_s)
 
     def _on_relayed(
         self, sender: NodeId, answer: Relayed, source: Address, now_s: float
     ) -> list[Effect]:
-        effects = self._hear(sender, answer.facts, source, now_s)
-        probe = self._probe
-        if probe is None or answer.number != probe.number or sender not in probe.helpers:
-            self.counters["unasked-relay"] += not answer.reached
-        elif answer.reached:
-            self._probe_succeeded()
-        else:
-            probe.helpers[sender] = True
-        return effects
+        self._prober.on_relayed(sender, answer)
+        return self._hear(answer.facts, _origin(sender, source), now_s)
 
     def _on_gossip(
         self, sender: NodeId, gossip: Gossip, source: Address, now_s: float
     ) -> list[Effect]:
-        return self._hear(sender, gossip.facts, source, now_s)
+        return self._hear(gossip.facts, _origin(sender, source), now_s)
 
     # -- repair ----------------------------------------------------------------------------------
-    def _start_repair(
+    def _repair(
         self, peer: NodeId, address: Address, their_hash: bytes, now_s: float
     ) -> list[Effect]:
-        if their_hash == self._facts.table.hash:
-            return []
-        if now_s - self._last_repair_s < self._config.probe_interval_s / 2:
+        rested_s = now_s - self._last_repair_s
+        if their_hash == self.table_hash or rested_s < self._config.probe_interval_s / 2:
             return []
         self._last_repair_s = now_s
-        self.counters["repairs"] += 1
-        return [self._send_to(peer, address, repair.opening(self._facts.table))]
+        self._counters["repairs"] += 1
+        return [self._packets.to(peer, address, repair.opening(self._facts.table))]
 
     def _on_buckets(
         self, sender: NodeId, theirs: Buckets, source: Address, _now_s: float
     ) -> list[Effect]:
         digests = repair.answer_buckets(self._facts.table, theirs, self._rng)
-        return [self._send_to(sender, source, digest) for digest in digests]
+        return [self._packets.to(sender, source, digest) for digest in digests]
 
     def _on_digest(
         self, sender: NodeId, theirs: Digest, source: Address, _now_s: float
     ) -> list[Effect]:
         deltas = repair.answer_digest(self._facts.table, theirs)
-        return [self._send_to(sender, source, delta) for delta in deltas]
+        return [self._packets.to(sender, source, delta) for delta in deltas]
 
     def _on_delta(
         self, sender: NodeId, delta: Delta, source: Address, now_s: float
     ) -> list[Effect]:
-        origin = Origin(prefix_of(sender), source[0], repair=True)
-        changes: list[MemberChanged] = []
-        newer: list[Fact] = []
-        for fact in delta.facts:
-            changes += self._facts.hear(fact, origin, now_s)
-            held = self._held(fact.node)
-            if held is not None and version(held) > version(fact):
-                newer.append(held)
-        effects = self._after(changes, now_s)
-        answers = repair.answer_want(self._facts.table, delta.want, newer)
-        return effects + [self._send_to(sender, source, answer) for answer in answers]
-
-    def _held(self, prefix: bytes) -> Fact | None:
-        if prefix == self._facts.table.own.node:
-            return self._facts.table.own
-        node = self._facts.table.resolve(prefix)
-        member = self._facts.table.get(node) if node is not None else None
-        return member.fact if member is not None else None
+        effects = self._hear(delta.facts, _origin(sender, source, repair=True), now_s)
+        answers = repair.answer_delta(self._facts.table, delta)
+        return effects + [self._packets.to(sender, source, answer) for answer in answers]
 
     # -- consequences ----------------------------------------------------------------------------
     def _after(self, changes: list[MemberChanged], now_s: float) -> list[Effect]:
@@ -469,9 +309,11 @@ class Swim:
                 self._reconnector.hurry(now_s)
             if change.view.reachable:
                 self._seeds.pop(node, None)
-                if change.previous_state in (None, State.DEAD, State.LEFT):
-                    self._order.add(node)
-                if self._next_probe_s is None and not self._facts.leaving:
-                    first_s = self._rng() * self._config.probe_interval_s
-                    self._next_probe_s = now_s + first_s
+                back = change.previous_state in (None, State.DEAD, State.LEFT)
+                if back and not self._facts.leaving:
+                    self._prober.welcome(node, now_s)
         return list(changes)
+
+
+def _origin(sender: NodeId, source: Address, *, repair: bool = False) -> Origin:
+    return Origin(prefix_of(sender), source[0], repair)

@@ -1,8 +1,8 @@
 """The queue of rumours: what is still to be told, fewest tellings first.
 
-One entry per subject (a newer fact replaces an older one), so the roster bounds the queue. A fact is
-told `limit` times and then dropped; anti-entropy catches the few that this misses. Load reports are
-second-class: told twice, only in space that is left over, never worth a packet of their own.
+One entry per subject (a newer fact replaces an older one), so the roster bounds the queue. A fact
+is told `limit` times and then dropped; anti-entropy catches the few that this misses. Load reports
+are second-class: told twice, only in space that is left over, never worth a packet of their own.
 Deliberately not here: whom to tell, and when.
 """
 

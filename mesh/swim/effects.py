@@ -13,6 +13,8 @@ import attrs
 from mesh.types import Address, NodeId
 from mesh.wire.messages import Load
 
+NO_LOAD = Load(slots=0, busy=0, queued=0, cpu_percent=0, memory_free_mib=0)
+
 
 class State(IntEnum):
     """Ordered: at the same epoch and incarnation, the greater one wins."""
@@ -35,7 +37,7 @@ class SelfInfo:
     swim_port: int
     peer_port: int
     join_port: int
-    load: Load = Load(0, 0, 0, 0, 0)
+    load: Load = NO_LOAD
 
 
 @attrs.frozen

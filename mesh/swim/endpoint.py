@@ -5,7 +5,8 @@
 
 The newest payload to each peer is kept until the peer is heard, and repeated once if what is heard
 is a notice: the peer has started anew, or we never knew its epoch. So a first contact costs one
-more round trip instead of one probe interval. Deliberately not here: sockets and tasks (`mesh.node.gossip`).
+more round trip instead of one probe interval.
+Deliberately not here: sockets and tasks (`mesh.node.gossip`).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from mesh.swim.suspicion import Suspicions
 from mesh.swim.table import Member, Table, version
 from mesh.types import NodeId
 from mesh.wire.messages import Load
+from mesh.wire.schema import evolve
 
 
 @attrs.frozen
@@ -80,7 +81,7 @@ class Membership:
 
     def set_own_load(self, load: Load) -> None:
         own = self.table.own
-        self.table.own = attrs.evolve(own, load=load, load_number=own.load_number + 1)
+        self.table.own = evolve(own, load=load, load_number=own.load_number + 1)
 
     def tell_own_load(self) -> None:
         """Put our present load into gossip, for those who do not ping us soon."""
@@ -88,7 +89,7 @@ class Membership:
 
     def leave(self) -> None:
         """Say that we go; nothing refutes it in this epoch."""
-        self._become(attrs.evolve(self.table.own, state=State.LEFT.value))
+        self._become(evolve(self.table.own, state=State.LEFT.value))
 
     def _become(self, fact: Fact) -> None:
         self.table.own = fact
@@ -104,9 +105,9 @@ class Membership:
         self._counters["refuted"] += 1
         self.health.adjust(+1)
         if fact.incarnation < INCARNATION_MAX:
-            self._become(attrs.evolve(own, epoch=fact.epoch, incarnation=fact.incarnation + 1))
+            self._become(evolve(own, epoch=fact.epoch, incarnation=fact.incarnation + 1))
         elif fact.epoch < EPOCH_MAX:
-            self._become(attrs.evolve(own, epoch=fact.epoch + 1, incarnation=0))
+            self._become(evolve(own, epoch=fact.epoch + 1, incarnation=0))
 
     # -- others ----------------------------------------------------------------------------------
     def hear(self, fact: Fact, origin: Origin, now_s: float) -> list[MemberChanged]:
@@ -131,25 +132,25 @@ class Membership:
         if fact.host:
             return fact
         if fact.node == origin.sender and origin.host:
-            return attrs.evolve(fact, host=origin.host)
-        return attrs.evolve(fact, host=known.fact.host) if known is not None else None
+            return evolve(fact, host=origin.host)
+        return evolve(fact, host=known.fact.host) if known is not None else None
 
     def _merge(
         self, known: Member, fact: Fact, origin: Origin, now_s: float
     ) -> list[MemberChanged]:
         if origin.repair and fact.state == State.DEAD and known.fact.state <= State.SUSPECT:
-            fact = attrs.evolve(fact, state=State.SUSPECT.value, accuser=origin.sender)
+            fact = evolve(fact, state=State.SUSPECT.value, accuser=origin.sender)
         if version(fact) < version(known.fact):
             return []
         if fact.epoch == known.fact.epoch and fact.load_number < known.fact.load_number:
             newest = known.fact
-            fact = attrs.evolve(fact, load=newest.load, load_number=newest.load_number)
+            fact = evolve(fact, load=newest.load, load_number=newest.load_number)
         if version(fact) > version(known.fact):
             return self._install(known.node_id, fact, known.state, now_s)
         # A copy of an old verdict is no independent accuser: repair never confirms.
-        if fact.state == State.SUSPECT and not origin.repair:
-            if self.suspicions.confirm(known.node_id, fact.accuser):
-                self.rumours.add(fact)
+        accused = fact.state == State.SUSPECT and not origin.repair
+        if accused and self.suspicions.confirm(known.node_id, fact.accuser):
+            self.rumours.add(fact)
         return self.hear_load(known, fact.load_number, fact.load, relay=True)
 
     def hear_load(
@@ -159,7 +160,7 @@ class Membership:
         if number <= known.fact.load_number:
             return []
         same = known.fact.load == load
-        known.fact = attrs.evolve(known.fact, load=load, load_number=number)
+        known.fact = evolve(known.fact, load=load, load_number=number)
         if relay:
             self.rumours.add(known.fact, load_only=True)
         return [] if same else [MemberChanged(known.view(), known.state)]
@@ -179,7 +180,7 @@ class Membership:
     # -- judgement -------------------------------------------------------------------------------
     def accuse(self, member: Member, now_s: float) -> list[MemberChanged]:
         """Our own probe of it failed."""
-        accused = attrs.evolve(
+        accused = evolve(
             member.fact, state=State.SUSPECT.value, accuser=prefix_of(self._info.node_id)
         )
         self._counters["accused"] += 1
@@ -193,7 +194,7 @@ class Membership:
             member = self.table.get(node)
             assert member is not None
             assert member.state == State.SUSPECT, "a suspicion is stopped when the state changes"
-            dead = attrs.evolve(
+            dead = evolve(
                 member.fact, state=State.DEAD.value, accuser=prefix_of(self._info.node_id)
             )
             changes += self._install(node, dead, State.SUSPECT, now_s)

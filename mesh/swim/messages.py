@@ -11,8 +11,19 @@ from __future__ import annotations
 from mesh.limits import DATAGRAM_BYTES_MAX, DATAGRAM_SEAL_BYTES
 from mesh.types import NodeId
 from mesh.wire.messages import Load
-from mesh.wire.schema import array, blob, boolean, c_struct, encode_struct
-from mesh.wire.schema import fixed, message, nested, struct, text, uint
+from mesh.wire.schema import (
+    array,
+    blob,
+    boolean,
+    c_struct,
+    encode_struct,
+    fixed,
+    message,
+    nested,
+    struct,
+    text,
+    uint,
+)
 
 PREFIX_BYTES = 8
 HASH_BYTES = 8

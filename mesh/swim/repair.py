@@ -30,7 +30,7 @@ from mesh.swim.messages import (
     Fact,
     pack,
 )
-from mesh.swim.table import Table, fingerprint
+from mesh.swim.table import Table, fingerprint, version
 
 LOW, HIGH = bytes(PREFIX_BYTES), b"\xff" * PREFIX_BYTES
 
@@ -55,9 +55,7 @@ def answer_buckets(table: Table, theirs: Buckets, rng: Rng) -> list[Digest]:
     facts = facts_by_prefix(table)
     ours = _bucket_hashes(facts)
     differing = [
-        bucket
-        for bucket in range(BUCKETS)
-        if _slot(ours, bucket) != _slot(theirs.hashes, bucket)
+        bucket for bucket in range(BUCKETS) if _slot(ours, bucket) != _slot(theirs.hashes, bucket)
     ]
     start = int(rng() * len(differing))
     digests: list[Digest] = []
@@ -100,10 +98,15 @@ def answer_digest(table: Table, theirs: Digest) -> list[Delta]:
     return deltas
 
 
-def answer_want(table: Table, want: bytes, newer: list[Fact]) -> list[Delta]:
-    """The facts asked for, and those of ours that are newer than what the Delta said."""
+def answer_delta(table: Table, theirs: Delta) -> list[Delta]:
+    """The facts asked for, and those of ours that are newer than what the Delta said.
+
+    To be called when the Delta has been merged.
+    """
     facts = facts_by_prefix(table)
-    asked = [facts[prefix] for prefix in _cut(want, PREFIX_BYTES) if prefix in facts]
+    told = {fact.node: fact for fact in theirs.facts if fact.node in facts}
+    newer = [facts[prefix] for prefix in told if version(facts[prefix]) > version(told[prefix])]
+    asked = [facts[prefix] for prefix in _cut(theirs.want, PREFIX_BYTES) if prefix in facts]
     return [Delta(packet, b"") for packet in pack(newer + asked, SWIM_SYNC_DATAGRAMS_MAX)]
 
 

@@ -1,6 +1,6 @@
 """Sealing of datagrams: who sent it, that nobody else can read or change it, and that it is fresh.
 
-    version 1 | sender's prefix 8 | sender's epoch 8 | counter 8 | box( receiver's epoch 8 | payload )
+    version 1 | sender's prefix 8 | sender's epoch 8 | counter 8 | box(receiver's epoch 8 | payload)
 
 The box is NaCl's (X25519, XSalsa20, Poly1305) between the two nodes' keys, converted from their
 Ed25519 identities; the shared key is computed once per pair. The nonce is epoch, counter and
@@ -39,7 +39,7 @@ COUNTER_START_BITS = 47
 and a clock set back), the nonces still do not."""
 
 assert HEADER_BYTES + _TAG_BYTES + _EPOCH_BYTES == DATAGRAM_SEAL_BYTES
-assert _EPOCH_BYTES + _COUNTER_BYTES + PREFIX_BYTES == bindings.crypto_box_NONCEBYTES
+assert bindings.crypto_box_NONCEBYTES == _EPOCH_BYTES + _COUNTER_BYTES + PREFIX_BYTES
 
 
 class ReplayWindow:
@@ -207,5 +207,6 @@ class Sealer:
         made = self._peers[node] = _Peer(shared)
         return made
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str) -> Opened | None:
         self.counters[reason] += 1
+        return None

@@ -227,6 +227,11 @@ def _unpack(cls: type[T], value: object) -> T:
     return cls(*[codec.from_wire(item) for (_, codec), item in zip(codecs, value, strict=True)])
 
 
+def evolve(value: T, **changes: object) -> T:
+    """A copy of a struct or message with some fields replaced; `attrs.evolve` with a type."""
+    return cast("T", attrs.evolve(cast("Any", value), **changes))
+
+
 def encode_message(value: object) -> bytes:
     """Encode a message. Raises WireError when a field is out of its bounds."""
     return cbor.encode([_KINDS[type(value)], *_pack(value)])
