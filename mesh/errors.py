@@ -327,24 +327,17 @@ class JoinFailed(PeerError):
     hint = "try again, or join at another member: `vitte mesh join --host ADDR`"
 
 
-class CandidateGone(PeerError):
-    """`{name}` stopped waiting before it could be admitted"""
-
-    code = "VM219"
-    hint = "`vitte mesh admit` without a name lists who is still waiting"
-
-
 class TooManyCodes(UserError):
     """{count} codes are open at once already"""
 
-    code = "VM220"
+    code = "VM219"
     hint = "wait until one is used or expires; a token serves many: `vitte mesh invite --uses N`"
 
 
 class TokenSpent(PeerError):
     """This node has joined with this invitation before, and is out since"""
 
-    code = "VM221"
+    code = "VM220"
     exit_code = 11
     hint = "ask for a new one: `vitte mesh invite` on a member"
 
@@ -446,6 +439,13 @@ class BadPlan(UserError):
 
     code = "VM314"
     hint = "report it to the author of the planner"
+
+
+class DemoUnavailable(EnvironmentFault):
+    """The demo cannot run here: {why}"""
+
+    code = "VM315"
+    hint = "from a checkout, `python3 bootstrap.py demo` installs what it needs"
 
 
 # -- 4xx: runs ----------------------------------------------------------------------------------
