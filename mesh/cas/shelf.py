@@ -39,7 +39,7 @@ class Shelf:
         self.damaged = 0
         """Blobs moved to `bad` since the start."""
         shutil.rmtree(root / _TMP, ignore_errors=True)
-        for name in (_TMP, _BAD, *(f"{byte:02x}" for byte in range(256))):
+        for name in (_TMP, _BAD):
             (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._device = root.stat().st_dev
 
@@ -51,7 +51,10 @@ class Shelf:
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
         """All blobs, as (path, stat)."""
         for byte in range(256):
-            with os.scandir(f"{self._root}/{byte:02x}") as entries:
+            with (
+                contextlib.suppress(FileNotFoundError),
+                os.scandir(f"{self._root}/{byte:02x}") as entries,
+            ):
                 for entry in entries:
                     with contextlib.suppress(FileNotFoundError):
                         yield entry.path, entry.stat(follow_symlinks=False)
@@ -74,7 +77,12 @@ class Shelf:
 
     def adopt(self, path: str, fd: int, digest: Digest) -> None:
         """Make the complete file at `path`, open as `fd`, the blob `digest`."""
-        os.rename(path, self.file(digest))
+        target = self.file(digest)
+        try:
+            os.rename(path, target)
+        except FileNotFoundError:  # the first blob in its folder
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            os.rename(path, target)
         self.note_checked(digest, signature(os.fstat(fd)))
 
     def can_take(self, stat: os.stat_result) -> bool:
