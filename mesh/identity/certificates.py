@@ -6,6 +6,7 @@ what makes it trusted; the member's exact certificate is then a trust anchor. It
 that no member can vouch for another key by signing a certificate.
 
 The bytes must never change, for they are in the admission record: they are made once and kept.
+Reading a peer's certificate is in `mesh.wire.certificate`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mesh.identity.keys import NodeKey
-from mesh.limits import CERTIFICATE_BYTES_MAX
-from mesh.types import NodeId, short
-from mesh.wire.errors import WireError
+from mesh.types import short
 
 _NOT_BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
 _NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -70,46 +68,6 @@ def _only_signs() -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def node_of_certificate(der: bytes) -> NodeId:
-    """The node id inside a certificate. Raises WireError when it is not an Ed25519 one.
-
-    It says which key the certificate is about, not that the certificate is valid: in TLS the
-    handshake proves possession of that key.
-    """
-    return NodeId(_public_key(_parse(der)).public_bytes_raw())
-
-
-def check_certificate(der: bytes, node: NodeId) -> None:
-    """Raise WireError unless `der` is a certificate over `node`'s key, signed by that key."""
-    certificate = _parse(der)
-    public = _public_key(certificate)
-    if public.public_bytes_raw() != node:
-        raise WireError("certificate", "it is about another key")
-    try:
-        public.verify(certificate.signature, certificate.tbs_certificate_bytes)
-    except InvalidSignature:
-        raise WireError("certificate", "it is not self-signed") from None
-
-
-def _parse(der: bytes) -> x509.Certificate:
-    if len(der) > CERTIFICATE_BYTES_MAX:
-        raise WireError("certificate", f"{len(der)} bytes")
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as error:
-        raise WireError("certificate", str(error)) from None
-
-
-def _public_key(certificate: x509.Certificate) -> Ed25519PublicKey:
-    try:
-        public = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise WireError("certificate", str(error)) from None
-    if not isinstance(public, Ed25519PublicKey):
-        raise WireError("certificate", "its key is not Ed25519")
-    return public
 
 
 def certificate_pem(der: bytes) -> bytes:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import attrs
 
-from mesh.identity.certificates import check_certificate
 from mesh.identity.keys import SIGNATURE_BYTES, NodeKey, verify
 from mesh.identity.names import check_name
 from mesh.identity.roles import Role
@@ -31,6 +30,7 @@ from mesh.limits import (
 )
 from mesh.types import DIGEST_BYTES, Digest, MeshId, NodeId, digest_of
 from mesh.wire import schema
+from mesh.wire.certificate import check_certificate
 from mesh.wire.errors import WireError
 from mesh.wire.schema import array, c_blob, fixed, nested, optional, struct, text, uint
 

@@ -116,7 +116,7 @@ def parse_token(given: str) -> Token:
 def _decode(encoded: str) -> bytes:
     strange = next((char for char in encoded if char not in _ALPHABET), None)
     if strange is not None:
-        raise BadToken(why=f"the character {ascii(strange)} cannot be in one")
+        raise BadToken(why=f"the character {strange!a} cannot be in one")
     # A length that base32 never has is one character short of something: decode what is whole.
     whole = len(encoded) - {1: 1, 3: 1, 6: 1}.get(len(encoded) % 8, 0)
     padding = "=" * (-whole % 8)

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from mesh.errors import AlreadyInMesh, NotAllowed, RosterUnreadable
 from mesh.identity.certificates import (
     certificate_pem,
-    check_certificate,
     make_certificate,
     private_key_pem,
 )
@@ -37,6 +36,7 @@ from mesh.identity.roster import Roster, RosterChange
 from mesh.limits import LEAVE_ENTRIES_MAX, RECORD_BYTES_MAX, ROSTER_RECORDS_MAX
 from mesh.ports import Disk, Env
 from mesh.types import Digest, MeshId, NodeId
+from mesh.wire.certificate import check_certificate
 from mesh.wire.errors import WireError
 from mesh.wire.schema import array, c_blob, decode_struct, encode_struct, struct, uint
 

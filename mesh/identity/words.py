@@ -8,8 +8,7 @@ letter. `tests/identity/test_identity_words.py` holds the lists to that. The ord
 
 from __future__ import annotations
 
-ENGLISH: tuple[str, ...] = tuple(
-    """
+_ENGLISH = """
     acid acorn actor adult agent alarm album alley almond amber anchor angel ankle apple april
     apron arrow atlas attic autumn axis bacon badge bagel baker bamboo banana banjo barrel basil
     basket beach beaver bell bonus bottle branch bread breeze brick bridge broom bubble bucket
@@ -28,12 +27,11 @@ ENGLISH: tuple[str, ...] = tuple(
     polar pony poppy potato puzzle python quail quartz quilt rabbit radish raven river robin
     rose ruby salad satin scarf shark shell skunk sled sloth snail squid sugar swan syrup taco
     tiger toast torch tulip uncle wagon water wheat wolf yacht zebra
-    """.split()
-)
+"""
+ENGLISH = tuple(_ENGLISH.split())
 """256 English words, sorted."""
 
-FRENCH: tuple[str, ...] = tuple(
-    """
+_FRENCH = """
     abeille abricot acacia acier affiche agneau agrume aigle ail amande ananas ancre arbre
     ardoise armoire asperge automne aviron avoine bague balai baleine ballon barque basilic
     bateau beurre biche bijou bocal boeuf bois bonnet bouchon bougie bouton brebis brioche
@@ -42,7 +40,7 @@ FRENCH: tuple[str, ...] = tuple(
     ciseau citron clairon cloche cochon colline colombe corbeau corde coucou courge couteau
     crapaud crocus cuisine cuivre dauphin dindon drapeau eau ecluse ecorce enclume epi etable
     etoile fable faisan falaise farine fenouil ferme feuille figue flacon fleur fougere foulard
-    fourmi fraise frelon fromage fumee fusain gant gare gazon genou givre glace gland goudron
+    fourmi fraise frelon fromage fumee fusain gant gare gazon genou givre glace goudron goutte
     graine grange grenier grillon grotte haie hamac haricot herbe hibou homard horloge houx
     huile huitre iguane image jambon jardin jaune jeudi jouet journal jument jupe kiosque lac
     laine laitue lampe lapin lavande levain levure licorne lierre ligne limace lin loup loutre
@@ -54,8 +52,8 @@ FRENCH: tuple[str, ...] = tuple(
     saule savon sel singe soleil soupe source sucre taille talus tapis tasse taupe tente terre
     thon thym toit tortue toucan train trefle tricot truite vache vent verger veste voile volet
     yaourt
-    """.split()
-)
+"""
+FRENCH = tuple(_FRENCH.split())
 """256 French words, sorted."""
 
 LISTS = {"en": ENGLISH, "fr": FRENCH}
