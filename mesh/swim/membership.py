@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import ip_address
 
 import attrs
 
@@ -129,8 +131,9 @@ class Membership:
         return self._merge(known, located, origin, now_s)
 
     def _locate(self, fact: Fact, known: Member | None, origin: Origin) -> Fact | None:
+        """The fact with an address of one machine; None when it has none."""
         if fact.host:
-            return fact
+            return fact if _is_unicast(fact.host) else None
         if fact.node == origin.sender and origin.host:
             return evolve(fact, host=origin.host)
         return evolve(fact, host=known.fact.host) if known is not None else None
@@ -210,3 +213,14 @@ class Membership:
             last = attrs.evolve(member.view(), state=State.LEFT, since_s=now_s)
             changes.append(MemberChanged(last, previous))
         return changes
+
+
+@lru_cache(maxsize=4096)
+def _is_unicast(host: str) -> bool:
+    """Whether `host` is an IP literal of one machine: names would have to be looked up, and
+    multicast would let one fact make everybody shout."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return not (address.is_multicast or address.is_unspecified or host == "255.255.255.255")

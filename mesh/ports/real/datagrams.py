@@ -13,6 +13,7 @@ import errno
 import ipaddress
 import socket
 from collections import Counter
+from functools import lru_cache
 
 import trio
 
@@ -40,8 +41,11 @@ class RealDatagramPort:
     async def send(self, data: bytes, to: Address) -> None:
         await trio.lowlevel.checkpoint()
         try:
+            if not _is_literal(to[0]):  # a name would be looked up, and block the whole node
+                self.counters["send-not-an-address"] += 1
+                return
             self._socket.sendto(data, to)
-        except (OSError, OverflowError, UnicodeError) as error:
+        except (OSError, OverflowError) as error:
             self.counters[f"send-{_name(error)}"] += 1
 
     async def receive(self) -> tuple[bytes, Address]:
@@ -89,6 +93,15 @@ class RealDatagrams:
             sock.close()
             raise AddressInUse(host=host, port=port, why=str(error)) from None
         return RealDatagramPort(sock)
+
+
+@lru_cache(maxsize=4096)
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _name(error: Exception) -> str:
