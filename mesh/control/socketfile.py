@@ -23,7 +23,7 @@ from mesh.errors import NodeAlreadyRunning
 SOCKET_NAME = "control.sock"
 LOCK_NAME = "node.pid"
 SOCKET_PATH_BYTES_MAX = 100
-LISTEN_BACKLOG = 64
+LISTEN_BACKLOG = 128
 
 
 @contextmanager

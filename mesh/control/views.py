@@ -303,7 +303,7 @@ class ShardView(TypedDict):
 
 
 class ExplainView(TypedDict):
-    """`vitte.explain/1`: with a shard asked for, `shards` has it alone, with every node's reason."""
+    """`vitte.explain/1`: when a shard is asked for, only that one, with every node's reason."""
 
     schema: str
     run: str
@@ -346,7 +346,7 @@ ShardItem = list[Any]
 """[index, phase, where, detail, name, seconds]
 
 `where` is the node concerned (the thief, the builder; "" for none). `detail` is the Source when
-done, `3.1/8 MB` while sending or fetching, else "". `seconds` is how long it took, once it is final.
+done, `3.1/8 MB` while sending or fetching, else "". `seconds`: how long it took, once it is final.
 """
 
 
