@@ -342,6 +342,14 @@ class TokenSpent(PeerError):
     hint = "ask for a new one: `vitte mesh invite` on a member"
 
 
+class StrangerAt(PeerError):
+    """The node at {address} is not a member of this mesh"""
+
+    code = "VM216"
+    exit_code = 11
+    hint = "check the address; a node joins with `vitte mesh join`"
+
+
 # -- 3xx: projects and plans --------------------------------------------------------------------
 class NoPlan(UserError):
     """Nothing here says how to {kind} `{root}`; looked for: {looked_for}"""

@@ -213,3 +213,20 @@ def check_action(action: Action) -> None:
     check_path(action.cwd, action.mounts)
     for output in action.outputs:
         check_path(output.path, action.mounts)
+
+
+def check_outputs(entries: tuple[TreeEntry, ...], action: Action) -> None:
+    """Raise WireError unless a result's outputs are what the action declared, no more and no less.
+
+    Without this a builder could answer with a "result" that overwrites the project's sources.
+    """
+    check_entries(entries, action.mounts)
+    files = {spec.path for spec in action.outputs if not spec.directory}
+    folders = [spec.path for spec in action.outputs if spec.directory]
+    for entry in entries:
+        if entry.path not in files and not any(inside(entry.path, folder) for folder in folders):
+            raise WireError("undeclared-output", entry.path)
+    made = {entry.path for entry in entries}
+    for spec in action.outputs:
+        if not spec.optional and not spec.directory and spec.path not in made:
+            raise WireError("output-missing", spec.path)

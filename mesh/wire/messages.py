@@ -103,6 +103,7 @@ class GrantedShard:
     speculative: bool = boolean(default=False)
     live_output: bool = boolean(default=False)
     """Stream stdout and stderr while it runs, instead of only at the end."""
+    cacheable: bool = boolean(default=True)
 
 
 @message(20)
@@ -200,10 +201,18 @@ class AskResults:
     actions: tuple[Digest, ...] = array(c_blob(32, 32), BLOB_REQUEST_MAX)
 
 
+@struct
+class KnownResult:
+    """`action` is a claim until the signed body has been opened."""
+
+    action: Digest = fixed(DIGEST_BYTES)
+    result: SignedResult = nested(SignedResult)
+
+
 @message(41)
 class KnownResults:
     request: int = uint()
-    results: tuple[SignedResult, ...] = array(c_struct(SignedResult), BLOB_REQUEST_MAX)
+    results: tuple[KnownResult, ...] = array(c_struct(KnownResult), BLOB_REQUEST_MAX)
 
 
 @message(42)

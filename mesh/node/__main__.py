@@ -1,0 +1,135 @@
+"""`python -P -m mesh.node --home DIR`: the node process. People start it through `vitte`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import trio
+
+from mesh.errors import MeshError
+from mesh.node.config import NodeConfig
+from mesh.node.node import Node
+from mesh.ports import Discovery, Env
+from mesh.ports.real.clock import RealClock
+from mesh.ports.real.datagrams import RealDatagrams
+from mesh.ports.real.discovery import StaticDiscovery, ZeroconfDiscovery
+from mesh.ports.real.disk import RealDisk
+from mesh.ports.real.entropy import RealEntropy
+from mesh.ports.real.exec import RealExec
+from mesh.ports.real.streams import RealStreams
+
+logger = logging.getLogger("mesh.node")
+DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
+"""RFC 5737; a UDP socket "connected" to it sends nothing but shows the default route's address."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one node until it is stopped. Returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    os.umask(0o077)
+    config = _config(arguments)
+    try:
+        trio.run(_run, config, strict_exception_groups=True)
+    except* MeshError as errors:
+        for error in _leaves(errors):
+            logger.error("%s", error)  # noqa: TRY400 - it is for the user, not a bug
+        return 10
+    except* KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mesh.node", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True, help="where keys and stores are")
+    parser.add_argument("--bind", default="", metavar="HOST[:PORT]", help="address of the doors")
+    parser.add_argument("--name", default="", help="what people call this node")
+    parser.add_argument("--slots", type=int, default=0, help="shards at once; 0: one per core")
+    parser.add_argument("--discovery", choices=("mdns", "none"), default="mdns")
+    parser.add_argument("--sandbox", choices=("auto", "bwrap", "plain"), default="auto")
+    return parser
+
+
+def _config(arguments: argparse.Namespace) -> NodeConfig:
+    host, _, port = arguments.bind.rpartition(":") if ":" in arguments.bind else ("", "", "")
+    if not host:
+        host, port = arguments.bind, ""
+    if not host:
+        host = _default_host()
+        logger.info("no --bind given: using %s, the address of the default route", host)
+    return NodeConfig(
+        home=arguments.home.absolute(),
+        name=arguments.name or socket.gethostname().split(".")[0],
+        bind=(host, int(port or 0)),
+        slots=arguments.slots or len(os.sched_getaffinity(0)),
+        discovery=arguments.discovery,
+        sandbox=arguments.sandbox,
+    )
+
+
+def _default_host() -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(DOCUMENTATION_ADDRESS)
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+async def _run(config: NodeConfig) -> None:
+    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    node = Node(_env(config), config)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, node, nursery)
+        await node.run()
+        nursery.cancel_scope.cancel()
+
+
+def _env(config: NodeConfig) -> Env:
+    discovery: Discovery = (
+        ZeroconfDiscovery(interfaces=[config.bind[0]])
+        if config.discovery == "mdns"
+        else StaticDiscovery()
+    )
+    return Env(
+        clock=RealClock(),
+        entropy=RealEntropy(),
+        datagrams=RealDatagrams(),
+        streams=RealStreams(),
+        disk=RealDisk(config.home),
+        exec=RealExec(),
+        discovery=discovery,
+    )
+
+
+async def _stop_on_signal(node: Node, nursery: trio.Nursery) -> None:
+    """The first signal stops politely, the second at once."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        count = 0
+        async for _ in signals:
+            count += 1
+            if count > 1:
+                nursery.cancel_scope.cancel()
+            node.stop()
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+if __name__ == "__main__":
+    sys.exit(main())

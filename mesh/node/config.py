@@ -1,0 +1,67 @@
+"""How one node was asked to be. Frozen; made once from the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import attrs
+
+from mesh.types import Address
+
+
+@attrs.frozen
+class NodeConfig:
+    """Everything a node needs to know before it can look at its disk."""
+
+    home: Path
+    """Keys, records, stores and the control socket live below it."""
+
+    name: str
+    """What people call the node; unique in the mesh only after the roster's clash rule."""
+
+    bind: Address
+    """Address of the members' door; port 0 chooses one and keeps it for later starts."""
+
+    slots: int = attrs.field(factory=lambda: os.cpu_count() or 1)
+    """Shards run at once."""
+
+    discovery: str = "mdns"
+    """`mdns`, or `none` for meshes that only know static addresses."""
+
+    sandbox: str = "auto"
+    """`auto`, `bwrap` or `plain`."""
+
+
+@attrs.frozen
+class LinkConfig:
+    """Timing and bounds of the links between members."""
+
+    hello_timeout_s: float = 5.0
+    """A stream on which no Hello arrives is closed."""
+
+    dial_timeout_s: float = 5.0
+
+    second_dialer_delay_s: float = 2.0
+    """The member with the lower id dials; the other steps in after this long, for the case that
+    only one direction is open."""
+
+    redial_s: float = 0.5
+    """First pause after a failed dial; doubles up to `redial_max_s`."""
+
+    redial_max_s: float = 15.0
+
+    request_timeout_s: float = 0.5
+    """An answer that takes longer is treated as "does not know": the cache is a convenience."""
+
+    request_silence_s: float = 5.0
+    """A peer that did not answer in time is not asked again for this long."""
+
+    ask_peers_max: int = 16
+    """How many neighbours are asked for a result, nearest first."""
+
+    outgoing_bytes_max: int = 64 * 1024 * 1024
+    """A peer that lets this much pile up is cut off; its work runs elsewhere."""
+
+    bulk_streams_max: int = 2
+    """Per peer. One moves at line rate; the second keeps small blobs from waiting for large."""

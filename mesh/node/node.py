@@ -1,0 +1,114 @@
+"""The node process: a control socket from the first moment, a mesh as soon as there is one.
+
+    started --init/join--> in a mesh --leave--> started
+
+The control server outlives memberships, so that `init`, `join` and `leave` are ordinary operations.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import trio
+
+from mesh.control.server import ControlServer
+from mesh.errors import AlreadyInMesh, MeshError, NotInMesh
+from mesh.identity import trust
+from mesh.identity.keys import NodeKey, load_or_create_key
+from mesh.identity.trust import MeshIdentity
+from mesh.node.config import NodeConfig
+from mesh.node.handlers import handlers_of
+from mesh.node.joining import PeerAddress
+from mesh.node.runs.archive import RunArchive
+from mesh.node.runtime import MeshRuntime
+from mesh.node.workshop import Workshop, open_workshop
+from mesh.ports import Env
+
+SOCKET_FILE = "control.sock"
+logger = logging.getLogger(__name__)
+
+
+class Node:
+    """One node. `run` lasts until `stop`, or until cancelled."""
+
+    def __init__(self, env: Env, config: NodeConfig) -> None:
+        self.env = env
+        self.config = config
+        self.archive = RunArchive(env.disk)
+        self.key: NodeKey = load_or_create_key(env.disk, env.entropy)
+        self.workshop: Workshop
+        self._runtime: MeshRuntime | None = None
+        self._scope: trio.CancelScope | None = None
+        self._ended = trio.Event()
+        self._nursery: trio.Nursery
+        self._stop = trio.Event()
+
+    @property
+    def runtime(self) -> MeshRuntime:
+        """Raises NotInMesh."""
+        if self._runtime is None:
+            raise NotInMesh()
+        return self._runtime
+
+    @property
+    def in_mesh(self) -> bool:
+        return self._runtime is not None
+
+    def require_no_mesh(self) -> None:
+        if self._runtime is not None:
+            raise AlreadyInMesh(name=self._runtime.identity.mesh_name)
+
+    async def run(self) -> None:
+        """Serve until stopped."""
+        async with open_workshop(self.env, self.config) as self.workshop:
+            server = ControlServer(self.config.home / SOCKET_FILE, handlers_of(self))
+            async with trio.open_nursery() as self._nursery:
+                identity = trust.load(self.env)
+                if identity is not None and identity.me() is not None:
+                    await self.enter(identity)
+                await self._nursery.start(server.serve)
+                await self._stop.wait()
+                if self._runtime is not None:
+                    await self._runtime.say_goodbye()
+                self._nursery.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def enter(self, identity: MeshIdentity, seeds: Iterable[PeerAddress] = ()) -> None:
+        """Start to be a member. Raises AddressInUse."""
+        runtime = MeshRuntime(self.env, self.config, identity, self.workshop)
+        await self._nursery.start(self._be_member, runtime, tuple(seeds))
+        self._runtime = runtime
+
+    async def exit(self) -> None:
+        """Stop being a member and forget the mesh."""
+        runtime = self.runtime
+        try:
+            await runtime.leave_mesh()
+        except MeshError as error:
+            # The last admin of a mesh cannot be removed by a record that others would accept;
+            # the user's wish to leave is honoured all the same.
+            logger.warning("left without telling the others: %s", error)
+        assert self._scope is not None
+        self._scope.cancel()
+        await self._ended.wait()
+        trust.forget(self.env.disk)
+
+    async def _be_member(
+        self,
+        runtime: MeshRuntime,
+        seeds: tuple[PeerAddress, ...],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        self._ended = trio.Event()
+        try:
+            with trio.CancelScope() as self._scope:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(runtime.run, seeds)
+                    task_status.started()
+        finally:
+            self._runtime = None
+            self._ended.set()

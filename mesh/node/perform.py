@@ -1,0 +1,122 @@
+"""Run one action here and make a signed result of it. Used for our own shards and for stolen ones.
+
+Errors of the executor become a `Finished` without a result: what the action did wrong (a missing
+output, a timeout) is final, what this machine did wrong (no space, cannot start) may be tried
+elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from mesh.action.model import (
+    EXECUTABLE,
+    FILE,
+    Action,
+    LogBlob,
+    Result,
+    SignedResult,
+    Tree,
+    TreeEntry,
+)
+from mesh.action.signing import sign_result
+from mesh.cas.blobs import BlobMissing, BlobStore
+from mesh.cas.results import ResultCache
+from mesh.errors import EnvironmentFault, InputChanged, MeshError
+from mesh.executor.executor import Executor, Job
+from mesh.limits import INLINE_BLOB_BYTES_MAX, INLINE_GRANT_BYTES_MAX
+from mesh.types import Digest, NodeId
+from mesh.wire.messages import Finished, InlineBlob
+
+OnOutput = Callable[[int, bytes], None]
+
+
+@attrs.frozen
+class PerformerParts:
+    me: NodeId
+    sign: Callable[[bytes, bytes], bytes]
+    executor: Executor
+    store: BlobStore
+    results: ResultCache
+
+
+class Performer:
+    """Executes, signs, remembers."""
+
+    def __init__(self, parts: PerformerParts) -> None:
+        self._parts = parts
+
+    async def perform(
+        self,
+        lease: int,
+        action: Action,
+        digest: Digest,
+        tree: Tree,
+        timeout_s: float,
+        memory_bytes: int,
+        on_output: OnOutput | None,
+    ) -> tuple[Finished, Result | None]:
+        """Never raises a MeshError: it is in the answer. All inputs must be in the store."""
+        job = Job(action, tree, timeout_s, memory_bytes, on_output, None)
+        try:
+            done = await self._parts.executor.execute(job)
+        except MeshError as error:
+            return _failed(lease, error), None
+        result = Result(
+            action=digest,
+            builder=self._parts.me,
+            exit_status=done.exit_status,
+            outputs=done.outputs,
+            stdout=done.stdout,
+            stderr=done.stderr,
+            duration_ms=done.duration_ms,
+            sandbox=done.sandbox,
+        )
+        signed = sign_result(result, self._parts.sign)
+        return Finished(lease, result=signed, duration_ms=done.duration_ms), result
+
+    def remember(
+        self, digest: Digest, signed: SignedResult, result: Result, cacheable: bool
+    ) -> None:
+        """Keep a success for the next time, here and for whoever asks."""
+        if cacheable and result.exit_status == 0:
+            self._parts.results.put(signed, digest)
+
+    def read_small(self, entry: TreeEntry) -> bytes | None:
+        """A small file's bytes, to be sent along; None when it is not a file or not here."""
+        if entry.kind not in (FILE, EXECUTABLE) or entry.size_bytes > INLINE_BLOB_BYTES_MAX:
+            return None
+        try:
+            return self._parts.store.read(entry.digest, INLINE_BLOB_BYTES_MAX)
+        except (BlobMissing, InputChanged, ValueError):
+            return None
+
+    def inline_outputs(self, result: Result) -> tuple[InlineBlob, ...]:
+        """The outputs small enough to travel with the result."""
+        blobs, room = [], INLINE_GRANT_BYTES_MAX
+        for entry in result.outputs:
+            data = self.read_small(entry) if entry.size_bytes <= room else None
+            if data is not None:
+                blobs.append(InlineBlob(data))
+                room -= len(data)
+        return tuple(blobs)
+
+    def log_text(self, log: LogBlob) -> bytes | None:
+        """Captured output, inline or from the store; None when it must be fetched first."""
+        if log.size_bytes == len(log.inline):
+            return log.inline
+        try:
+            return self._parts.store.read(log.digest)
+        except BlobMissing:
+            return None
+
+
+def _failed(lease: int, error: MeshError) -> Finished:
+    return Finished(
+        lease,
+        error_code=error.code,
+        error_text=error.message(),
+        retry_elsewhere=isinstance(error, EnvironmentFault),
+    )

@@ -1,0 +1,84 @@
+"""What a person is shown of a failed shard: command, tails of its output, how to rerun it here."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+
+from mesh.action.model import Result
+from mesh.control.requests import error_view
+from mesh.control.views import ErrorView, FailureView
+from mesh.errors import MeshError, NoNodeFits
+from mesh.planners.base import Step
+
+TAIL_LINES = 20
+
+
+def command_line(step: Step) -> str:
+    """The command as a person would type it."""
+    if len(step.argv) == 3 and step.argv[:2] == ("/bin/sh", "-c"):
+        return step.argv[2]
+    return shlex.join(step.argv)
+
+
+def failure_of_result(
+    step: Step, node: str, result: Result, text: Callable[[Result, int], bytes]
+) -> FailureView:
+    """It ran and ended with a status other than 0."""
+    return {
+        "name": step.display or step.name,
+        "node": node,
+        "status": result.exit_status,
+        "command": command_line(step),
+        "rerun": _rerun(step),
+        "stdout_tail": _tail(text(result, 1)),
+        "stderr_tail": _tail(text(result, 2)),
+        "error": None,
+    }
+
+
+def failure_of_error(
+    step: Step, node: str, error: MeshError | type[MeshError] | None, text: str = ""
+) -> FailureView:
+    """It did not come to a result. `error` may be only a class, with `text` from another node."""
+    return {
+        "name": step.display or step.name,
+        "node": node,
+        "status": -1,
+        "command": command_line(step),
+        "rerun": _rerun(step),
+        "stdout_tail": "",
+        "stderr_tail": "",
+        "error": _told(error, text),
+    }
+
+
+def gave_up(step: Step, reasons: Sequence[tuple[str, str]]) -> FailureView:
+    """No node could run it."""
+    why = "; ".join(f"{node}: {reason}" for node, reason in reasons) or "no node is connected"
+    error = NoNodeFits(name=step.display or step.name, why=why)
+    return failure_of_error(step, "", error)
+
+
+def _told(error: MeshError | type[MeshError] | None, text: str) -> ErrorView:
+    if isinstance(error, MeshError):
+        return error_view(error)
+    return {
+        "code": error.code if error else "VM999",
+        "params": {},
+        "message": text,
+        "hint": "",
+        "exit_code": error.exit_code if error else 70,
+        "blame": error.blame if error else "us",
+    }
+
+
+def _rerun(step: Step) -> str:
+    env = " ".join(f"{name}={shlex.quote(value)}" for name, value in step.env if name != "PATH")
+    command = command_line(step)
+    return f"{env} {command}".strip()
+
+
+def _tail(data: bytes) -> str:
+    text = data.decode("utf-8", "surrogateescape")
+    return "\n".join(text.splitlines()[-TAIL_LINES:])

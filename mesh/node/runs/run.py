@@ -1,0 +1,444 @@
+"""One run: plan, then for every step resolve -> look up -> (run somewhere) -> place -> next.
+
+    ready --resolve--> action --lookup--> hit ------------------+
+                          \\--miss--> submitted --settled--> outputs fetched --placed--> done
+
+Steps become ready as the steps they need are *placed*, because only then can their inputs be
+hashed. Nothing polls: a few resolver tasks wait for ready steps, the work driver calls back when a
+shard is settled.
+
+Not here: who runs a shard (the scheduler), what a project means (planners), how events look
+(record).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from mesh.action.model import EXECUTABLE, FILE, Result, SignedResult, check_outputs
+from mesh.action.signing import open_result
+from mesh.cas.place import Placer
+from mesh.control.requests import error_view, to_mesh_error
+from mesh.control.views import RunView
+from mesh.errors import (
+    BlobLost,
+    InputChanged,
+    MeshError,
+    NoNodeFits,
+    RunTimedOut,
+    catalogue,
+)
+from mesh.node.runs.failure import failure_of_error, failure_of_result, gave_up
+from mesh.node.runs.parts import RunOptions, RunParts
+from mesh.node.runs.record import RunRecord
+from mesh.node.work import Outcome, ShardJob
+from mesh.planners.base import Kind, Plan, PlanRequest, Step
+from mesh.planners.registry import make_plan
+from mesh.planners.resolve import Resolved, Resolver
+from mesh.scheduler import model as m
+from mesh.scheduler.graph import RunGraph, indices, ranks
+from mesh.types import NodeId, RunId
+from mesh.wire.errors import WireError
+
+RESOLVERS = 2
+"""Steps are resolved in worker threads; two keep a slow header scan from holding up the rest."""
+CHUNK_MAX = 64
+"""Steps resolved in one go: one thread hop and one question to the neighbours for all of them."""
+FLUSH_S = 0.05
+"""Phases reach the command line at most this much late."""
+REFETCH_MAX = 2
+"""Times a shard is run again because its outputs vanished before they were fetched."""
+
+_ERRORS = {cls.code: cls for cls in catalogue()}
+
+
+@attrs.define
+class _Active:
+    """What is known of a step that is past resolving."""
+
+    resolved: Resolved
+    job: ShardJob | None = None
+    refetched: int = 0
+
+
+class Run:
+    """Implements `RunSide`. `execute` runs it to the end and returns the final view."""
+
+    def __init__(
+        self,
+        parts: RunParts,
+        run: RunId,
+        request: PlanRequest,
+        options: RunOptions,
+        record: RunRecord,
+    ) -> None:
+        self._parts = parts
+        self._id = run
+        self._request = request
+        self._options = options
+        self._record = record
+        self._ready: deque[int] = deque()
+        self._active: dict[int, _Active] = {}
+        self._wake = trio.Event()
+        self._over = trio.Event()
+        self._resolved_count = 0
+        self._command_status: int | None = None
+        self._completed: list[tuple[Step, Resolved, int, int]] = []
+        self._nursery: trio.Nursery
+
+    # -- the whole way --------------------------------------------------------------------------
+    async def execute(self) -> RunView:
+        """Never raises a MeshError: it is in the view. Cancellation closes the run everywhere."""
+        error: MeshError | None = None
+        cancelled = True
+        try:
+            with trio.fail_after(self._options.timeout_s or math.inf):
+                await self._plan_and_run()
+            cancelled = False
+        except trio.TooSlowError:
+            cancelled = False
+            error = RunTimedOut(seconds=f"{self._options.timeout_s:g}")
+        except Exception as raised:  # noqa: BLE001 - whatever went wrong is shown, not lost
+            cancelled = False
+            error = to_mesh_error(raised)
+            if error.code == "VM999":
+                self._parts.log_bug(raised)
+        finally:
+            self._parts.work.close_run(self._id)
+            with trio.CancelScope(shield=True):
+                await self._wind_up()
+            exit_code = 130 if cancelled else self._exit_code(error)
+            view = None if error is None else error_view(error)
+            self._record.finish(self._now(), exit_code, view, cancelled=cancelled)
+        assert self._record.view is not None
+        return self._record.view
+
+    async def _plan_and_run(self) -> None:
+        plan = await self._parts.env.exec.run_sync(make_plan, self._request)
+        self._prepare(plan)
+        if not plan.steps:
+            return
+        if self._options.policy.mode is m.Mode.CLUSTER and not self._parts.near_first():
+            raise NoNodeFits(name=plan.steps[0].name, why="no other node is connected")
+        self._parts.work.open_run(self._id, self, self._options.policy)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._enqueue(self._graph.start())
+            for _ in range(RESOLVERS):
+                nursery.start_soon(self._resolve_ready)
+            nursery.start_soon(self._flush_phases)
+            await self._over.wait()
+            nursery.cancel_scope.cancel()
+
+    def _prepare(self, plan: Plan) -> None:
+        self._plan = plan
+        needs = indices({step.name: step.needs for step in plan.steps})
+        project = str(plan.root)
+        history = self._parts.history
+        self._weights_s = [history.weight_s(project, step.name) for step in plan.steps]
+        self._ranks_s = ranks(needs, self._weights_s)
+        self._graph = RunGraph(needs, keep_going=self._options.keep_going)
+        self._resolver = Resolver(self._parts.resolver_config(plan))
+        self._placer = Placer(self._parts.store, self._parts.hasher, plan.mounts)
+        self._record.planned(plan.planner, plan.explanation, [_display(s) for s in plan.steps])
+        for warning in self._parts.warnings():
+            self._record.warn(warning)
+
+    async def _wind_up(self) -> None:
+        if self._completed:
+            done, self._completed = self._completed, []
+            try:
+                await self._parts.env.exec.run_sync(self._parts.after_run, self._plan, done)
+            except MeshError as error:
+                self._record.warn(error.message())
+
+    async def _flush_phases(self) -> None:
+        while True:
+            await self._parts.env.clock.sleep_until(self._now() + FLUSH_S)
+            self._record.flush()
+
+    # -- resolving and looking up ---------------------------------------------------------------
+    def _enqueue(self, ready: Sequence[int]) -> None:
+        self._ready.extend(sorted(ready, key=lambda index: -self._ranks_s[index]))
+        self._wake.set()
+
+    async def _resolve_ready(self) -> None:
+        while True:
+            while not self._ready:
+                self._wake = wake = trio.Event()
+                await wake.wait()
+            # Small chunks first, so that the first shards start at once.
+            size = min(CHUNK_MAX, 1 + self._resolved_count // 2)
+            chunk = [self._ready.popleft() for _ in range(min(size, len(self._ready)))]
+            chunk = [index for index in chunk if self._graph.activate(index)]
+            for index in chunk:
+                self._record.phase(index, "hashing", self._now())
+            resolved = await self._parts.env.exec.run_sync(self._resolve_chunk, chunk)
+            self._resolved_count += len(chunk)
+            await self._look_up(self._take_in(resolved))
+
+    def _resolve_chunk(self, chunk: list[int]) -> list[tuple[int, Resolved | MeshError]]:
+        """In a worker thread."""
+        answers: list[tuple[int, Resolved | MeshError]] = []
+        for index in chunk:
+            try:
+                answers.append((index, self._resolver.resolve(self._plan.steps[index])))
+            except MeshError as error:
+                answers.append((index, error))
+        return answers
+
+    def _take_in(self, answers: list[tuple[int, Resolved | MeshError]]) -> list[int]:
+        good = []
+        for index, answer in answers:
+            if isinstance(answer, MeshError):
+                self._fail(index, failure_of_error(self._step(index), "", answer), 0.0)
+                continue
+            self._active[index] = _Active(answer)
+            for digest, path in answer.sources.items():
+                self._parts.store.add_source(digest, path)
+            good.append(index)
+        return good
+
+    async def _look_up(self, chunk: list[int]) -> None:
+        misses = chunk
+        if self._options.use_cache:
+            misses = [index for index in chunk if not await self._local_hit(index)]
+            misses = await self._neighbours_hits(misses)
+        jobs = [self._job(index) for index in misses]
+        for index in misses:
+            self._record.phase(index, "queued", self._now())
+        if jobs:
+            self._parts.work.submit(jobs)
+            await trio.lowlevel.checkpoint()
+
+    async def _local_hit(self, index: int) -> bool:
+        active = self._active[index]
+        if not active.resolved.cacheable:
+            return False
+        signed = self._parts.results.get(active.resolved.digest)
+        return signed is not None and await self._use_hit(index, signed, self._parts.me)
+
+    async def _neighbours_hits(self, chunk: list[int]) -> list[int]:
+        near_first = self._parts.near_first()
+        by_action = {
+            self._active[index].resolved.digest: index
+            for index in chunk
+            if self._active[index].resolved.cacheable
+        }
+        if not near_first or not by_action:
+            return chunk
+        hits: set[int] = set()
+        for peer, known in await self._parts.asker.results(list(by_action), near_first):
+            index = by_action.get(known.action)
+            if index is None or index in hits:
+                continue
+            if await self._use_hit(index, known.result, peer):
+                hits.add(index)
+        return [index for index in chunk if index not in hits]
+
+    async def _use_hit(self, index: int, signed: SignedResult, source: NodeId) -> bool:
+        """Take a known result if it is good and all it made can be had now."""
+        active = self._active[index]
+        try:
+            result = open_result(signed, active.resolved.digest, self._parts.may_build)
+            check_outputs(result.outputs, active.resolved.action)
+        except WireError as error:
+            self._parts.counters.add(f"hit.{error.reason}")
+            return False
+        if result.exit_status != 0:
+            return False
+        sources = [node for node in (source, result.builder) if node != self._parts.me]
+        if not await self._bring(result, sources):
+            self._record.trace(index, "miss", self._now(), "", "its outputs are on no node now")
+            return False
+        if source != self._parts.me:
+            self._parts.results.put(signed, active.resolved.digest)
+        builder = self._parts.name_of(result.builder)
+        why = f"its result was known from {builder}: same command, same inputs, same tools"
+        self._record.trace(index, "cache", self._now(), builder, why)
+        return await self._complete(index, result, self._parts.me, "cached")
+
+    # -- RunSide: what the work driver tells us -------------------------------------------------
+    def shard_phase(self, index: int, phase: str, where: NodeId | None, detail: str) -> None:
+        name = self._parts.name_of(where) if where is not None else ""
+        if phase == "stolen":
+            self._record.totals.stolen += 1
+        self._record.phase(index, phase, self._now(), name, detail)
+
+    def shard_trace(self, index: int, trace: m.Trace) -> None:
+        name = self._parts.name_of(trace.peer) if trace.peer is not None else ""
+        self._record.trace(index, trace.what, self._now(), name, trace.detail)
+        if trace.what in ("declined", "retry") and name:
+            self._record.shards[index].refusals[name] = trace.detail
+        if trace.what in ("expired", "lost", "declined", "retry"):
+            self._record.phase(index, "queued", self._now())
+
+    def shard_output(self, index: int, node: NodeId, stream: int, data: bytes) -> None:
+        self._record.output(index, self._parts.name_of(node), stream, data)
+
+    def shard_duplicate(self, index: int) -> None:
+        del index
+        self._record.totals.duplicates += 1
+
+    def shard_gave_up(self, index: int, reasons: tuple[tuple[NodeId, str], ...]) -> None:
+        named = [(self._parts.name_of(node), reason) for node, reason in reasons]
+        self._record.shards[index].refusals.update(named)
+        self._fail(index, gave_up(self._step(index), named), 0.0)
+
+    def shard_settled(self, index: int, outcome: Outcome) -> None:
+        self._nursery.start_soon(self._settled, index, outcome)
+
+    # -- settling -------------------------------------------------------------------------------
+    async def _settled(self, index: int, outcome: Outcome) -> None:
+        node = self._parts.name_of(outcome.holder)
+        seconds = outcome.finished.duration_ms / 1000
+        step = self._step(index)
+        if outcome.result is None:
+            error = _ERRORS.get(outcome.finished.error_code)
+            self._fail(index, failure_of_error(step, node, error, outcome.finished.error_text), 0.0)
+            return
+        if outcome.result.exit_status != 0:
+            await self._bring(outcome.result, [outcome.holder])
+            self._command_status = outcome.result.exit_status
+            self._fail(index, failure_of_result(step, node, outcome.result, self._text), seconds)
+            return
+        source = "local" if outcome.holder == self._parts.me else "remote"
+        if source == "remote":
+            self._record.phase(index, "fetching", self._now(), node)
+            if not await self._bring(outcome.result, [outcome.holder]):
+                self._run_again(index, node)
+                return
+            job = self._active[index].job
+            if job is not None and job.cacheable and outcome.finished.result is not None:
+                self._parts.results.put(outcome.finished.result, job.digest)
+        await self._complete(index, outcome.result, outcome.holder, source)
+
+    def _run_again(self, index: int, node: str) -> None:
+        """The outputs are gone: the work is done anew rather than the build failed."""
+        active = self._active[index]
+        active.refetched += 1
+        if active.refetched > REFETCH_MAX or active.job is None:
+            error = BlobLost(digest=_display(self._step(index)))
+            self._fail(index, failure_of_error(self._step(index), node, error), 0.0)
+            return
+        self._record.trace(index, "refetch", self._now(), node, "its outputs could not be fetched")
+        self._record.phase(index, "queued", self._now())
+        self._parts.work.submit([active.job])
+
+    async def _bring(self, result: Result, sources: list[NodeId]) -> bool:
+        """Have all blobs of a result in our store."""
+        store = self._parts.store
+        digests = [entry.digest for entry in result.outputs if entry.kind in (FILE, EXECUTABLE)]
+        logs = (result.stdout, result.stderr)
+        digests += [log.digest for log in logs if log.size_bytes > len(log.inline)]
+        if all(store.has(digest) for digest in digests):
+            return True
+        return not await self._parts.blobs.fetch(digests, sources)
+
+    async def _complete(self, index: int, result: Result, builder: NodeId, source: str) -> bool:
+        """Place the outputs and go on. False for a hit whose outputs turn out not to be usable."""
+        step = self._step(index)
+        if (result.outputs and self._request.kind is not Kind.COMMAND) or self._request.outputs:
+            try:
+                await self._parts.env.exec.run_sync(self._placer.place, result.outputs)
+            except InputChanged:
+                return False
+            except MeshError as error:
+                self._fail(index, failure_of_error(step, "", error), 0.0)
+                return True
+        seconds = result.duration_ms / 1000
+        if not self._options.live or source == "cached":
+            self._show_logs(index, result)
+        if source != "cached":
+            self._parts.history.learn(str(self._plan.root), step.name, result.duration_ms)
+        self._command_status = result.exit_status
+        now_s = self._now()
+        end_ms = round((now_s - self._record.head.started_s) * 1000)
+        resolved = self._active.pop(index).resolved
+        self._completed.append((step, resolved, max(0, end_ms - result.duration_ms), end_ms))
+        self._record.done(index, now_s, source, self._parts.name_of(builder), seconds)
+        self._enqueue(self._graph.done(index))
+        self._check_over()
+        return True
+
+    def _show_logs(self, index: int, result: Result) -> None:
+        node = self._parts.name_of(result.builder)
+        for stream, log in ((1, result.stdout), (2, result.stderr)):
+            if log.size_bytes:
+                self._record.output(index, node, stream, self._parts.log_text(log) or b"")
+
+    def _text(self, result: Result, stream: int) -> bytes:
+        return self._parts.log_text(result.stdout if stream == 1 else result.stderr) or b""
+
+    def _fail(self, index: int, failure: object, seconds: float) -> None:
+        self._active.pop(index, None)
+        self._record.failed(index, self._now(), failure, seconds)  # type: ignore[arg-type]
+        name = _display(self._step(index))
+        for skipped in self._graph.failed(index):
+            self._record.skipped(skipped, self._now(), f"it needs `{name}`, which failed")
+        if self._graph.stopped:
+            self._over.set()
+        self._check_over()
+
+    def _check_over(self) -> None:
+        if self._graph.finished:
+            self._over.set()
+
+    # -- small parts ----------------------------------------------------------------------------
+    def _job(self, index: int) -> ShardJob:
+        active, step = self._active[index], self._step(index)
+        resolved = active.resolved
+        files = [entry for entry in resolved.tree.entries if entry.kind in (FILE, EXECUTABLE)]
+        shard = m.Shard(
+            key=(self._id, index),
+            name=step.name,
+            toolchain=resolved.action.toolchain,
+            weight_s=self._weights_s[index],
+            rank_s=self._ranks_s[index],
+            warmth=frozenset(entry.digest for entry in files),
+            local_only=step.local,
+            may_speculate=self._request.kind in (Kind.BUILD, Kind.TEST) and resolved.cacheable,
+        )
+        active.job = ShardJob(
+            shard=shard,
+            action=resolved.action,
+            action_bytes=resolved.action_bytes,
+            digest=resolved.digest,
+            tree=resolved.tree,
+            tree_bytes=resolved.tree_bytes,
+            toolchain_bytes=resolved.toolchain_bytes,
+            timeout_s=step.timeout_s,
+            memory_bytes=step.memory_bytes,
+            live=self._options.live,
+            cacheable=resolved.cacheable,
+        )
+        return active.job
+
+    def _step(self, index: int) -> Step:
+        return self._plan.steps[index]
+
+    def _now(self) -> float:
+        return self._parts.env.clock.monotonic()
+
+    def _exit_code(self, error: MeshError | None) -> int:
+        if error is not None:
+            return error.exit_code
+        if self._request.kind is Kind.COMMAND and self._command_status is not None:
+            status = self._command_status
+            return status if status >= 0 else 128 - status
+        failures = self._record.failures
+        if failures:
+            own = [f["error"]["exit_code"] for f in failures if f["error"] is not None]
+            if len(own) == len(failures):
+                return own[0]
+            return 3 if self._request.kind is Kind.TEST else 1
+        return 4 if self._request.kind is Kind.TEST and not self._record.shards else 0
+
+
+def _display(step: Step) -> str:
+    return step.display or step.name

@@ -1,0 +1,345 @@
+"""A node that is in a mesh: everything that runs between joining and leaving, wired in one place.
+
+    doors --streams--> links --messages--> work / asker / roster
+    gossip --who is alive--> links            discovery --who is there--> gossip
+    runs --jobs--> work --shards--> performer
+
+Nothing else knows all the parts. Each part is told what it needs as plain callables or small
+protocols; none imports this module.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import trio
+
+from mesh.identity.roles import BUILD
+from mesh.identity.roster import RosterChange
+from mesh.identity.trust import MeshIdentity
+from mesh.limits import MIB
+from mesh.node.ask import Asker
+from mesh.node.blobs import BlobExchange
+from mesh.node.config import LinkConfig, NodeConfig
+from mesh.node.counters import Counters
+from mesh.node.doors import Doors, open_doors
+from mesh.node.epoch import next_epoch
+from mesh.node.gossip import Gossip, GossipSetup
+from mesh.node.joining import DoorAddresses, JoinDoor, PeerAddress
+from mesh.node.link import Link
+from mesh.node.links import Links
+from mesh.node.machine import Machine
+from mesh.node.perform import Performer, PerformerParts
+from mesh.node.runs.after import write_build_logs
+from mesh.node.runs.parts import RunParts
+from mesh.node.stolen import StolenParts, StolenRunner
+from mesh.node.work import WorkDriver, WorkParts
+from mesh.node.workshop import Workshop
+from mesh.planners.base import Plan
+from mesh.planners.resolve import ResolverConfig
+from mesh.planners.toolchain import Toolchains, this_platform
+from mesh.ports import Announcement, ByteStream, Env
+from mesh.scheduler.config import SchedulerConfig
+from mesh.swim.config import LAN, LOOPBACK
+from mesh.swim.effects import MemberView, State
+from mesh.types import NodeId, short
+from mesh.wire.messages import (
+    PROTOCOL_VERSION,
+    AskResults,
+    Hello,
+    KnownResults,
+    RosterDigest,
+    RosterRecords,
+)
+
+LOAD_EVERY_S = 1.0
+ROSTER_BATCH_BYTES = MIB
+GOODBYE_S = 1.0
+logger = logging.getLogger(__name__)
+
+
+class MeshRuntime:
+    """Implements `LinkOwner` and `Roles`. `run` lasts as long as the membership is used."""
+
+    def __init__(
+        self, env: Env, config: NodeConfig, identity: MeshIdentity, workshop: Workshop
+    ) -> None:
+        self._env = env
+        self._config = config
+        self._workshop = workshop
+        self._epoch = next_epoch(env.disk, env.clock)
+        self._machine = Machine()
+        self._toolchains = Toolchains(workshop.hasher)
+        self._platform = this_platform()
+        self.identity = identity
+        self.counters = Counters()
+        me = identity.node_id
+        link_config = LinkConfig()
+        self.links = Links(env, me, identity, self, link_config)
+        self.blobs = BlobExchange(env, workshop.store, self.links, link_config)
+        self.asker = Asker(env, self.links, workshop.results, link_config)
+        self.performer = Performer(
+            PerformerParts(
+                me, identity.key.sign, workshop.executor, workshop.store, workshop.results
+            )
+        )
+        self.stolen = StolenRunner(
+            StolenParts(
+                env, self.links, workshop.store, self.blobs, self.performer, workshop.tools
+            )
+        )
+        scheduling = SchedulerConfig(slots=config.slots if self.may_build(me) else 0)
+        self.work = WorkDriver(
+            WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
+        )
+        self.gossip: Gossip
+        self.door: JoinDoor
+        self.doors: Doors
+
+    # -- life -----------------------------------------------------------------------------------
+    async def run(
+        self,
+        seeds: Iterable[PeerAddress] = (),
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Be a member until cancelled. Raises AddressInUse."""
+        self.doors = await open_doors(self._env, self._config.bind, self.identity)
+        host, port = self._config.bind[0], self.doors.port
+        setup = GossipSetup(
+            bind=(host, port),
+            peer_port=port,
+            join_port=self.doors.join.address[1],
+            epoch=self._epoch,
+            advertise_host=host,
+        )
+        profile = LOOPBACK if host.startswith("127.") else LAN
+        self.gossip = Gossip(self._env, profile, self.identity, setup, self._member_changed)
+        self.door = JoinDoor(self._env, self.identity, self._door_addresses, self._roster_changed)
+        logger.info("listening on %s, port %d, as %s", host, port, self._config.name)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.work.run)
+            await nursery.start(self.gossip.run)
+            nursery.start_soon(self.doors.peer.serve, self.links.accept)
+            nursery.start_soon(self.door.serve, self.doors.join)
+            nursery.start_soon(self.links.run)
+            nursery.start_soon(self._report_load)
+            nursery.start_soon(self._discover)
+            self.meet(seeds)
+            task_status.started()
+
+    def meet(self, peers: Iterable[PeerAddress]) -> None:
+        """Addresses of members, learnt while joining, by hand or from the network."""
+        for peer in peers:
+            self.links.want(peer.node_id, (peer.host, peer.peer_port))
+            self.gossip.join([(peer.node_id, (peer.host, peer.swim_port))])
+
+    async def say_goodbye(self) -> None:
+        """Tell the others that we stop, so that nobody has to find out."""
+        with trio.move_on_after(GOODBYE_S):
+            await self.gossip.leave()
+
+    async def leave_mesh(self) -> None:
+        """Give up the membership: a signed record, spread before we go."""
+        record = self.identity.write_leave(self.identity.node_id)
+        self.links.post_all(RosterRecords((record,)))
+        await self.say_goodbye()
+
+    # -- who is who -----------------------------------------------------------------------------
+    def name_of(self, node: NodeId) -> str:
+        member = self.identity.member(node)
+        return member.name if member is not None else short(node)
+
+    def may_build(self, node: NodeId) -> bool:
+        return self.identity.allowed(node, BUILD)
+
+    def view_of(self, node: NodeId) -> MemberView | None:
+        for view in self.gossip.members():
+            if view.node_id == node:
+                return view
+        return None
+
+    def near_first(self) -> list[NodeId]:
+        """Linked peers, by round trip."""
+        rtts = {view.node_id: view.rtt_s for view in self.gossip.members()}
+        far = float("inf")
+        return sorted(
+            self.links.by_node, key=lambda node: (rtts.get(node) or far, node)
+        )
+
+    # -- LinkOwner ------------------------------------------------------------------------------
+    def hello(self, lane: int) -> Hello:
+        return Hello(
+            version=PROTOCOL_VERSION,
+            mesh_id=self.identity.mesh_id,
+            epoch=self._epoch,
+            lane=lane,
+            name=self._config.name,
+            platform=self._platform,
+            roster=self.identity.roster.digest(),
+            load=self.work.core.load(),
+        )
+
+    def link_up(self, link: Link) -> None:
+        logger.info("linked with %s", self.name_of(link.peer))
+        if link.hello.roster != self.identity.roster.digest():
+            self._send_roster(link)
+        self.work.peer_up(link.peer, link.hello.load)
+
+    def link_down(self, link: Link) -> None:
+        logger.info("the link with %s ended", self.name_of(link.peer))
+        self.asker.peer_down(link.peer)
+        self.work.peer_down(link.peer)
+        self.blobs.forget(link.peer)
+
+    def receive(self, link: Link, message: Any) -> None:
+        if self.work.receive(link.peer, message):
+            return
+        match message:
+            case AskResults():
+                self.asker.asked(link, message)
+            case KnownResults():
+                self.asker.answered(link.peer, message)
+            case RosterRecords(records):
+                self._take_records(link.peer, records)
+            case RosterDigest(roster):
+                if roster != self.identity.roster.digest():
+                    self._send_roster(link)
+            case _:
+                self.counters.add(f"unexpected.{type(message).__name__}")
+
+    async def serve_bulk(self, stream: ByteStream, peer: NodeId) -> None:
+        del peer  # any member may fetch; who may be a member was settled at the door
+        await self.blobs.serve(stream)
+
+    # -- roster ---------------------------------------------------------------------------------
+    def _send_roster(self, link: Link) -> None:
+        batch: list[bytes] = []
+        size_bytes = 0
+        for record in self.identity.roster.records():
+            if size_bytes + len(record) > ROSTER_BATCH_BYTES:
+                link.post(RosterRecords(tuple(batch)))
+                batch, size_bytes = [], 0
+            batch.append(record)
+            size_bytes += len(record)
+        link.post(RosterRecords(tuple(batch)))
+
+    def _take_records(self, source: NodeId, records: tuple[bytes, ...]) -> None:
+        before = self.identity.roster.digest()
+        self._apply_change(self.identity.merge(records))
+        if self.identity.roster.digest() == before:
+            return
+        for node, link in list(self.links.by_node.items()):
+            if node != source:
+                link.post(RosterRecords(records))
+
+    def _roster_changed(self) -> None:
+        """Our join door admitted somebody: everybody must hear before they knock."""
+        for link in list(self.links.by_node.values()):
+            self._send_roster(link)
+        self.gossip.roster_changed()
+
+    def _apply_change(self, change: RosterChange) -> None:
+        self.gossip.roster_changed()
+        for node in change.removed:
+            self.links.unwant(node)
+
+    # -- gossip and discovery -------------------------------------------------------------------
+    def _member_changed(self, view: MemberView) -> None:
+        if view.node_id == self.identity.node_id:
+            return
+        if view.state in (State.ALIVE, State.SUSPECT):
+            self.links.want(view.node_id, (view.address[0], view.peer_port))
+        else:
+            self.links.unwant(view.node_id)
+        if view.rtt_s is not None:
+            self.work.core.peer_rtt(view.node_id, view.rtt_s)
+
+    async def _discover(self) -> None:
+        member = self.identity.me()
+        me = Announcement(
+            name=member.name if member else self._config.name,
+            mesh_prefix=self.identity.mesh_id.hex()[:16],
+            mesh_name=self.identity.mesh_name,
+            node_prefix=self.identity.node_id.hex()[:16],
+            host=self._config.bind[0],
+            peer_port=self.doors.port,
+            join_port=self.doors.join.address[1],
+            swim_port=self.doors.port,
+        )
+        discovery = self._env.discovery
+        async with discovery.announce(me), discovery.browse() as seen:
+            async for what in seen:
+                self.meet(self._as_member(what, me))
+
+    def _as_member(self, what: Announcement, me: Announcement) -> list[PeerAddress]:
+        """The member that an announcement claims to be; it proves it when we connect."""
+        if what.mesh_prefix != me.mesh_prefix or what.node_prefix == me.node_prefix:
+            return []
+        return [
+            PeerAddress(
+                member.node_id, what.host, what.peer_port, what.swim_port, what.join_port
+            )
+            for member in self.identity.members()
+            if member.node_id.hex().startswith(what.node_prefix)
+        ]
+
+    def _door_addresses(self) -> DoorAddresses:
+        host, port = self._config.bind[0], self.doors.port
+        others = tuple(
+            PeerAddress(
+                view.node_id, view.address[0], view.peer_port, view.address[1], view.join_port
+            )
+            for view in self.gossip.members()
+            if view.node_id != self.identity.node_id and view.state is State.ALIVE
+        )
+        me = PeerAddress(
+            self.identity.node_id, host, port, port, self.doors.join.address[1]
+        )
+        return DoorAddresses(me, others)
+
+    async def _report_load(self) -> None:
+        """Once a second: how busy the machine is, to the scheduler and to everybody."""
+        while True:
+            self.work.core.machine(*self._machine.sample())
+            for view in self.gossip.members():
+                if view.rtt_s is not None:
+                    self.work.core.peer_rtt(view.node_id, view.rtt_s)
+            self.gossip.set_load(self.work.core.load())
+            await self._env.clock.sleep_until(self._env.clock.monotonic() + LOAD_EVERY_S)
+
+    # -- runs -----------------------------------------------------------------------------------
+    def run_parts(self) -> RunParts:
+        """The services a run of ours needs."""
+        shop = self._workshop
+        return RunParts(
+            env=self._env,
+            me=self.identity.node_id,
+            store=shop.store,
+            results=shop.results,
+            hasher=shop.hasher,
+            history=shop.history,
+            work=self.work,
+            asker=self.asker,
+            blobs=self.blobs,
+            counters=self.counters,
+            resolver_config=self._resolver_config,
+            near_first=self.near_first,
+            name_of=self.name_of,
+            may_build=self.may_build,
+            log_text=self.performer.log_text,
+            log_bug=lambda error: logger.error("a run failed", exc_info=error),
+            warnings=self._warnings,
+            after_run=write_build_logs,
+        )
+
+    def _resolver_config(self, plan: Plan) -> ResolverConfig:
+        shop = self._workshop
+        return ResolverConfig(plan, shop.hasher, shop.scans, self._toolchains)
+
+    def _warnings(self) -> list[str]:
+        warning = self._workshop.executor.sandbox.warning
+        return [warning.message] if warning is not None else []
+

@@ -1,0 +1,175 @@
+"""A stolen shard's way on the thief: understand, check the tools, fetch inputs, run, report.
+
+Nothing in a grant is believed: the action is decoded strictly, its paths are checked by the
+executor, its tools are compared with ours, its inputs are fetched by digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from mesh.action.model import (
+    EXECUTABLE,
+    FILE,
+    Action,
+    Toolchain,
+    Tree,
+    check_action,
+    check_entries,
+)
+from mesh.cas.blobs import BlobMissing, BlobStore
+from mesh.errors import EnvironmentFault
+from mesh.executor.toolcheck import ToolCheck
+from mesh.limits import BLOB_CHUNK_BYTES
+from mesh.node.blobs import BlobExchange
+from mesh.node.counters import Counters
+from mesh.node.links import Links
+from mesh.node.perform import OnOutput, Performer
+from mesh.ports import Env
+from mesh.types import Digest, NodeId, digest_of
+from mesh.wire import messages as wire
+from mesh.wire.errors import WireError
+from mesh.wire.schema import decode_struct
+
+PROGRESS_STEP_BYTES = 1024 * 1024
+TOOLCHAINS_MAX = 1024
+TOOLCHAIN_RECHECK_S = 5.0
+
+
+@attrs.frozen
+class StolenParts:
+    env: Env
+    links: Links
+    store: BlobStore
+    blobs: BlobExchange
+    performer: Performer
+    tools: ToolCheck
+
+
+class _Declined(Exception):
+    def __init__(self, reason: str, *, unfit: bool) -> None:
+        super().__init__(reason)
+        self.reason, self.unfit = reason, unfit
+
+
+class StolenRunner:
+    """Runs what was stolen; reports go to the victim as messages."""
+
+    def __init__(self, parts: StolenParts) -> None:
+        self._parts = parts
+        self._verdicts: dict[Digest, tuple[float, str | None]] = {}
+        self.counters = Counters()
+
+    def keep(self, blobs: Iterable[bytes]) -> None:
+        """Store blobs that came inline."""
+        for data in blobs:
+            try:
+                self._parts.store.put(data)
+            except EnvironmentFault:  # a full disk: whoever needs the blob will find it missing
+                self.counters.add("inline.not-stored")
+
+    async def run(self, victim: NodeId, granted: wire.GrantedShard) -> float | None:
+        """Run to the end and report. Returns the duration in seconds, None when declined."""
+        try:
+            return await self._run(victim, granted)
+        except _Declined as declined:
+            self._decline(victim, granted, declined.reason, unfit=declined.unfit)
+        except EnvironmentFault as fault:
+            self._decline(victim, granted, fault.message(), unfit=False)
+        except WireError as error:
+            self.counters.add(f"grant.{error.reason}")
+            self.counters.add(f"lied.{victim.hex()[:16]}")
+            self._decline(victim, granted, f"the shard was refused: {error}", unfit=False)
+        return None
+
+    async def _run(self, victim: NodeId, granted: wire.GrantedShard) -> float:
+        action = decode_struct(Action, granted.action)
+        check_action(action)
+        await self._check_tools(victim, action.toolchain)
+        tree = decode_struct(Tree, await self._blob(victim, action.inputs))
+        check_entries(tree.entries, action.mounts)
+        await self._fetch_inputs(victim, granted.lease, tree)
+        self._report(victim, wire.Progress(granted.lease, wire.PHASE_RUNNING))
+        digest = digest_of(granted.action)
+        finished, result = await self._parts.performer.perform(
+            granted.lease,
+            action,
+            digest,
+            tree,
+            granted.timeout_ms / 1000,
+            granted.memory_bytes,
+            self._live_output(victim, granted),
+        )
+        blobs: tuple[wire.InlineBlob, ...] = ()
+        if finished.result is not None and result is not None:
+            self._parts.performer.remember(digest, finished.result, result, granted.cacheable)
+            blobs = self._parts.performer.inline_outputs(result)
+        self._report(victim, wire.Done((finished,), blobs))
+        return finished.duration_ms / 1000
+
+    async def _check_tools(self, victim: NodeId, digest: Digest) -> None:
+        now_s = self._parts.env.clock.monotonic()
+        until_s, reason = self._verdicts.get(digest, (0.0, None))
+        if until_s <= now_s:
+            toolchain = decode_struct(Toolchain, await self._blob(victim, digest))
+            reason = await self._parts.env.exec.run_sync(self._parts.tools.reason, toolchain)
+            self._verdicts[digest] = (now_s + TOOLCHAIN_RECHECK_S, reason)
+            while len(self._verdicts) > TOOLCHAINS_MAX:
+                del self._verdicts[next(iter(self._verdicts))]
+        if reason is not None:
+            raise _Declined(reason, unfit=True)
+
+    async def _blob(self, victim: NodeId, digest: Digest) -> bytes:
+        """A small structural blob (a tree, a toolchain), from the store or the victim."""
+        await self._parts.blobs.fetch([digest], [victim])
+        try:
+            return self._parts.store.read(digest)
+        except BlobMissing:
+            raise _Declined("the list of its inputs could not be fetched", unfit=False) from None
+
+    async def _fetch_inputs(self, victim: NodeId, lease: int, tree: Tree) -> None:
+        store = self._parts.store
+        wanted = [
+            entry
+            for entry in tree.entries
+            if entry.kind in (FILE, EXECUTABLE) and not store.has(entry.digest)
+        ]
+        if not wanted:
+            return
+        total_bytes = sum(entry.size_bytes for entry in wanted)
+        done_bytes = told_bytes = 0
+
+        def progress(size_bytes: int) -> None:
+            nonlocal done_bytes, told_bytes
+            done_bytes += size_bytes
+            if done_bytes - told_bytes >= PROGRESS_STEP_BYTES:
+                told_bytes = done_bytes
+                self._report(
+                    victim, wire.Progress(lease, wire.PHASE_FETCHING, done_bytes, total_bytes)
+                )
+
+        self._report(victim, wire.Progress(lease, wire.PHASE_FETCHING, 0, total_bytes))
+        missing = await self._parts.blobs.fetch([e.digest for e in wanted], [victim], progress)
+        if missing:
+            raise _Declined(f"{len(missing)} inputs could not be fetched", unfit=False)
+
+    def _live_output(self, victim: NodeId, granted: wire.GrantedShard) -> OnOutput | None:
+        if not granted.live_output:
+            return None
+
+        def send(stream: int, data: bytes) -> None:
+            for start in range(0, len(data), BLOB_CHUNK_BYTES):
+                piece = data[start : start + BLOB_CHUNK_BYTES]
+                self._report(victim, wire.Output(granted.lease, stream, piece))
+
+        return send
+
+    def _decline(
+        self, victim: NodeId, granted: wire.GrantedShard, reason: str, *, unfit: bool
+    ) -> None:
+        self._report(victim, wire.Decline((granted.lease,), reason[:1000], unfit))
+
+    def _report(self, victim: NodeId, message: object) -> None:
+        self._parts.links.post(victim, message)

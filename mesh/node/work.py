@@ -1,0 +1,405 @@
+"""The scheduler's driver: turns messages, ends of processes and time into inputs of the core, and
+the core's effects into messages and processes.
+
+It knows leases and jobs; it does not know runs (a `RunSide` per run is told what happened), plans or
+the project tree. Results are verified here, before the core counts them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import attrs
+import trio
+
+from mesh.action.model import Action, Result, Tree, check_outputs
+from mesh.action.signing import open_result
+from mesh.limits import INLINE_BLOB_BYTES_MAX, INLINE_GRANT_BYTES_MAX
+from mesh.node.counters import Counters
+from mesh.node.links import Links
+from mesh.node.perform import Performer
+from mesh.node.stolen import StolenRunner
+from mesh.ports import Env
+from mesh.scheduler import model as m
+from mesh.scheduler.config import SchedulerConfig
+from mesh.scheduler.core import Scheduler
+from mesh.types import Digest, NodeId, RunId, digest_of
+from mesh.wire import messages as wire
+from mesh.wire.errors import WireError
+
+TICK_S = 0.1
+"""How late an expiry or a straggler may be noticed."""
+
+SENT_DIGESTS_MAX = 65_536
+
+
+@attrs.frozen
+class ShardJob:
+    """A shard with everything that is needed to run it here or to hand it over."""
+
+    shard: m.Shard
+    action: Action
+    action_bytes: bytes
+    digest: Digest
+    tree: Tree
+    tree_bytes: bytes
+    toolchain_bytes: bytes
+    timeout_s: float
+    memory_bytes: int
+    live: bool = False
+    cacheable: bool = True
+
+
+@attrs.frozen
+class Outcome:
+    """How a shard ended. `result` is None when the executor had no result to sign."""
+
+    holder: NodeId
+    finished: wire.Finished
+    result: Result | None
+    speculative: bool
+
+
+class RunSide(Protocol):
+    """What a run wants to hear."""
+
+    def shard_phase(self, index: int, phase: str, where: NodeId | None, detail: str) -> None: ...
+
+    def shard_trace(self, index: int, trace: m.Trace) -> None: ...
+
+    def shard_output(self, index: int, node: NodeId, stream: int, data: bytes) -> None: ...
+
+    def shard_settled(self, index: int, outcome: Outcome) -> None: ...
+
+    def shard_gave_up(self, index: int, reasons: tuple[tuple[NodeId, str], ...]) -> None: ...
+
+    def shard_duplicate(self, index: int) -> None: ...
+
+
+class Roles(Protocol):
+    """Who may do what, asked at the moment it matters."""
+
+    def may_build(self, node: NodeId) -> bool: ...
+
+
+@attrs.frozen
+class WorkParts:
+    """What the driver is made of."""
+
+    env: Env
+    me: NodeId
+    links: Links
+    performer: Performer
+    stolen: StolenRunner
+    roles: Roles
+    config: SchedulerConfig
+
+
+class WorkDriver:
+    """See the module's head. `run` must be running for anything to start."""
+
+    def __init__(self, parts: WorkParts) -> None:
+        self._env = parts.env
+        self._me = parts.me
+        self._links = parts.links
+        self._performer = parts.performer
+        self._stolen = parts.stolen
+        self._roles = parts.roles
+        self._config = parts.config
+        self._jobs: dict[m.ShardKey, ShardJob] = {}
+        self._runs: dict[RunId, RunSide] = {}
+        self._scopes: dict[tuple[NodeId, int], trio.CancelScope] = {}
+        self._sent: dict[NodeId, dict[Digest, None]] = {}
+        self._nursery: trio.Nursery | None = None
+        self._wake = trio.Event()
+        self.core = Scheduler(parts.me, parts.config)
+        self.counters = Counters()
+
+    def _now(self) -> float:
+        return self._env.clock.monotonic()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run shards and watch leases until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            while True:
+                now_s = self._now()
+                due_s = self.core.next_timer_s(now_s)
+                if due_s == math.inf:
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+                    continue
+                await self._env.clock.sleep_until(max(now_s + TICK_S, min(due_s, now_s + 0.5)))
+                self._apply(self.core.handle_timer(self._now()))
+
+    # -- runs of ours ---------------------------------------------------------------------------
+    def open_run(self, run: RunId, side: RunSide, policy: m.RunPolicy) -> None:
+        self._runs[run] = side
+        self.core.open_run(run, policy)
+
+    def submit(self, jobs: list[ShardJob]) -> None:
+        self._jobs.update((job.shard.key, job) for job in jobs)
+        self._apply(self.core.submit([job.shard for job in jobs], self._now()))
+
+    def close_run(self, run: RunId) -> None:
+        """Stop everything of the run, everywhere."""
+        self._apply(self.core.close_run(run, self._now()))
+        self._runs.pop(run, None)
+        for key in [key for key in self._jobs if key[0] == run]:
+            del self._jobs[key]
+
+    # -- links ----------------------------------------------------------------------------------
+    def peer_up(self, node: NodeId, load: wire.Load) -> None:
+        may_build = self._roles.may_build(node)
+        self._apply(self.core.peer_up(node, load, may_execute=may_build, now_s=self._now()))
+
+    def peer_down(self, node: NodeId) -> None:
+        self._sent.pop(node, None)
+        self._apply(self.core.peer_down(node, self._now()))
+
+    def receive(self, peer: NodeId, message: object) -> bool:
+        """Take a message about work; False when it is about something else."""
+        now_s = self._now()
+        match message:
+            case wire.Steal(shards, load):
+                self._apply(self.core.steal_requested(peer, shards, load, now_s))
+            case wire.LoadChanged(load):
+                self._apply(self.core.peer_load(peer, load, now_s))
+            case wire.Grant(shards, _, blobs):
+                self._stolen.keep([blob.data for blob in blobs])
+                self._apply(self.core.granted(peer, shards, now_s))
+            case wire.Renew(leases):
+                self._apply(self.core.renewed(peer, leases, now_s))
+            case wire.Settled(leases):
+                self._apply(self.core.settled(peer, leases, now_s))
+            case wire.Decline():
+                self._declined(peer, message)
+            case wire.Progress():
+                self._progress(peer, message)
+            case wire.Output():
+                self._output(peer, message)
+            case wire.Done():
+                self._done(peer, message)
+            case _:
+                return False
+        return True
+
+    def _declined(self, peer: NodeId, message: wire.Decline) -> None:
+        for lease in message.leases:
+            self._apply(
+                self.core.declined(
+                    peer, lease, message.reason, unfit=message.unfit, now_s=self._now()
+                )
+            )
+
+    def _progress(self, peer: NodeId, message: wire.Progress) -> None:
+        key = self.core.key_of(peer, message.lease)
+        if key is None or key[0] not in self._runs:
+            return
+        phase = {wire.PHASE_FETCHING: "sending", wire.PHASE_RUNNING: "running"}.get(message.phase)
+        if phase is not None:
+            detail = _share(message.done_bytes, message.total_bytes)
+            self._runs[key[0]].shard_phase(key[1], phase, peer, detail)
+
+    def _output(self, peer: NodeId, message: wire.Output) -> None:
+        key = self.core.key_of(peer, message.lease)
+        if key is not None and key[0] in self._runs:
+            self._runs[key[0]].shard_output(key[1], peer, message.stream, message.data)
+
+    # -- results --------------------------------------------------------------------------------
+    def _done(self, peer: NodeId, message: wire.Done) -> None:
+        self._stolen.keep([blob.data for blob in message.blobs])
+        for finished in message.finished:
+            key = self.core.key_of(peer, finished.lease)
+            job = self._jobs.get(key) if key is not None else None
+            if job is None:  # settled before, or the run is over; the core counts it
+                self._finish(peer, finished, None, m.Verdict.OK)
+                continue
+            self._finish(peer, finished, *self._judge(peer, job, finished))
+
+    def _judge(
+        self, peer: NodeId, job: ShardJob, finished: wire.Finished
+    ) -> tuple[Result | None, m.Verdict, str]:
+        """Verify what a peer reports and decide what it means."""
+        if finished.result is None:
+            retry = finished.retry_elsewhere
+            return None, m.Verdict.RETRY if retry else m.Verdict.FAILED, finished.error_text
+        try:
+            result = open_result(finished.result, job.digest, self._roles.may_build)
+            if result.exit_status == 0:
+                check_outputs(result.outputs, job.action)
+        except WireError as error:
+            self.counters.add(f"result.{error.reason}")
+            self.counters.add(f"lied.{peer.hex()[:16]}")
+            return None, m.Verdict.RETRY, f"its result was refused: {error}"
+        if result.exit_status < 0:
+            # Killed by a signal: often the machine's doing (memory); a second opinion is cheap.
+            return result, m.Verdict.RETRY, f"killed there by signal {-result.exit_status}"
+        verdict = m.Verdict.OK if result.exit_status == 0 else m.Verdict.FAILED
+        return result, verdict, ""
+
+    def _finish(
+        self,
+        node: NodeId,
+        finished: wire.Finished,
+        result: Result | None,
+        verdict: m.Verdict,
+        reason: str = "",
+    ) -> None:
+        effects = self.core.finished(
+            node,
+            finished.lease,
+            verdict,
+            self._now(),
+            duration_s=finished.duration_ms / 1000,
+            reason=reason,
+        )
+        for effect in effects:
+            if isinstance(effect, m.Accepted):
+                outcome = Outcome(node, finished, result, effect.speculative)
+                self._jobs.pop(effect.key, None)
+                self._runs[effect.key[0]].shard_settled(effect.key[1], outcome)
+        self._apply(effects)
+
+    # -- effects --------------------------------------------------------------------------------
+    def _apply(self, effects: list[m.Effect]) -> None:
+        for effect in effects:
+            self._one(effect)
+        self._wake.set()
+
+    def _one(self, effect: m.Effect) -> None:  # noqa: C901, PLR0912 - one arm per effect
+        assert self._nursery is not None, "the driver runs before anything happens"
+        match effect:
+            case m.Trace(key):
+                if (side := self._runs.get(key[0])) is not None:
+                    side.shard_trace(key[1], effect)
+            case m.StartOwn(lease, shard):
+                self._nursery.start_soon(self._run_own, lease, shard.key)
+            case m.StartStolen(victim, granted):
+                self._nursery.start_soon(self._run_stolen, victim, granted)
+            case m.GrantOut(peer, leases):
+                self._grant(peer, leases)
+            case m.SendSteal(peer, shards):
+                self._links.post(peer, wire.Steal(shards, self.core.load()))
+            case m.SendRenew(peer, leases_held):
+                self._links.post(peer, wire.Renew(leases_held))
+            case m.SendSettled(peer, leases_over):
+                self._links.post(peer, wire.Settled(leases_over))
+            case m.SendLoad(load):
+                self._links.post_all(wire.LoadChanged(load))
+            case m.AbortOwn(lease):
+                self._cancel(self._me, lease)
+            case m.AbortStolen(victim, lease):
+                self._cancel(victim, lease)
+            case m.Duplicate(key):
+                if (side := self._runs.get(key[0])) is not None:
+                    side.shard_duplicate(key[1])
+            case m.GaveUp(key, reasons):
+                self._jobs.pop(key, None)
+                self._runs[key[0]].shard_gave_up(key[1], reasons)
+            case m.Accepted():
+                pass  # told in _finish, with the outcome
+
+    def _cancel(self, victim: NodeId, lease: int) -> None:
+        if (scope := self._scopes.get((victim, lease))) is not None:
+            scope.cancel()
+
+    async def _run_own(self, lease: int, key: m.ShardKey) -> None:
+        job, side = self._jobs.get(key), self._runs.get(key[0])
+        if job is None or side is None:
+            return  # the run was closed in this very turn
+        with trio.CancelScope() as scope:
+            self._scopes[self._me, lease] = scope
+            try:
+                side.shard_phase(key[1], "running", self._me, "")
+                output = (
+                    (lambda stream, data: side.shard_output(key[1], self._me, stream, data))
+                    if job.live
+                    else None
+                )
+                finished, result = await self._performer.perform(
+                    lease, job.action, job.digest, job.tree, job.timeout_s, job.memory_bytes, output
+                )
+            finally:
+                del self._scopes[self._me, lease]
+            if finished.result is not None and result is not None:
+                self._performer.remember(job.digest, finished.result, result, job.cacheable)
+            self._finish(self._me, finished, result, *self._own_verdict(finished, result))
+
+    @staticmethod
+    def _own_verdict(finished: wire.Finished, result: Result | None) -> tuple[m.Verdict, str]:
+        if result is None:
+            retry = finished.retry_elsewhere
+            return (m.Verdict.RETRY if retry else m.Verdict.FAILED), finished.error_text
+        return (m.Verdict.OK if result.exit_status == 0 else m.Verdict.FAILED), ""
+
+    async def _run_stolen(self, victim: NodeId, granted: wire.GrantedShard) -> None:
+        duration_s: float | None = None
+        with trio.CancelScope() as scope:
+            self._scopes[victim, granted.lease] = scope
+            try:
+                duration_s = await self._stolen.run(victim, granted)
+            finally:
+                del self._scopes[victim, granted.lease]
+        self._apply(self.core.stolen_ended(victim, granted.lease, duration_s, self._now()))
+
+    # -- grants ---------------------------------------------------------------------------------
+    def _grant(self, peer: NodeId, leases: tuple[m.Lease, ...]) -> None:
+        shards, blobs, room = [], [], INLINE_GRANT_BYTES_MAX
+        for lease in leases:
+            key = lease.shard.key
+            job, side = self._jobs.get(key), self._runs.get(key[0])
+            if job is None or side is None:
+                continue  # closed in this very turn; the core has ended the lease
+            shards.append(_granted(lease, job))
+            side.shard_phase(key[1], "stolen", peer, "")
+            more = self._inline(peer, job, room)
+            room -= sum(len(blob) for blob in more)
+            blobs += [wire.InlineBlob(blob) for blob in more]
+        if shards:
+            lease_ms = round(self._config.lease_s * 1000)
+            self._links.post(peer, wire.Grant(tuple(shards), lease_ms, tuple(blobs)))
+
+    def _inline(self, peer: NodeId, job: ShardJob, room: int) -> list[bytes]:
+        """Small blobs the peer has not had from us yet, as far as they fit."""
+        sent = self._sent.setdefault(peer, {})
+        blobs: list[bytes] = []
+        for data in (job.tree_bytes, job.toolchain_bytes):
+            digest = digest_of(data)
+            if digest not in sent and len(data) <= min(INLINE_BLOB_BYTES_MAX, room):
+                sent[digest] = None
+                blobs.append(data)
+                room -= len(data)
+        for entry in job.tree.entries:
+            if entry.size_bytes > min(INLINE_BLOB_BYTES_MAX, room) or entry.digest in sent:
+                continue
+            read = self._performer.read_small(entry)
+            if read is not None:
+                sent[entry.digest] = None
+                blobs.append(read)
+                room -= len(read)
+        while len(sent) > SENT_DIGESTS_MAX:
+            del sent[next(iter(sent))]
+        return blobs
+
+
+def _granted(lease: m.Lease, job: ShardJob) -> wire.GrantedShard:
+    return wire.GrantedShard(
+        lease=lease.id,
+        run=lease.shard.key[0],
+        name=lease.shard.name,
+        action=job.action_bytes,
+        timeout_ms=round(job.timeout_s * 1000),
+        memory_bytes=job.memory_bytes,
+        weight_ms=round(job.shard.weight_s * 1000),
+        speculative=lease.speculative,
+        live_output=job.live,
+        cacheable=job.cacheable,
+    )
+
+
+def _share(done_bytes: int, total_bytes: int) -> str:
+    if not total_bytes:
+        return ""
+    return f"{done_bytes / 1e6:.1f}/{total_bytes / 1e6:.1f} MB"
