@@ -23,15 +23,17 @@ from mesh.types import short
 
 _NOT_BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
 _NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-_COMMON_NAME_CHARS_MAX = 64
 
 
 def make_certificate(key: NodeKey, name: str) -> bytes:
-    """A self-signed certificate over `key`, DER. The same key and name give the same bytes."""
+    """A self-signed certificate over `key`, DER. The same key and name give the same bytes.
+
+    `name` is at most 64 bytes of UTF-8, as X.509 and `names` agree.
+    """
     private = Ed25519PrivateKey.from_private_bytes(key.seed)
     subject = x509.Name(
         [
-            x509.NameAttribute(NameOID.COMMON_NAME, name[:_COMMON_NAME_CHARS_MAX]),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
             # Chains are looked up by subject: this keeps two nodes of one name apart.
             x509.NameAttribute(NameOID.SERIAL_NUMBER, short(key.node_id)),
         ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 from mesh.limits import CERTIFICATE_BYTES_MAX
 from mesh.types import NodeId
@@ -30,6 +31,8 @@ def check_certificate(der: bytes, node: NodeId) -> None:
     public = _public_key(certificate)
     if public.public_bytes_raw() != node:
         raise WireError("certificate", "it is about another key")
+    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ED25519:
+        raise WireError("certificate", "its signature is of another algorithm")
     try:
         public.verify(certificate.signature, certificate.tbs_certificate_bytes)
     except InvalidSignature:
