@@ -6,6 +6,8 @@ click parses; it neither prints errors nor exits here: `cli.shell` does, in the 
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from cli import passthrough
@@ -25,6 +27,8 @@ OURS = {
     "completion": "cli.commands.tools:completion",
 }
 
+PROGRAM = "vitte"
+COMPLETE_VARIABLE = "_VITTE_COMPLETE"
 NO_ARGS_IS_HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """A bare group shows its help; click before 8.2 does so without an exception."""
 
@@ -49,7 +53,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 root = Root(
-    "vitte",
+    PROGRAM,
     OURS,
     help=t(
         "Run builds, tests and commands across the machines you already have. No server.\n\n"
@@ -76,8 +80,17 @@ def run(args: list[str]) -> int:
 
 
 def _invoke(args: list[str], settings: Settings) -> int:
+    """What `click.Command.main` does, without its own way of printing errors and exiting."""
+    instruction = os.environ.get(COMPLETE_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(root, {}, PROGRAM, COMPLETE_VARIABLE, instruction)
     try:
-        code = root.main(args, prog_name="vitte", standalone_mode=False, obj=settings)
+        with root.make_context(PROGRAM, list(args), obj=settings) as ctx:
+            code = root.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.UsageError as error:
         if isinstance(error, NO_ARGS_IS_HELP):
             click.echo(error.format_message(), err=True)

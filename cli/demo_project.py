@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -93,11 +93,11 @@ def _copy_files(source: Path, to: Path, pattern: str) -> None:
 class _Toolset:
     """How to compile, archive and link, and what those commands need in their environment."""
 
-    def __init__(self, cc: str, ar: str, link: str, env: Mapping[str, str]) -> None:
+    def __init__(self, cc: list[str], ar: list[str], link: list[str], env: dict[str, str]) -> None:
         self.cc = cc
         self.ar = ar
         self.link = link
-        self.env = dict(env)
+        self.env = env
 
 
 def _compiler(
@@ -105,17 +105,17 @@ def _compiler(
 ) -> _Toolset:
     """The machine's own `cc` and `ar`, or zig, which is both."""
     if which("cc") and which("ar"):
-        return _Toolset("cc", "ar", "cc -static -nostdlib -no-pie", {})
-    zig = json.dumps(str(zig_home / "zig")) if " " in str(zig_home) else str(zig_home / "zig")
-    cc = f"{zig} cc -target {arch}-linux-musl -fno-sanitize=undefined"
+        return _Toolset(["cc"], ["ar"], ["cc", "-static", "-nostdlib", "-no-pie"], {})
+    zig = str(zig_home / "zig")
+    cc = [zig, "cc", "-target", f"{arch}-linux-musl", "-fno-sanitize=undefined"]
     env = {"ZIG_GLOBAL_CACHE_DIR": _ZIG_CACHE, "ZIG_LOCAL_CACHE_DIR": _ZIG_CACHE}
-    return _Toolset(cc, f"{zig} ar", f"{cc} -static -nostdlib", env)
+    return _Toolset(cc, [zig, "ar"], [*cc, "-static", "-nostdlib"], env)
 
 
 def _project_file(arch: str, tools: _Toolset) -> str:
-    public = f"{_FLAGS} -Imusl/include {_PUBLIC.format(arch=arch)}"
+    public = f"{_FLAGS} -Imusl/include {_PUBLIC.format(arch=arch)}".split()
     # musl's own headers come first: src/include/X.h wraps include/X.h.
-    internal = f"{_FLAGS} {_INTERNAL.format(arch=arch)} -Imusl/include"
+    internal = f"{_FLAGS} {_INTERNAL.format(arch=arch)} -Imusl/include".split()
     return "\n".join(
         [
             "# Written by `vitte dist demo`. Sources: musl libc, see musl/COPYRIGHT.",
@@ -127,7 +127,7 @@ def _project_file(arch: str, tools: _Toolset) -> str:
                 tools,
                 name="compile",
                 foreach=[f"musl/src/{folder}/*.c" for folder in _FOLDERS],
-                run=f"{tools.cc} {internal} -c {{in}} -o {{out}}",
+                run=[*tools.cc, *internal, "-c", "{in}", "-o", "{out}"],
                 out="build/{rel}.o",
                 scan="cc",
             ),
@@ -135,21 +135,21 @@ def _project_file(arch: str, tools: _Toolset) -> str:
                 tools,
                 name="program",
                 foreach=["app/*.c"],
-                run=f"{tools.cc} {public} -c {{in}} -o {{out}}",
+                run=[*tools.cc, *public, "-c", "{in}", "-o", "{out}"],
                 out="build/{rel}.o",
                 scan="cc",
             ),
             _step(
                 tools,
                 name="library",
-                run=f"{tools.ar} rcs {{out}} {{needs.compile}}",
+                run=[*tools.ar, "rcs", "{out}", "{needs.compile}"],
                 needs=["compile"],
                 out="build/libmusl-parts.a",
             ),
             _step(
                 tools,
                 name="link",
-                run=f"{tools.link} -o {{out}} {{needs.program}} {{needs.library}}",
+                run=[*tools.link, "-o", "{out}", "{needs.program}", "{needs.library}"],
                 needs=["program", "library"],
                 out="build/demo",
             ),

@@ -61,7 +61,7 @@ def activate(language: str) -> None:
         return
     import gettext
 
-    _catalogue = gettext.translation(DOMAIN, LOCALE_DIR, [language])
+    _catalogue = gettext.translation(DOMAIN, LOCALE_DIR, [language], fallback=True)
     if _overridden is None:
         _overridden = os.environ.get("LANGUAGE", "")
     os.environ["LANGUAGE"] = language

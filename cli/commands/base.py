@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
     """A group whose subcommands are `module:attribute` until they are needed."""
 
     def __init__(self, name: str, table: dict[str, str], **more: Any) -> None:
-        super().__init__(name, **more)
+        super().__init__(name, **{"params": global_options(hidden=True), **more})
         self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

@@ -24,6 +24,10 @@ def _command(kind: str, help_text: str) -> click.Command:
     return command
 
 
-build = _command("build", t("Build on the mesh with --dist: the same as `vitte dist run build`."))
-test = _command("test", t("Test on the mesh with --dist: the same as `vitte dist run test`."))
-bench = _command("bench", t("Bench on the mesh with --dist: the same as `vitte dist run bench`."))
+build = _command(
+    "build", t("Build on the mesh, with --dist.\n\nThe same as `vitte dist run build`.")
+)
+test = _command("test", t("Test on the mesh, with --dist.\n\nThe same as `vitte dist run test`."))
+bench = _command(
+    "bench", t("Bench on the mesh, with --dist.\n\nThe same as `vitte dist run bench`.")
+)

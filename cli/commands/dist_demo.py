@@ -26,8 +26,9 @@ NODES = 4
 @click.command(
     cls=Command,
     help=t(
-        "Show the main thing: start nodes on 127.0.0.1 in a temporary directory, build a C project,"
-        " build it again from the cache, stop."
+        "See local nodes build a C project.\n\n"
+        "Starts them on 127.0.0.1 in a temporary directory, builds, builds again from the cache,"
+        " stops."
     ),
 )
 @option("--nodes", type=click.IntRange(1, 16), default=NODES, show_default=True)

@@ -22,8 +22,9 @@ from mesh.limits import LOCAL_NODES_MAX
 @click.command(
     cls=Command,
     help=t(
-        "Start this machine's node, or with --nodes a whole cluster on 127.0.0.1.\n\n"
-        "Commands find the cluster by themselves; `vitte dist stop` ends it."
+        "Start this machine's node or a local cluster.\n\n"
+        "With --nodes it is a whole cluster on 127.0.0.1."
+        " Commands find the cluster by themselves; `vitte dist stop` ends it."
     ),
 )
 @option("--nodes", type=click.IntRange(1, LOCAL_NODES_MAX), help=t("A local cluster of N nodes."))
@@ -88,7 +89,9 @@ def _start_cluster(
 
 @click.command(
     cls=Command,
-    help=t("Stop the local cluster, or this machine's node, and wait until it is gone."),
+    help=t(
+        "Stop the local cluster or this node.\n\nWaits until it is gone. With --home, that node."
+    ),
 )
 @option("--dir", "directory", metavar="DIR", help=t("Stop the local cluster of this directory."))
 @click.pass_obj
@@ -115,7 +118,8 @@ def _stop_what(settings: Settings, directory: str | None) -> int:
 
 
 @click.command(
-    cls=Command, help=t("Tell this node the address of a member, where it cannot find it itself.")
+    cls=Command,
+    help=t("Tell this node a member's address.\n\nFor networks where it cannot find one itself."),
 )
 @option("--host", required=True, metavar="ADDR[:PORT]", help=t("Address of the member."))
 @click.pass_obj

@@ -13,7 +13,8 @@ from cli.text import print_json, printable
 
 
 @click.command(
-    cls=Command, help=t("Check this machine and its node; say what to do about what is wrong.")
+    cls=Command,
+    help=t("Check this machine and its node.\n\nSays what to do about what is wrong."),
 )
 @click.pass_obj
 def doctor(settings: Settings) -> int:
@@ -80,9 +81,9 @@ def explain(settings: Settings, code: str) -> int:
 def completion(shell: str) -> int:
     from click.shell_completion import get_completion_class
 
-    from cli.app import root
+    from cli.app import COMPLETE_VARIABLE, PROGRAM, root
 
     found = get_completion_class(shell)
     assert found is not None
-    out(found(root, {}, "vitte", "_VITTE_COMPLETE").source())
+    out(found(root, {}, PROGRAM, COMPLETE_VARIABLE).source())
     return 0
