@@ -15,8 +15,16 @@ import trio
 from mesh.identity import trust
 from mesh.identity.certificates import make_certificate
 from mesh.identity.keys import NodeKey, load_or_create_key
-from mesh.identity.records import Admit, Authorship, Genesis, Invite, Leave, invite_proof
-from mesh.identity.records import ref_of, sign_record
+from mesh.identity.records import (
+    Admit,
+    Authorship,
+    Genesis,
+    Invite,
+    Leave,
+    invite_proof,
+    ref_of,
+    sign_record,
+)
 from mesh.identity.roles import Role
 from mesh.identity.tokens import invite_key
 from mesh.identity.trust import MeshIdentity

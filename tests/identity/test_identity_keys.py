@@ -1,4 +1,4 @@
-"""Keys, certificates and names: made once, kept, and refused when they are not what they must be."""
+"""Keys, certificates, names: made once, kept, refused when they are not what they must be."""
 
 import pytest
 from hypothesis import given
@@ -56,7 +56,8 @@ def test_verify_never_raises(node: bytes, signature: bytes) -> None:
 
 
 def test_both_ends_of_a_box_get_the_same_secret() -> None:
-    from nacl.bindings import crypto_box_beforenm, crypto_sign_ed25519_pk_to_curve25519 as curve
+    from nacl.bindings import crypto_box_beforenm
+    from nacl.bindings import crypto_sign_ed25519_pk_to_curve25519 as curve
 
     a, b = key_of("a"), key_of("b")
     ab = crypto_box_beforenm(curve(b.node_id), a.curve_private())
