@@ -345,7 +345,7 @@ class TokenSpent(PeerError):
 class StrangerAt(PeerError):
     """The node at {address} is not a member of this mesh"""
 
-    code = "VM216"
+    code = "VM220"
     exit_code = 11
     hint = "check the address; a node joins with `vitte mesh join`"
 
@@ -536,6 +536,22 @@ class CannotSpawn(EnvironmentFault):
 
     code = "VM411"
     exit_code = 1
+
+
+class MemoryExceeded(UserError):
+    """`{name}` used more than {limit} of memory on {node} and was stopped"""
+
+    code = "VM412"
+    exit_code = 1
+    hint = "raise the step's memory limit, or split it"
+
+
+class OutputUnusable(UserError):
+    """`{name}` made `{path}`, which is neither a file, a directory nor a symbolic link"""
+
+    code = "VM413"
+    exit_code = 1
+    hint = "check the step's `outputs`"
 
 
 # -- 5xx: storage -------------------------------------------------------------------------------

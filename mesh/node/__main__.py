@@ -39,15 +39,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     os.umask(0o077)
     config = _config(arguments)
+    status = 0
     try:
         trio.run(_run, config, strict_exception_groups=True)
     except* MeshError as errors:
+        status = 10
         for error in _leaves(errors):
             logger.error("%s", error)  # noqa: TRY400 - it is for the user, not a bug
-        return 10
-    except* KeyboardInterrupt:
-        return 130
-    return 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 
+from mesh.limits import GIB
 from mesh.types import Address
 
 
@@ -28,6 +29,9 @@ class NodeConfig:
 
     discovery: str = "mdns"
     """`mdns`, or `none` for meshes that only know static addresses."""
+
+    cache_bytes_max: int = 20 * GIB
+    """The blob store is trimmed, least recently used first, when it has grown beyond this."""
 
     sandbox: str = "auto"
     """`auto`, `bwrap` or `plain`."""

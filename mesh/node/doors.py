@@ -3,6 +3,8 @@
     P    TCP  the members' door       P    UDP  membership
     P+1  TCP  the join door
 
+On loopback, where many nodes live side by side, any free number is as good as another.
+
 The number is DEFAULT_PORT unless the user asked for another or it is taken; once chosen it is kept
 for later starts, so that others find the node where they left it.
 """
@@ -39,9 +41,9 @@ async def open_doors(env: Env, bind: Address, trust: TrustStore) -> Doors:
     if asked:
         return await _open(env, (host, asked), trust)
     kept = (env.disk.read(PORT_FILE) or b"").decode("ascii", "replace")
-    candidates = [int(kept)] if kept.isdigit() and 0 < int(kept) < PORT_MAX else []
+    first = int(kept) if kept.isdigit() else 0 if host.startswith("127.") else DEFAULT_PORT
     last: AddressInUse | None = None
-    for port in [*candidates, *[0] * TRIES_MAX]:
+    for port in [first, *[0] * TRIES_MAX]:
         try:
             doors = await _open(env, (host, port), trust)
         except AddressInUse as error:

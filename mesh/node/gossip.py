@@ -109,6 +109,10 @@ class Gossip:
         """Ourselves first, then everyone known. Empty before `run` has started."""
         return self._endpoint.snapshot() if self._endpoint is not None else ()
 
+    def member(self, node: NodeId) -> MemberView | None:
+        """One other member; None when nothing is known of it."""
+        return self._endpoint.view(node) if self._endpoint is not None else None
+
     # -- commands --------------------------------------------------------------------------------
     def set_load(self, load: Load) -> None:
         """Report this load to others from now on."""

@@ -11,11 +11,11 @@ from mesh.control.outbox import Outbox
 from mesh.control.server import Handler
 from mesh.errors import BadRequest, MeshError, NobodyAnswered, StrangerAt
 from mesh.identity import trust
+from mesh.identity.messages import PeerAddress
 from mesh.identity.names import clean_name
 from mesh.node import views
 from mesh.node.admission import admission_handlers
 from mesh.node.doors import join_door, parse_host
-from mesh.node.joining import PeerAddress
 from mesh.node.run_handlers import run_handlers
 from mesh.ports import StreamBroken
 

@@ -16,16 +16,17 @@ from mesh.control.server import ControlServer
 from mesh.errors import AlreadyInMesh, MeshError, NotInMesh
 from mesh.identity import trust
 from mesh.identity.keys import NodeKey, load_or_create_key
+from mesh.identity.messages import PeerAddress
 from mesh.identity.trust import MeshIdentity
 from mesh.node.config import NodeConfig
 from mesh.node.handlers import handlers_of
-from mesh.node.joining import PeerAddress
 from mesh.node.runs.archive import RunArchive
 from mesh.node.runtime import MeshRuntime
 from mesh.node.workshop import Workshop, open_workshop
 from mesh.ports import Env
 
 SOCKET_FILE = "control.sock"
+HOUSEKEEPING_S = 30.0
 logger = logging.getLogger(__name__)
 
 
@@ -38,6 +39,7 @@ class Node:
         self.archive = RunArchive(env.disk)
         self.key: NodeKey = load_or_create_key(env.disk, env.entropy)
         self.workshop: Workshop
+        self.cache_bytes: int | None = None
         self._runtime: MeshRuntime | None = None
         self._scope: trio.CancelScope | None = None
         self._ended = trio.Event()
@@ -48,7 +50,7 @@ class Node:
     def runtime(self) -> MeshRuntime:
         """Raises NotInMesh."""
         if self._runtime is None:
-            raise NotInMesh()
+            raise NotInMesh
         return self._runtime
 
     @property
@@ -68,10 +70,20 @@ class Node:
                 if identity is not None and identity.me() is not None:
                     await self.enter(identity)
                 await self._nursery.start(server.serve)
+                self._nursery.start_soon(self._keep_house)
                 await self._stop.wait()
                 if self._runtime is not None:
                     await self._runtime.say_goodbye()
                 self._nursery.cancel_scope.cancel()
+
+    async def _keep_house(self) -> None:
+        """Know the store's size, and keep it within its bound. Walking it takes a thread."""
+        store, run_sync = self.workshop.store, self.env.exec.run_sync
+        while True:
+            self.cache_bytes = (await run_sync(store.stats)).size_bytes
+            if self.cache_bytes > self.config.cache_bytes_max:
+                await run_sync(store.trim, self.config.cache_bytes_max * 9 // 10)
+            await self.env.clock.sleep_until(self.env.clock.monotonic() + HOUSEKEEPING_S)
 
     def stop(self) -> None:
         self._stop.set()

@@ -16,6 +16,7 @@ from typing import Any
 
 import trio
 
+from mesh.identity.messages import PeerAddress
 from mesh.identity.roles import BUILD
 from mesh.identity.roster import RosterChange
 from mesh.identity.trust import MeshIdentity
@@ -27,7 +28,7 @@ from mesh.node.counters import Counters
 from mesh.node.doors import Doors, open_doors
 from mesh.node.epoch import next_epoch
 from mesh.node.gossip import Gossip, GossipSetup
-from mesh.node.joining import DoorAddresses, JoinDoor, PeerAddress
+from mesh.node.join_door import DoorAddresses, JoinDoor
 from mesh.node.link import Link
 from mesh.node.links import Links
 from mesh.node.machine import Machine
@@ -86,9 +87,7 @@ class MeshRuntime:
             )
         )
         self.stolen = StolenRunner(
-            StolenParts(
-                env, self.links, workshop.store, self.blobs, self.performer, workshop.tools
-            )
+            StolenParts(env, self.links, workshop.store, self.blobs, self.performer, workshop.tools)
         )
         scheduling = SchedulerConfig(slots=config.slots if self.may_build(me) else 0)
         self.work = WorkDriver(
@@ -165,9 +164,7 @@ class MeshRuntime:
         """Linked peers, by round trip."""
         rtts = {view.node_id: view.rtt_s for view in self.gossip.members()}
         far = float("inf")
-        return sorted(
-            self.links.by_node, key=lambda node: (rtts.get(node) or far, node)
-        )
+        return sorted(self.links.by_node, key=lambda node: (rtts.get(node) or far, node))
 
     # -- LinkOwner ------------------------------------------------------------------------------
     def hello(self, lane: int) -> Hello:
@@ -227,13 +224,15 @@ class MeshRuntime:
         link.post(RosterRecords(tuple(batch)))
 
     def _take_records(self, source: NodeId, records: tuple[bytes, ...]) -> None:
-        before = self.identity.roster.digest()
-        self._apply_change(self.identity.merge(records))
-        if self.identity.roster.digest() == before:
+        change = self.identity.merge(records)
+        for reason, count in change.rejected.items():
+            self.counters.add(f"roster.bad-input.{reason}", count)
+        if not change:
             return
+        self._apply_change(change)
         for node, link in list(self.links.by_node.items()):
             if node != source:
-                link.post(RosterRecords(records))
+                link.post(RosterRecords(change.records))
 
     def _roster_changed(self) -> None:
         """Our join door admitted somebody: everybody must hear before they knock."""
@@ -243,8 +242,8 @@ class MeshRuntime:
 
     def _apply_change(self, change: RosterChange) -> None:
         self.gossip.roster_changed()
-        for node in change.removed:
-            self.links.unwant(node)
+        for member in change.left:
+            self.links.unwant(member.node_id)
 
     # -- gossip and discovery -------------------------------------------------------------------
     def _member_changed(self, view: MemberView) -> None:
@@ -279,9 +278,7 @@ class MeshRuntime:
         if what.mesh_prefix != me.mesh_prefix or what.node_prefix == me.node_prefix:
             return []
         return [
-            PeerAddress(
-                member.node_id, what.host, what.peer_port, what.swim_port, what.join_port
-            )
+            PeerAddress(member.node_id, what.host, what.peer_port, what.swim_port, what.join_port)
             for member in self.identity.members()
             if member.node_id.hex().startswith(what.node_prefix)
         ]
@@ -295,10 +292,8 @@ class MeshRuntime:
             for view in self.gossip.members()
             if view.node_id != self.identity.node_id and view.state is State.ALIVE
         )
-        me = PeerAddress(
-            self.identity.node_id, host, port, port, self.doors.join.address[1]
-        )
-        return DoorAddresses(me, others)
+        join_port = self.doors.join.address[1]
+        return DoorAddresses((host,), port, port, join_port, others)
 
     async def _report_load(self) -> None:
         """Once a second: how busy the machine is, to the scheduler and to everybody."""
@@ -342,4 +337,3 @@ class MeshRuntime:
     def _warnings(self) -> list[str]:
         warning = self._workshop.executor.sandbox.warning
         return [warning.message] if warning is not None else []
-

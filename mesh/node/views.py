@@ -62,8 +62,10 @@ def status(node: Node) -> StatusView:
     if node.in_mesh:
         runtime = node.runtime
         seen = _seen(runtime)
-        for member in _ordered(runtime):
-            nodes.append(_node(node, runtime, member, seen.get(member.node_id), now_s))
+        nodes += [
+            _node(node, runtime, member, seen.get(member.node_id), now_s)
+            for member in _ordered(runtime)
+        ]
         health += _health(runtime)
     if sandbox.warning is not None:
         health.append(sandbox.warning.message)
@@ -171,16 +173,14 @@ def _node(
         "queued": load.queued if load else 0,
         "cpu_percent": load.cpu_percent if load else 0,
         "memory_free_mib": load.memory_free_mib if load else 0,
-        "cache_bytes": node.workshop.cache_bytes() if own else None,
+        "cache_bytes": node.cache_bytes if own else None,
         "rtt_ms": None if rtt_s is None else round(rtt_s * 1000, 2),
         "address": _address(runtime, member, view),
         "note": _note(runtime, member, view, state, now_s),
     }
 
 
-def _note(
-    runtime: MeshRuntime, member: Member, view: Seen | None, state: str, now_s: float
-) -> str:
+def _note(runtime: MeshRuntime, member: Member, view: Seen | None, state: str, now_s: float) -> str:
     if member.node_id == runtime.identity.node_id:
         stolen = runtime.work.core.stolen
         return f"stole {stolen} shards since it started" if stolen else ""
@@ -207,5 +207,3 @@ def _duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h"
-
-

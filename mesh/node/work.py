@@ -1,8 +1,8 @@
 """The scheduler's driver: turns messages, ends of processes and time into inputs of the core, and
 the core's effects into messages and processes.
 
-It knows leases and jobs; it does not know runs (a `RunSide` per run is told what happened), plans or
-the project tree. Results are verified here, before the core counts them.
+It knows leases and jobs; it does not know runs (a `RunSide` per run is told what happened),
+plans or the project tree. Results are verified here, before the core counts them.
 """
 
 from __future__ import annotations

@@ -181,12 +181,20 @@ class Disk(Protocol):
 
 @attrs.frozen
 class SpawnRequest:
-    """A process to run in a slot; see `mesh.executor.launcher` for what a slot guarantees."""
+    """A process to run in place, without a sandbox."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str
-    stdin: bytes = b""
+
+
+@attrs.frozen
+class ProcessEnd:
+    """How it ended: the exit status, or minus the signal that ended it."""
+
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
 
 
 class Exec(Protocol):
@@ -194,6 +202,11 @@ class Exec(Protocol):
 
     async def run_sync(self, fn: Callable[..., T], *args: Any) -> T:
         """Run a blocking function in a worker thread."""
+        ...
+
+    async def run_process(self, request: SpawnRequest) -> ProcessEnd:
+        """Run a process to its end. When cancelled its whole process group is killed. Raises
+        CannotSpawn."""
         ...
 
     def launcher(

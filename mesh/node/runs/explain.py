@@ -56,7 +56,7 @@ def _view(shard: ShardRecord) -> ShardView:
         "index": shard.index,
         "name": shard.name,
         "phase": shard.phase,
-        "source": shard.source,  # type: ignore[typeddict-item]
+        "source": shard.source,
         "where": shard.where,
         "seconds": round(shard.seconds, 3),
         "why": _why(shard),

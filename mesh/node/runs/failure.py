@@ -10,6 +10,7 @@ from mesh.control.requests import error_view
 from mesh.control.views import ErrorView, FailureView
 from mesh.errors import MeshError, NoNodeFits
 from mesh.planners.base import Step
+from mesh.ports import ProcessEnd
 
 TAIL_LINES = 20
 
@@ -33,6 +34,20 @@ def failure_of_result(
         "rerun": _rerun(step),
         "stdout_tail": _tail(text(result, 1)),
         "stderr_tail": _tail(text(result, 2)),
+        "error": None,
+    }
+
+
+def failure_of_process(step: Step, node: str, end: ProcessEnd) -> FailureView:
+    """It ran in place, here."""
+    return {
+        "name": step.display or step.name,
+        "node": node,
+        "status": end.exit_status,
+        "command": command_line(step),
+        "rerun": _rerun(step),
+        "stdout_tail": _tail(end.stdout),
+        "stderr_tail": _tail(end.stderr),
         "error": None,
     }
 

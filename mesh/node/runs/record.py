@@ -7,7 +7,7 @@ A record never decides anything. It turns what happened into the events and view
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -216,7 +216,7 @@ class RunRecord:
         ok = exit_code == 0 and not cancelled
         self.state = "cancelled" if cancelled else "ok" if ok else "failed"
         totals = attrs.asdict(self.totals)
-        self.view = {  # type: ignore[typeddict-item]
+        view: dict[str, Any] = {
             "schema": "vitte.run/1",
             "run": self.head.run,
             "kind": self.head.kind,
@@ -232,6 +232,7 @@ class RunRecord:
             "error": error,
             **totals,
         }
+        self.view = cast("RunView", view)
         self._emit({"event": "finish", "view": self.view})
 
     # -- views ----------------------------------------------------------------------------------

@@ -31,15 +31,23 @@ from mesh.errors import (
     MeshError,
     NoNodeFits,
     RunTimedOut,
+    ShardTimedOut,
     catalogue,
 )
-from mesh.node.runs.failure import failure_of_error, failure_of_result, gave_up
+from mesh.node.runs.failure import (
+    failure_of_error,
+    failure_of_process,
+    failure_of_result,
+    gave_up,
+)
 from mesh.node.runs.parts import RunOptions, RunParts
 from mesh.node.runs.record import RunRecord
 from mesh.node.work import Outcome, ShardJob
 from mesh.planners.base import Kind, Plan, PlanRequest, Step
 from mesh.planners.registry import make_plan
 from mesh.planners.resolve import Resolved, Resolver
+from mesh.planners.validate import host_path
+from mesh.ports import SpawnRequest
 from mesh.scheduler import model as m
 from mesh.scheduler.graph import RunGraph, indices, ranks
 from mesh.types import NodeId, RunId
@@ -89,6 +97,7 @@ class Run:
         self._resolved_count = 0
         self._command_status: int | None = None
         self._completed: list[tuple[Step, Resolved, int, int]] = []
+        self._in_place = trio.Lock()
         self._nursery: trio.Nursery
 
     # -- the whole way --------------------------------------------------------------------------
@@ -144,7 +153,11 @@ class Run:
         self._ranks_s = ranks(needs, self._weights_s)
         self._graph = RunGraph(needs, keep_going=self._options.keep_going)
         self._resolver = Resolver(self._parts.resolver_config(plan))
-        self._placer = Placer(self._parts.store, self._parts.hasher, plan.mounts)
+        self._placer = Placer(
+            self._parts.store,
+            {mount.inside: mount.host for mount in plan.mounts},
+            self._parts.hasher,
+        )
         self._record.planned(plan.planner, plan.explanation, [_display(s) for s in plan.steps])
         for warning in self._parts.warnings():
             self._record.warn(warning)
@@ -201,7 +214,12 @@ class Run:
             self._active[index] = _Active(answer)
             for digest, path in answer.sources.items():
                 self._parts.store.add_source(digest, path)
-            good.append(index)
+            for content in answer.inline.values():
+                self._parts.store.put(content)
+            if self._step(index).local:
+                self._nursery.start_soon(self._run_in_place, index)
+            else:
+                good.append(index)
         return good
 
     async def _look_up(self, chunk: list[int]) -> None:
@@ -351,20 +369,49 @@ class Run:
             except MeshError as error:
                 self._fail(index, failure_of_error(step, "", error), 0.0)
                 return True
-        seconds = result.duration_ms / 1000
         if not self._options.live or source == "cached":
             self._show_logs(index, result)
+        self._step_done(index, source, builder, result.duration_ms)
+        return True
+
+    def _step_done(self, index: int, source: str, builder: NodeId, duration_ms: int) -> None:
+        step, now_s = self._step(index), self._now()
         if source != "cached":
-            self._parts.history.learn(str(self._plan.root), step.name, result.duration_ms)
-        self._command_status = result.exit_status
-        now_s = self._now()
+            self._parts.history.learn(str(self._plan.root), step.name, duration_ms)
+        self._command_status = 0
         end_ms = round((now_s - self._record.head.started_s) * 1000)
         resolved = self._active.pop(index).resolved
-        self._completed.append((step, resolved, max(0, end_ms - result.duration_ms), end_ms))
-        self._record.done(index, now_s, source, self._parts.name_of(builder), seconds)
+        self._completed.append((step, resolved, max(0, end_ms - duration_ms), end_ms))
+        name = self._parts.name_of(builder)
+        self._record.done(index, now_s, source, name, duration_ms / 1000)
         self._enqueue(self._graph.done(index))
         self._check_over()
-        return True
+
+    async def _run_in_place(self, index: int) -> None:
+        """A step that touches what the mesh does not know about: here, in the real tree."""
+        step, here = self._step(index), self._parts.name_of(self._parts.me)
+        self._record.trace(index, "forced", self._now(), here, "the step must run in place, here")
+        async with self._in_place:
+            self._record.phase(index, "running", self._now(), here)
+            began_s = self._now()
+            try:
+                with trio.fail_after(step.timeout_s):
+                    end = await self._parts.env.exec.run_process(_in_place(step, self._plan))
+            except trio.TooSlowError:
+                slow = ShardTimedOut(name=_display(step), seconds=step.timeout_s, node=here)
+                self._fail(index, failure_of_error(step, here, slow), step.timeout_s)
+                return
+            except MeshError as error:
+                self._fail(index, failure_of_error(step, here, error), 0.0)
+                return
+        seconds = self._now() - began_s
+        if end.exit_status != 0:
+            self._command_status = end.exit_status
+            self._fail(index, failure_of_process(step, here, end), seconds)
+            return
+        self._record.output(index, here, 1, end.stdout)
+        self._record.output(index, here, 2, end.stderr)
+        self._step_done(index, "local", self._parts.me, round(seconds * 1000))
 
     def _show_logs(self, index: int, result: Result) -> None:
         node = self._parts.name_of(result.builder)
@@ -438,6 +485,11 @@ class Run:
                 return own[0]
             return 3 if self._request.kind is Kind.TEST else 1
         return 4 if self._request.kind is Kind.TEST and not self._record.shards else 0
+
+
+def _in_place(step: Step, plan: Plan) -> SpawnRequest:
+    cwd = host_path(step.cwd, plan.mounts) or str(plan.root)
+    return SpawnRequest(step.argv, dict(step.env), str(cwd))
 
 
 def _display(step: Step) -> str:

@@ -25,7 +25,8 @@ from typing import Any, TypeVar
 import trio
 
 from mesh.limits import EXEC_THREADS_MAX, LAUNCHER_PACKET_BYTES_MAX
-from mesh.ports import LauncherPort
+from mesh.ports import LauncherPort, ProcessEnd, SpawnRequest
+from mesh.ports.real.process import run_process
 
 T = TypeVar("T")
 
@@ -42,6 +43,9 @@ class RealExec:
 
     async def run_sync(self, fn: Callable[..., T], *args: Any) -> T:
         return await trio.to_thread.run_sync(fn, *args, limiter=self._limiter)
+
+    async def run_process(self, request: SpawnRequest) -> ProcessEnd:
+        return await run_process(request)
 
     def launcher(
         self, argv: Sequence[str], env: Mapping[str, str]
