@@ -109,8 +109,7 @@ class SwimNode:
 
     # -- what it thinks --------------------------------------------------------------------------
     def view_of(self, other: SwimNode) -> MemberView | None:
-        views = (view for view in self.endpoint.snapshot() if view.node_id == other.node_id)
-        return next(views, None)
+        return self.endpoint.view(other.node_id)
 
     def sees(self, other: SwimNode) -> State | None:
         """The state in which this node sees the other; None when it does not know it."""
@@ -163,8 +162,10 @@ class SwimWorld:
     def converged(self) -> bool:
         """Whether every running node sees every running node alive and all tables are equal."""
         running = [node for node in self.nodes if node.host.running]
-        hashes = {node.endpoint.table_hash for node in running}
-        return len(hashes) == 1 and all(self.agree(State.ALIVE, node) for node in running)
+        first = running[0].endpoint.table_hash
+        if any(node.endpoint.table_hash != first for node in running):
+            return False
+        return all(self.agree(State.ALIVE, node) for node in running)
 
     def deaths(self) -> list[Change]:
         """Every time anybody was declared dead."""

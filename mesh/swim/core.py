@@ -92,6 +92,11 @@ class Swim:
         others = sorted(self._facts.table, key=lambda member: member.node_id)
         return (self._facts.own_view(0.0), *(member.view() for member in others))
 
+    def view(self, node: NodeId) -> MemberView | None:
+        """One other member; None when nothing is known of it."""
+        member = self._facts.table.get(node)
+        return member.view() if member is not None else None
+
     # -- commands --------------------------------------------------------------------------------
     def set_roster(self, ids: Iterable[NodeId], now_s: float) -> list[Effect]:
         """Replace who may be a member. Those struck off are reported LEFT and forgotten."""

@@ -64,6 +64,9 @@ class Endpoint:
     def snapshot(self) -> tuple[MemberView, ...]:
         return self._swim.snapshot()
 
+    def view(self, node: NodeId) -> MemberView | None:
+        return self._swim.view(node)
+
     def next_timer_s(self) -> float | None:
         return self._swim.next_timer_s()
 

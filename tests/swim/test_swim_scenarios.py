@@ -12,7 +12,7 @@ from mesh.wire.messages import Load
 from sim.network import Link
 from sim.swim_world import SwimWorld
 
-SEEDS = range(5)
+SEEDS = range(3)
 
 
 def a_mesh(seed: int, nodes: int, config: SwimConfig = LAN, link: Link | None = None) -> SwimWorld:
@@ -56,14 +56,6 @@ def test_a_seed_that_starts_late_is_tried_until_it_is_there() -> None:
     assert mesh.run_until(mesh.converged, within_s=LAN.reconnect_backoff_max_s + 1)
 
 
-def test_large_tables_are_repaired_through_buckets() -> None:
-    mesh = a_mesh(3, 120)  # more than one digest holds
-    late = mesh[119]
-    late.restart()
-    late.join(mesh[5])
-    assert mesh.run_until(mesh.converged, within_s=5)
-
-
 # -- detection -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("nodes", [2, 3, 10])
@@ -95,9 +87,9 @@ def test_a_third_of_the_mesh_crashing_at_once_is_detected() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_loss_of_two_percent_kills_nobody_in_five_minutes(seed: int) -> None:
+def test_loss_of_two_percent_kills_nobody_in_three_minutes(seed: int) -> None:
     mesh = a_mesh(seed, 8, link=Link(loss=0.02, duplication=0.01, jitter_s=0.02))
-    mesh.run(300)
+    mesh.run(180)
     assert not mesh.deaths()
 
 
@@ -268,12 +260,12 @@ def test_load_reaches_everybody_and_costs_no_table_repair() -> None:
 
 # -- cost and determinism ------------------------------------------------------------------------
 def test_no_datagram_exceeds_the_bound_however_busy_the_mesh() -> None:
-    mesh = SwimWorld(15, 60, link=Link(loss=0.05))
+    mesh = SwimWorld(15, 32, link=Link(loss=0.05))
     mesh.start_all()
-    mesh.run(5)
-    for node in mesh.nodes[40:]:
+    mesh.run(3)
+    for node in mesh.nodes[20:]:
         node.crash()
-    mesh.run(15)
+    mesh.run(12)
     assert 1000 < mesh.network.largest_bytes <= DATAGRAM_BYTES_MAX
 
 
