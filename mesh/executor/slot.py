@@ -1,0 +1,204 @@
+"""One slot: a work tree and the launcher that shows it to actions.
+
+Rules
+- A launcher serves actions of one View (mounts and tool directories); another view, a trace it
+  could not clean or any misbehaviour replaces it.
+- One action at a time. `run` returns or raises only when nothing of the action is running any more,
+  also when it is cancelled.
+
+Not here: choosing slots, preparing inputs, collecting outputs (`mesh.executor.executor`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from mesh.cas.blobs import BlobStore
+from mesh.cas.files import write_all
+from mesh.executor.outputs import Collector
+from mesh.executor.sandbox import SlotPaths, View, launcher_argv, write_etc
+from mesh.executor.worktree import WorkTree
+from mesh.limits import KILL_GRACE_S, LAUNCHER_PACKET_BYTES_MAX, OUTPUT_LOG_BYTES_MAX
+from mesh.ports import Exec, LauncherPort
+
+_START_TIMEOUT_S = 10.0
+_CANCEL_TIMEOUT_S = 3.0
+_SLACK_S = 5.0
+"""Beyond timeout and grace, a launcher that has not answered is broken."""
+
+OnOutput = Callable[[int, bytes], None]
+
+
+class LauncherFailed(Exception):
+    """The launcher could not do its work; the text says why, for people."""
+
+
+@attrs.frozen
+class Request:
+    """One process to run, as the launcher gets it."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    timeout_s: float
+    memory_bytes: int
+    """0: not watched."""
+    live: bool
+    grace_s: float = KILL_GRACE_S
+    log_bytes_max: int = OUTPUT_LOG_BYTES_MAX
+
+    def encode(self) -> bytes:
+        return b"A" + json.dumps(attrs.asdict(self, recurse=False)).encode()
+
+
+@attrs.frozen
+class Ended:
+    """What the launcher said about the end of an action."""
+
+    status: int
+    """Exit status, or minus the signal."""
+    why: str
+    """"" by itself; "timeout", "memory" or "cancelled" by us."""
+    seconds: float
+    cpu_s: float
+    maxrss_bytes: int
+    lost: tuple[int, int]
+    stdout: bytes
+    stderr: bytes
+
+
+@attrs.frozen
+class NotStarted:
+    """The program could not be executed."""
+
+    why: str
+
+
+class Slot:
+    """See the module's head. `folder` is the slot's own, emptied by whoever made it."""
+
+    def __init__(self, folder: Path, kind: str, exec_port: Exec, store: BlobStore) -> None:
+        self.kind = kind
+        self.paths = SlotPaths(folder / "work", folder / "tmp", folder / "etc")
+        self.view: View | None = None
+        self._exec = exec_port
+        self._stack = contextlib.AsyncExitStack()
+        self._port: LauncherPort | None = None
+        write_etc(self.paths.etc)
+        self.paths.tmp.mkdir(parents=True, exist_ok=True)
+        self.tree = WorkTree(self.paths.work, folder / "trash", store)
+        self.collector = Collector(self.paths.work, store)
+
+    async def show(self, view: View) -> None:
+        """Have a launcher with this view. The mounts' directories must exist.
+
+        Raises LauncherFailed.
+        """
+        if self._port is not None and self.view == view:
+            return
+        await self.close()
+        try:
+            argv = launcher_argv(self.kind, self.paths, view)
+            self._port = await self._stack.enter_async_context(self._exec.launcher(argv, {}))
+        except (OSError, ValueError) as error:
+            raise LauncherFailed(str(error)) from None
+        self.view = view
+        with trio.move_on_after(_START_TIMEOUT_S):
+            if await self._port.receive() == b"H":
+                return
+        raise await self._failed("did not start")
+
+    async def run(self, request: Request, on_output: OnOutput | None) -> Ended | NotStarted:
+        """Run one action to its end. Raises LauncherFailed.
+
+        When cancelled it kills the action first; the slot can be used again either way.
+        """
+        assert self._port is not None, "show() comes first"
+        try:
+            with trio.move_on_after(request.timeout_s + request.grace_s + _SLACK_S):
+                await self._send(request.encode())
+                return await self._until_reply(on_output)
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await self._cancel()
+            raise
+        raise await self._failed("did not answer in time")
+
+    async def close(self) -> None:
+        """End the launcher and whatever runs in it."""
+        self._port, self.view = None, None
+        with trio.CancelScope(shield=True):
+            await self._stack.aclose()
+
+    async def _send(self, data: bytes) -> None:
+        assert self._port is not None
+        try:
+            if len(data) < LAUNCHER_PACKET_BYTES_MAX // 2:
+                await self._port.send(data)
+                return
+            memory = os.memfd_create("request", os.MFD_CLOEXEC)
+            try:
+                write_all(memory, data)
+                os.lseek(memory, 0, os.SEEK_SET)
+                await self._port.send(b"M", [memory])
+            finally:
+                os.close(memory)
+        except OSError:
+            raise await self._failed("is gone") from None
+
+    async def _until_reply(self, on_output: OnOutput | None) -> Ended | NotStarted:
+        assert self._port is not None
+        pieces: tuple[list[bytes], list[bytes]] = ([], [])
+        while True:
+            data = await self._port.receive()
+            kind = data[:1]
+            if kind in (b"1", b"2"):
+                stream = data[0] - ord("0")
+                pieces[stream - 1].append(data[1:])
+                if on_output is not None:
+                    on_output(stream, data[1:])
+            elif kind == b"R":
+                return await self._ended(json.loads(data[1:]), pieces)
+            else:
+                raise await self._failed("ended unexpectedly")
+
+    async def _ended(
+        self, reply: dict[str, Any], pieces: tuple[list[bytes], list[bytes]]
+    ) -> Ended | NotStarted:
+        if "error" in reply:
+            return NotStarted(str(reply["error"]))
+        if reply["dirty"]:
+            await self.close()
+        return Ended(
+            status=os.waitstatus_to_exitcode(reply["status"]),
+            why=reply["why"],
+            seconds=reply["seconds"],
+            cpu_s=reply["cpu_s"],
+            maxrss_bytes=reply["maxrss_bytes"],
+            lost=(reply["lost"][0], reply["lost"][1]),
+            stdout=b"".join(pieces[0]),
+            stderr=b"".join(pieces[1]),
+        )
+
+    async def _cancel(self) -> None:
+        """Have the launcher kill the action; when it does not, kill the launcher."""
+        if self._port is None:
+            return
+        with trio.move_on_after(_CANCEL_TIMEOUT_S), contextlib.suppress(LauncherFailed):
+            await self._send(b"C")
+            await self._until_reply(None)
+            return
+        await self.close()
+
+    async def _failed(self, what: str) -> LauncherFailed:
+        words = self._port.last_words() if self._port is not None else ""
+        await self.close()
+        return LauncherFailed(f"the sandbox {what}" + (f": {words}" if words else ""))
