@@ -37,7 +37,6 @@ def main(argv: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
-    os.umask(0o077)
     config = _config(arguments)
     status = 0
     try:

@@ -10,6 +10,7 @@ the Hello is checked (mesh, version).
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any, Protocol
 
@@ -20,9 +21,11 @@ from mesh.node.config import LinkConfig
 from mesh.node.counters import Counters
 from mesh.node.link import Link, LinkParts, shake_hands
 from mesh.ports import Accepted, ByteStream, Env, StreamBroken, TrustStore
-from mesh.types import Address, NodeId
+from mesh.types import Address, NodeId, short
 from mesh.wire.errors import WireError
 from mesh.wire.messages import BULK_LANE, CONTROL_LANE, PROTOCOL_VERSION, Hello
+
+logger = logging.getLogger(__name__)
 
 
 class LinkOwner(Protocol):
@@ -192,6 +195,10 @@ class Links:
         self._owner.link_up(link)
         try:
             await link.run(self._owner.receive)
+        except Exception:
+            # Whatever a peer made us trip over ends its link, not the node.
+            logger.exception("the link with %s failed", short(link.peer))
+            self.counters.add("link.bug")
         finally:
             self._drop(link)
             self._wake.set()

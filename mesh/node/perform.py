@@ -7,6 +7,7 @@ elsewhere.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import attrs
@@ -14,21 +15,21 @@ import attrs
 from mesh.action.model import (
     EXECUTABLE,
     FILE,
-    Action,
     LogBlob,
     Result,
     SignedResult,
-    Tree,
     TreeEntry,
 )
 from mesh.action.signing import sign_result
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.results import ResultCache
-from mesh.errors import EnvironmentFault, InputChanged, MeshError
+from mesh.errors import BlobLost, Bug, EnvironmentFault, InputChanged, MeshError
 from mesh.executor.executor import Executor, Job
 from mesh.limits import INLINE_BLOB_BYTES_MAX, INLINE_GRANT_BYTES_MAX
 from mesh.types import Digest, NodeId
 from mesh.wire.messages import Finished, InlineBlob
+
+logger = logging.getLogger(__name__)
 
 OnOutput = Callable[[int, bytes], None]
 
@@ -48,22 +49,18 @@ class Performer:
     def __init__(self, parts: PerformerParts) -> None:
         self._parts = parts
 
-    async def perform(
-        self,
-        lease: int,
-        action: Action,
-        digest: Digest,
-        tree: Tree,
-        timeout_s: float,
-        memory_bytes: int,
-        on_output: OnOutput | None,
-    ) -> tuple[Finished, Result | None]:
-        """Never raises a MeshError: it is in the answer. All inputs must be in the store."""
-        job = Job(action, tree, timeout_s, memory_bytes, on_output, None)
+    async def perform(self, lease: int, digest: Digest, job: Job) -> tuple[Finished, Result | None]:
+        """Never raises a MeshError: it is in the answer. All inputs should be in the store."""
         try:
             done = await self._parts.executor.execute(job)
         except MeshError as error:
             return _failed(lease, error), None
+        except BlobMissing as missing:
+            return _failed(lease, BlobLost(digest=missing.digest.hex())), None
+        except Exception as bug:
+            # A bug met by one shard must not take the node, and every other run on it, along.
+            logger.exception("the executor failed")
+            return _failed(lease, Bug(what=f"{type(bug).__name__}: {bug}")), None
         result = Result(
             action=digest,
             builder=self._parts.me,
@@ -118,5 +115,5 @@ def _failed(lease: int, error: MeshError) -> Finished:
         lease,
         error_code=error.code,
         error_text=error.message(),
-        retry_elsewhere=isinstance(error, EnvironmentFault),
+        retry_elsewhere=isinstance(error, (EnvironmentFault, BlobLost)),
     )

@@ -336,4 +336,4 @@ class MeshRuntime:
 
     def _warnings(self) -> list[str]:
         warning = self._workshop.executor.sandbox.warning
-        return [warning.message] if warning is not None else []
+        return [str(warning)] if warning is not None else []

@@ -6,6 +6,7 @@ executor, its tools are compared with ours, its inputs are fetched by digest.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import attrs
@@ -21,7 +22,9 @@ from mesh.action.model import (
 )
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.errors import EnvironmentFault
+from mesh.executor.executor import Job
 from mesh.executor.toolcheck import ToolCheck
+from mesh.executor.tooldirs import owners_roots, tool_dirs
 from mesh.limits import BLOB_CHUNK_BYTES
 from mesh.node.blobs import BlobExchange
 from mesh.node.counters import Counters
@@ -32,6 +35,8 @@ from mesh.types import Digest, NodeId, digest_of
 from mesh.wire import messages as wire
 from mesh.wire.errors import WireError
 from mesh.wire.schema import decode_struct
+
+logger = logging.getLogger(__name__)
 
 PROGRESS_STEP_BYTES = 1024 * 1024
 TOOLCHAINS_MAX = 1024
@@ -59,7 +64,8 @@ class StolenRunner:
 
     def __init__(self, parts: StolenParts) -> None:
         self._parts = parts
-        self._verdicts: dict[Digest, tuple[float, str | None]] = {}
+        self._verdicts: dict[Digest, tuple[float, str | None, tuple[str, ...]]] = {}
+        self._roots = owners_roots()
         self.counters = Counters()
 
     def keep(self, blobs: Iterable[bytes]) -> None:
@@ -82,26 +88,31 @@ class StolenRunner:
             self.counters.add(f"grant.{error.reason}")
             self.counters.add(f"lied.{victim.hex()[:16]}")
             self._decline(victim, granted, f"the shard was refused: {error}", unfit=False)
+        except Exception as bug:
+            # A bug met by one shard must not take the node, and every other run on it, along.
+            logger.exception("a stolen shard failed")
+            self._decline(victim, granted, f"internal error: {bug}", unfit=False)
         return None
 
     async def _run(self, victim: NodeId, granted: wire.GrantedShard) -> float:
         action = decode_struct(Action, granted.action)
         check_action(action)
-        await self._check_tools(victim, action.toolchain)
+        dirs = await self._check_tools(victim, action.toolchain)
         tree = decode_struct(Tree, await self._blob(victim, action.inputs))
         check_entries(tree.entries, action.mounts)
         await self._fetch_inputs(victim, granted.lease, tree)
         self._report(victim, wire.Progress(granted.lease, wire.PHASE_RUNNING))
         digest = digest_of(granted.action)
-        finished, result = await self._parts.performer.perform(
-            granted.lease,
-            action,
-            digest,
-            tree,
-            granted.timeout_ms / 1000,
-            granted.memory_bytes,
-            self._live_output(victim, granted),
+        job = Job(
+            action=action,
+            tree=tree,
+            name=granted.name,
+            timeout_s=granted.timeout_ms / 1000,
+            memory_bytes=granted.memory_bytes,
+            on_output=self._live_output(victim, granted),
+            tool_dirs=dirs,
         )
+        finished, result = await self._parts.performer.perform(granted.lease, digest, job)
         blobs: tuple[wire.InlineBlob, ...] = ()
         if finished.result is not None and result is not None:
             self._parts.performer.remember(digest, finished.result, result, granted.cacheable)
@@ -109,17 +120,21 @@ class StolenRunner:
         self._report(victim, wire.Done((finished,), blobs))
         return finished.duration_ms / 1000
 
-    async def _check_tools(self, victim: NodeId, digest: Digest) -> None:
+    async def _check_tools(self, victim: NodeId, digest: Digest) -> tuple[str, ...]:
+        """Compare the tools with ours; returns the directories to show to the action."""
         now_s = self._parts.env.clock.monotonic()
-        until_s, reason = self._verdicts.get(digest, (0.0, None))
+        until_s, reason, dirs = self._verdicts.get(digest, (0.0, None, ()))
         if until_s <= now_s:
             toolchain = decode_struct(Toolchain, await self._blob(victim, digest))
-            reason = await self._parts.env.exec.run_sync(self._parts.tools.reason, toolchain)
-            self._verdicts[digest] = (now_s + TOOLCHAIN_RECHECK_S, reason)
+            run_sync = self._parts.env.exec.run_sync
+            reason = await run_sync(self._parts.tools.reason, toolchain, now_s, digest)
+            dirs = tool_dirs(toolchain, self._roots)
+            self._verdicts[digest] = (now_s + TOOLCHAIN_RECHECK_S, reason, dirs)
             while len(self._verdicts) > TOOLCHAINS_MAX:
                 del self._verdicts[next(iter(self._verdicts))]
         if reason is not None:
             raise _Declined(reason, unfit=True)
+        return dirs
 
     async def _blob(self, victim: NodeId, digest: Digest) -> bytes:
         """A small structural blob (a tree, a toolchain), from the store or the victim."""

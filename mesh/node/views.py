@@ -68,7 +68,7 @@ def status(node: Node) -> StatusView:
         ]
         health += _health(runtime)
     if sandbox.warning is not None:
-        health.append(sandbox.warning.message)
+        health.append(str(sandbox.warning))
     return {
         "schema": "vitte.status/1",
         "mesh": mesh_ref(node),
@@ -88,7 +88,7 @@ def doctor(node: Node) -> DoctorView:
         checks.append(_check("sandbox", "ok", f"actions run in {sandbox.kind}"))
     else:
         warning = sandbox.warning
-        checks.append(_check("sandbox", "warn", warning.message, warning.command))
+        checks.append(_check("sandbox", "warn", warning.problem, warning.command))
     if not node.in_mesh:
         checks.append(_check("mesh", "warn", "in no mesh", "vitte mesh init"))
         return {"schema": "vitte.doctor/1", "checks": checks}

@@ -15,6 +15,7 @@ import trio
 
 from mesh.action.model import Action, Result, Tree, check_outputs
 from mesh.action.signing import open_result
+from mesh.executor.executor import Job
 from mesh.limits import INLINE_BLOB_BYTES_MAX, INLINE_GRANT_BYTES_MAX
 from mesh.node.counters import Counters
 from mesh.node.links import Links
@@ -47,6 +48,7 @@ class ShardJob:
     toolchain_bytes: bytes
     timeout_s: float
     memory_bytes: int
+    tool_dirs: tuple[str, ...] = ()
     live: bool = False
     cacheable: bool = True
 
@@ -313,19 +315,30 @@ class WorkDriver:
             self._scopes[self._me, lease] = scope
             try:
                 side.shard_phase(key[1], "running", self._me, "")
-                output = (
-                    (lambda stream, data: side.shard_output(key[1], self._me, stream, data))
-                    if job.live
-                    else None
-                )
                 finished, result = await self._performer.perform(
-                    lease, job.action, job.digest, job.tree, job.timeout_s, job.memory_bytes, output
+                    lease, job.digest, self._own_job(job, side)
                 )
             finally:
                 del self._scopes[self._me, lease]
             if finished.result is not None and result is not None:
                 self._performer.remember(job.digest, finished.result, result, job.cacheable)
             self._finish(self._me, finished, result, *self._own_verdict(finished, result))
+
+    def _own_job(self, job: ShardJob, side: RunSide) -> Job:
+        index = job.shard.key[1]
+
+        def on_output(stream: int, data: bytes) -> None:
+            side.shard_output(index, self._me, stream, data)
+
+        return Job(
+            action=job.action,
+            tree=job.tree,
+            name=job.shard.name,
+            timeout_s=job.timeout_s,
+            memory_bytes=job.memory_bytes,
+            on_output=on_output if job.live else None,
+            tool_dirs=job.tool_dirs,
+        )
 
     @staticmethod
     def _own_verdict(finished: wire.Finished, result: Result | None) -> tuple[m.Verdict, str]:

@@ -34,6 +34,7 @@ from mesh.errors import (
     ShardTimedOut,
     catalogue,
 )
+from mesh.executor.tooldirs import tool_dirs
 from mesh.node.runs.failure import (
     failure_of_error,
     failure_of_process,
@@ -461,6 +462,7 @@ class Run:
             toolchain_bytes=resolved.toolchain_bytes,
             timeout_s=step.timeout_s,
             memory_bytes=step.memory_bytes,
+            tool_dirs=tool_dirs(resolved.toolchain, None),
             live=self._options.live,
             cacheable=resolved.cacheable,
         )
