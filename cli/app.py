@@ -91,17 +91,19 @@ def _invoke(args: list[str], settings: Settings) -> int:
             code = root.invoke(ctx)
     except click.exceptions.Exit as end:
         return end.exit_code
-    except click.UsageError as error:
-        if isinstance(error, NO_ARGS_IS_HELP):
-            click.echo(error.format_message(), err=True)
-            return 2
-        usage = "" if error.ctx is None else _usage(error.ctx)
-        return usage_error(error.format_message(), usage, settings)
     except click.ClickException as error:
-        return usage_error(error.format_message(), "", settings)
+        return _misused(error, settings)
     except click.Abort:
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _misused(error: click.ClickException, settings: Settings) -> int:
+    if isinstance(error, NO_ARGS_IS_HELP):
+        click.echo(error.format_message(), err=True)
+        return 2
+    ctx = getattr(error, "ctx", None)
+    return usage_error(error.format_message(), _usage(ctx) if ctx else "", settings)
 
 
 def _usage(ctx: click.Context) -> str:

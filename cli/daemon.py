@@ -17,12 +17,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 from cli.client import Call, ask, log_path
 from cli.homes import SOCKET_NAME, answers
-from cli.i18n import user_environment
+from cli.i18n import t, user_environment
+from cli.settings import note
 from mesh.errors import MeshError, NodeDidNotStart, NodeDidNotStop
 
 NODE_COMMAND = (sys.executable, "-P", "-m", "mesh.node")
@@ -38,9 +40,12 @@ LOG_TAIL_LINES = 5
 class Node:
     """A node process that we started, or found running (`process` is None)."""
 
-    def __init__(self, home: str, process: subprocess.Popen[bytes] | None) -> None:
+    def __init__(
+        self, home: str, process: subprocess.Popen[bytes] | None, *, attached: bool = False
+    ) -> None:
         self.home = home
         self.process = process
+        self._attached = attached
 
     @property
     def started(self) -> bool:
@@ -52,6 +57,7 @@ class Node:
         while time.monotonic() < deadline_s:
             if answers(self.home):
                 ask(self.home, "ping")
+                self._let_go()
                 return
             if self.process is not None and self.process.poll() is not None:
                 if answers(self.home):
@@ -64,9 +70,16 @@ class Node:
     def kill(self) -> None:
         """End a process that we started, with what it started."""
         if self.process is not None and self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
+            if self._attached:
+                self.process.kill()
+            else:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+    def _let_go(self) -> None:
+        """It outlives us on purpose: subprocess shall not warn about that."""
+        if self.process is not None and not self._attached:
+            self.process.returncode = 0
 
     def _failure(self, why: str) -> NodeDidNotStart:
         tail = _log_tail(Path(log_path(self.home)))
@@ -85,7 +98,8 @@ def spawn(home: str, options: Sequence[str] = (), *, foreground: bool = False) -
     Path(home).mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = [*NODE_COMMAND, "--home", home, *options]
     if foreground:
-        return Node(home, subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=user_environment()))
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=user_environment())
+        return Node(home, process, attached=True)
     log = os.open(log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(
@@ -105,8 +119,47 @@ def spawn(home: str, options: Sequence[str] = (), *, foreground: bool = False) -
 def ensure(home: str, options: Sequence[str] = (), *, foreground: bool = False) -> Node:
     """A node that answers for `home`. Raises NodeDidNotStart."""
     node = spawn(home, options, foreground=foreground)
-    node.wait_ready()
+    try:
+        node.wait_ready()
+    except BaseException:
+        node.kill()
+        raise
     return node
+
+
+@contextlib.contextmanager
+def entering(home: str, options: Sequence[str], *, foreground: bool) -> Iterator[Node]:
+    """A node for the length of an `init` or `join`, that stays when the body succeeds.
+
+    When it does not, a node that was started for it is stopped. In the foreground we then stay, too:
+    until the node ends, or SIGINT or SIGTERM (what a container sends) ends both.
+    """
+    before = signal.signal(signal.SIGTERM, _interrupt) if foreground else None
+    node = ensure(home, options, foreground=foreground)
+    try:
+        yield node
+    except BaseException:
+        if node.started:
+            stop(home)
+        raise
+    if foreground:
+        _attend(node)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _attend(node: Node) -> None:
+    if node.process is None:
+        note(t("the node was already running in the background; it stays there"))
+        return
+    try:
+        node.process.wait()
+    except KeyboardInterrupt:
+        stop(node.home)
+        node.process.wait()
 
 
 def owner_pid(home: str) -> int | None:

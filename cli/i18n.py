@@ -71,8 +71,10 @@ def activate(language: str) -> None:
 
 def _restore_environment() -> None:
     global _overridden  # noqa: PLW0603
-    os.environ.clear()
-    os.environ.update(user_environment())
+    if _overridden:
+        os.environ["LANGUAGE"] = _overridden
+    else:
+        os.environ.pop("LANGUAGE", None)
     _overridden = None
 
 

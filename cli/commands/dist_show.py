@@ -77,7 +77,8 @@ def _show_log_end(view: dict[str, Any]) -> None:
     cls=Command,
     help=t(
         "Say why each shard ran where it ran.\n\n"
-        "With SHARD (a name, a part of one, an index): the reason of every node. RUN: an id, the start of one, or `last` (the default)."
+        "With SHARD (a name, a part of one, an index): the reason of every node."
+        " RUN: an id, the start of one, or `last` (the default)."
     ),
 )
 @click.argument("run", required=False)

@@ -34,25 +34,25 @@ JOIN_TIMEOUT_S = 660.0
 def init(settings: Settings, /, name: str | None, node_name: str | None, **node: Any) -> int:
     home = homes.home_to_start(settings)
     attached = node.pop("foreground")
-    running = daemon.ensure(home, node_arguments(node_name, **node), foreground=attached)
-    try:
+    options = node_arguments(node_name, **node)
+    with daemon.entering(home, options, foreground=attached):
         view = ask(home, "init", mesh_name=name or _default_mesh_name(), node_name=node_name)
-    except BaseException:
-        _undo(running)
-        raise
-    if settings.json:
-        print_json(view)
-    else:
-        out(t("mesh {mesh} created; this is {node}", mesh=view["mesh"]["name"], node=view["name"]))
-        out(t("next: `vitte mesh invite`, and on another machine `vitte mesh join`"))
-    return _attend(running) if attached else 0
+        if settings.json:
+            print_json(view)
+        else:
+            mesh = view["mesh"]["name"]
+            out(t("mesh {mesh} created; this is {node}", mesh=mesh, node=view["name"]))
+            out(t("next: `vitte mesh invite`, and on another machine `vitte mesh join`"))
+            sys.stdout.flush()
+    return 0
 
 
 @click.command(
     cls=Command,
     help=t(
-        "Join a mesh: with an invitation, with a code like 7-word-word, or with neither when a"
-        " member approves.\n\n"
+        "Join a mesh.\n\n"
+        "With an invitation, with a code like 7-word-word, or with neither when a member"
+        " approves.\n\n"
         "An invitation is also read from VITTE_TOKEN or --token-file, which `ps` does not show."
     ),
 )
@@ -81,20 +81,18 @@ def join(
     how = _how_to_join(_invitation(invitation, token_file))
     home = homes.home_to_start(settings)
     attached = node.pop("foreground")
-    running = daemon.ensure(home, node_arguments(node_name, **node), foreground=attached)
-    try:
+    options = node_arguments(node_name, **node)
+    with daemon.entering(home, options, foreground=attached):
         with Call(home, "join", **how, hosts=list(hosts), name=node_name) as call:
             on_event = print_json if settings.json else _tell
             view = call.result(on_event, timeout_s=JOIN_TIMEOUT_S)
-    except BaseException:
-        _undo(running)
-        raise
-    if settings.json:
-        print_json(view)
-    else:
-        out(t("joined {mesh} as {node}", mesh=view["mesh"]["name"], node=view["name"]))
-        out(t("next: `vitte mesh status`"))
-    return _attend(running) if attached else 0
+        if settings.json:
+            print_json(view)
+        else:
+            out(t("joined {mesh} as {node}", mesh=view["mesh"]["name"], node=view["name"]))
+            out(t("next: `vitte mesh status`"))
+            sys.stdout.flush()
+    return 0
 
 
 @click.command(cls=Command, help=t("Leave the mesh. The others forget this node for good."))
@@ -173,21 +171,3 @@ def _tell(event: dict[str, Any]) -> None:
                     seconds=event["seconds"],
                 )
             )
-
-
-def _undo(running: daemon.Node) -> None:
-    """A node that was started for nothing does not stay behind."""
-    if running.started:
-        daemon.stop(running.home)
-
-
-def _attend(running: daemon.Node) -> int:
-    """Stay until the node ends; Ctrl-C reaches it as it reaches us."""
-    if running.process is None:
-        note(t("the node was already running in the background; it stays there"))
-        return 0
-    while True:
-        try:
-            return running.process.wait()
-        except KeyboardInterrupt:
-            daemon.stop(running.home)

@@ -1,7 +1,7 @@
 """A node for tests of the command line: a real ControlServer, whose handlers follow a script.
 
-In a test: `with FakeNode(home, run=handler) as node`. As a process: `python fake_node.py --home DIR`
-(or `python -m fake_node`), which plays a small mesh well enough for start, init, join and stop.
+In a test: `with FakeNode(home, run=handler) as node`. As a process: `python fake_node.py --home
+DIR`, which plays a small mesh well enough for start, init, join and stop.
 """
 
 from __future__ import annotations

@@ -117,9 +117,7 @@ def test_the_request_says_all_that_was_asked(tmp_path: Path, vitte: Any, monkeyp
     assert through_build["use_cache"] is True
 
 
-def test_a_command_has_its_own_output_and_status(
-    tmp_path: Path, capfdbinary: Any
-) -> None:
+def test_a_command_has_its_own_output_and_status(tmp_path: Path, capfdbinary: Any) -> None:
     raw = b"caf\xe9 \xff\n\x1b[31mred"
     events = (
         PLAN,
