@@ -22,7 +22,7 @@ def test_a_fresh_home_is_in_no_mesh(tmp_path) -> None:
 
 
 def test_a_mesh_is_founded_and_loaded_again_unchanged(tmp_path) -> None:
-    env, identity = new_mesh(tmp_path, "home", "my laptop")
+    _, identity = new_mesh(tmp_path, "home", "my laptop")
     admitted(identity, "bob", Role.BUILDER)
     loaded = trust.load(env_in(tmp_path))
     assert loaded is not None
