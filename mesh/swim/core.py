@@ -7,8 +7,8 @@
 Rules: no I/O, no clock, no randomness of its own; the sender of a payload is authenticated by
 `sealed` before it comes here; nothing a peer sends raises. The driver must hand over all waiting
 datagrams before it fires timers, so that late acks count. Each concern is a file: `membership`
-(facts), `prober`, `repair`, `reconnect`, `packets`; this one only connects them. Deliberately not
-here: sealing and the epochs of sessions (`endpoint`).
+(facts), `prober`, `spreading`, `repair`, `reconnect`, `packets`; this one connects them.
+Deliberately not here: sealing and the epochs of sessions (`endpoint`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from mesh.limits import DATAGRAM_BYTES_MAX, SWIM_SEEDS_MAX
 from mesh.swim import repair
-from mesh.swim.choice import Rng, sample
+from mesh.swim.choice import Rng
 from mesh.swim.config import SwimConfig
 from mesh.swim.effects import Effect, MemberChanged, MemberView, SelfInfo, State
 from mesh.swim.membership import Membership, Origin
@@ -38,13 +38,11 @@ from mesh.swim.messages import (
 from mesh.swim.packets import Packets
 from mesh.swim.prober import Prober
 from mesh.swim.reconnect import Reconnector
+from mesh.swim.spreading import Spreader
 from mesh.types import Address, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Load
 from mesh.wire.schema import decode_message
-
-FAREWELLS_MAX = 32
-"""Members told directly that we leave; in bigger meshes gossip tells the rest."""
 
 Handler = Callable[[NodeId, Any, Address, float], list[Effect]]
 
@@ -59,12 +57,10 @@ class Swim:
         self._facts = Membership(config, self_info, self._counters)
         self._packets = Packets(config, self._facts)
         self._prober = Prober(config, self._facts, self._packets, rng)
+        self._spreader = Spreader(config, self._facts, self._packets, rng)
         self._reconnector = Reconnector(config, rng)
         self._seeds: dict[NodeId, Address] = {}
-        self._last_gossip_s = float("-inf")
-        self._last_load_s = float("-inf")
         self._last_repair_s = float("-inf")
-        self._load_changed = False
         self._handlers: dict[type, Handler] = {
             Ping: self._on_ping,
             Ack: self._on_ack,
@@ -109,9 +105,7 @@ class Swim:
 
     def set_load(self, load: Load) -> None:
         """Report another load; it rides on pings from now on."""
-        if load != self._facts.table.own.load:
-            self._facts.set_own_load(load)
-            self._load_changed = True
+        self._spreader.set_load(load)
 
     def join(self, seeds: Iterable[tuple[NodeId, Address]], now_s: float) -> list[Effect]:
         """Contact members at these addresses now, and again until each has answered.
@@ -136,15 +130,12 @@ class Swim:
         afterwards, so that those who missed it hear it from us again."""
         self._facts.leave()
         self._prober.stop()
-        self._last_gossip_s = now_s
-        members = sample(self._facts.table.reachable(), FAREWELLS_MAX, self._rng)
-        farewell = Gossip((self._facts.table.own,))
-        return [self._packets.to_member(member, farewell) for member in members]
+        return list(self._spreader.farewell(now_s))
 
     # -- time ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
         """When `handle_timer` must be called; None when nothing is pending."""
-        times = [self._prober.next_timer_s(), self._gossip_at_s()]
+        times = [self._prober.next_timer_s(), self._spreader.next_timer_s()]
         if not self._facts.leaving:
             times += [self._facts.suspicions.next_s(), self._reconnector.next_s()]
         return min((time for time in times if time is not None), default=None)
@@ -156,9 +147,9 @@ class Swim:
         if not self._facts.leaving:
             effects += self._after(self._facts.verdicts(now_s), now_s)
             effects += self._reconnect(now_s)
-            self._share_load(now_s)
+            self._spreader.share_load(now_s)
         effects += self._probe(now_s)
-        effects += self._gossip(now_s)
+        effects += self._spreader.run(now_s)
         return effects
 
     def _probe(self, now_s: float) -> list[Effect]:
@@ -166,24 +157,6 @@ class Swim:
         if failed is None:
             return list(sends)
         return [*sends, *self._after(self._facts.accuse(failed, now_s), now_s)]
-
-    def _gossip_at_s(self) -> float | None:
-        if not self._facts.rumours.urgent or not self._facts.table.reachable():
-            return None
-        return self._last_gossip_s + self._config.gossip_interval_s
-
-    def _gossip(self, now_s: float) -> list[Effect]:
-        due_s = self._gossip_at_s()
-        if due_s is None or now_s < due_s:
-            return []
-        self._last_gossip_s = now_s
-        effects: list[Effect] = []
-        members = self._facts.table.reachable()
-        for member in sample(members, self._config.gossip_fanout, self._rng):
-            facts = self._packets.facts_for(member)
-            if facts:
-                effects.append(self._packets.to_member(member, Gossip(facts)))
-        return effects
 
     def _reconnect(self, now_s: float) -> list[Effect]:
         node = self._reconnector.take_due(now_s)
@@ -198,13 +171,6 @@ class Swim:
     def _introduce(self, node: NodeId, address: Address, now_s: float) -> Effect:
         number = self._prober.pings.open(node, now_s)
         return self._packets.introduction(node, address, number)
-
-    def _share_load(self, now_s: float) -> None:
-        interval_s = self._config.load_interval_s(self._facts.table.size())
-        if self._load_changed and now_s - self._last_load_s >= interval_s:
-            self._load_changed = False
-            self._last_load_s = now_s
-            self._facts.tell_own_load()
 
     # -- receiving -------------------------------------------------------------------------------
     def receive(

@@ -1,0 +1,71 @@
+"""When rumours get packets of their own, and when our load becomes a rumour.
+
+Rules: pending state changes are given to a few random members every gossip interval; load reports
+ride along and never cause a packet. Deliberately not here: which rumours come first
+(`dissemination`), and what rides on pings (`packets`).
+"""
+
+from __future__ import annotations
+
+from mesh.swim.choice import Rng, sample
+from mesh.swim.config import SwimConfig
+from mesh.swim.effects import SendDatagram
+from mesh.swim.membership import Membership
+from mesh.swim.messages import Gossip
+from mesh.swim.packets import Packets
+from mesh.wire.messages import Load
+
+FAREWELLS_MAX = 32
+"""Members told directly that we leave; in bigger meshes gossip tells the rest."""
+
+
+class Spreader:
+    """The gossip timer."""
+
+    def __init__(self, config: SwimConfig, facts: Membership, packets: Packets, rng: Rng) -> None:
+        self._config = config
+        self._facts = facts
+        self._packets = packets
+        self._rng = rng
+        self._last_s = float("-inf")
+        self._load_told_s = float("-inf")
+        self._load_changed = False
+
+    def next_timer_s(self) -> float | None:
+        """May lie in the past: a rumour that comes after a quiet time is told at once."""
+        if not self._facts.rumours.urgent or not self._facts.table.reachable():
+            return None
+        return self._last_s + self._config.gossip_interval_s
+
+    def run(self, now_s: float) -> list[SendDatagram]:
+        due_s = self.next_timer_s()
+        if due_s is None or now_s < due_s:
+            return []
+        self._last_s = now_s
+        sends: list[SendDatagram] = []
+        members = self._facts.table.reachable()
+        for member in sample(members, self._config.gossip_fanout, self._rng):
+            facts = self._packets.facts_for(member)
+            if facts:
+                sends.append(self._packets.to_member(member, Gossip(facts)))
+        return sends
+
+    def set_load(self, load: Load) -> None:
+        if load != self._facts.table.own.load:
+            self._facts.set_own_load(load)
+            self._load_changed = True
+
+    def share_load(self, now_s: float) -> None:
+        """Make a changed load a rumour, if that has not been done for a while."""
+        interval_s = self._config.load_interval_s(self._facts.table.size())
+        if self._load_changed and now_s - self._load_told_s >= interval_s:
+            self._load_changed = False
+            self._load_told_s = now_s
+            self._facts.tell_own_load()
+
+    def farewell(self, now_s: float) -> list[SendDatagram]:
+        """Tell everyone, or many, that we have left; the timer tells on."""
+        self._last_s = now_s
+        members = sample(self._facts.table.reachable(), FAREWELLS_MAX, self._rng)
+        message = Gossip((self._facts.table.own,))
+        return [self._packets.to_member(member, message) for member in members]
