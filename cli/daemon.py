@@ -131,8 +131,8 @@ def ensure(home: str, options: Sequence[str] = (), *, foreground: bool = False) 
 def entering(home: str, options: Sequence[str], *, foreground: bool) -> Iterator[Node]:
     """A node for the length of an `init` or `join`, that stays when the body succeeds.
 
-    When it does not, a node that was started for it is stopped. In the foreground we then stay, too:
-    until the node ends, or SIGINT or SIGTERM (what a container sends) ends both.
+    When it does not, a node that was started for it is stopped. In the foreground we then stay,
+    too, until the node ends, or SIGINT or SIGTERM (what a container sends) ends both.
     """
     before = signal.signal(signal.SIGTERM, _interrupt) if foreground else None
     node = ensure(home, options, foreground=foreground)

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ class FakeNode:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._token.run_sync_soon(self._scope.cancel)
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._scope.cancel)
         self._thread.join(10)
         assert not self._thread.is_alive()
 
