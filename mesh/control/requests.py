@@ -40,7 +40,8 @@ def to_mesh_error(error: BaseException) -> MeshError:
         first = leaves[0]
         assert isinstance(first, MeshError)
         return first
-    return Bug(what=f"{type(error).__name__}: {error}")
+    first = leaves[0] if leaves else error
+    return Bug(what=f"{type(first).__name__}: {first}")
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

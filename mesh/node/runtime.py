@@ -33,7 +33,6 @@ from mesh.node.link import Link
 from mesh.node.links import Links
 from mesh.node.machine import Machine
 from mesh.node.perform import Performer, PerformerParts
-from mesh.node.runs.after import write_build_logs
 from mesh.node.runs.parts import RunParts
 from mesh.node.stolen import StolenParts, StolenRunner
 from mesh.node.work import WorkDriver, WorkParts
@@ -327,7 +326,6 @@ class MeshRuntime:
             log_text=self.performer.log_text,
             log_bug=lambda error: logger.error("a run failed", exc_info=error),
             warnings=self._warnings,
-            after_run=write_build_logs,
         )
 
     def _resolver_config(self, plan: Plan) -> ResolverConfig:

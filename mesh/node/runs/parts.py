@@ -14,15 +14,12 @@ from mesh.node.ask import Asker
 from mesh.node.blobs import BlobExchange
 from mesh.node.counters import Counters
 from mesh.node.work import WorkDriver
-from mesh.planners.base import Plan, Step
-from mesh.planners.resolve import Resolved, ResolverConfig
+from mesh.planners.base import Plan
+from mesh.planners.resolve import ResolverConfig
 from mesh.ports import Env
 from mesh.scheduler.history import History
 from mesh.scheduler.model import RunPolicy
 from mesh.types import NodeId
-
-AfterRun = Callable[[Plan, list[tuple[Step, Resolved, int, int]]], None]
-"""Called in a thread with (step, resolved, start_ms, end_ms) of all that was placed."""
 
 
 @attrs.frozen
@@ -59,4 +56,3 @@ class RunParts:
     log_bug: Callable[[BaseException], None]
     warnings: Callable[[], list[str]]
     """What every run should say, e.g. that there is no sandbox."""
-    after_run: AfterRun

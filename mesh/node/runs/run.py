@@ -22,6 +22,7 @@ import trio
 
 from mesh.action.model import EXECUTABLE, FILE, Result, SignedResult, check_outputs
 from mesh.action.signing import open_result
+from mesh.cas.blobs import BlobMissing
 from mesh.cas.place import Placer
 from mesh.control.requests import error_view, to_mesh_error
 from mesh.control.views import RunView
@@ -35,6 +36,7 @@ from mesh.errors import (
     catalogue,
 )
 from mesh.executor.tooldirs import tool_dirs
+from mesh.node.runs.after import DoneStep, ProjectTree
 from mesh.node.runs.failure import (
     failure_of_error,
     failure_of_process,
@@ -97,7 +99,7 @@ class Run:
         self._over = trio.Event()
         self._resolved_count = 0
         self._command_status: int | None = None
-        self._completed: list[tuple[Step, Resolved, int, int]] = []
+        self._completed: list[DoneStep] = []
         self._in_place = trio.Lock()
         self._nursery: trio.Nursery
 
@@ -154,11 +156,9 @@ class Run:
         self._ranks_s = ranks(needs, self._weights_s)
         self._graph = RunGraph(needs, keep_going=self._options.keep_going)
         self._resolver = Resolver(self._parts.resolver_config(plan))
-        self._placer = Placer(
-            self._parts.store,
-            {mount.inside: mount.host for mount in plan.mounts},
-            self._parts.hasher,
-        )
+        mounts = {mount.inside: mount.host for mount in plan.mounts}
+        placer = Placer(self._parts.store, mounts, self._parts.hasher)
+        self._tree = ProjectTree(plan, placer)
         self._record.planned(plan.planner, plan.explanation, [_display(s) for s in plan.steps])
         for warning in self._parts.warnings():
             self._record.warn(warning)
@@ -167,9 +167,9 @@ class Run:
         if self._completed:
             done, self._completed = self._completed, []
             try:
-                await self._parts.env.exec.run_sync(self._parts.after_run, self._plan, done)
-            except MeshError as error:
-                self._record.warn(error.message())
+                await self._parts.env.exec.run_sync(self._tree.write_logs, done)
+            except OSError as error:
+                self._record.warn(f"ninja's logs could not be written: {error}")
 
     async def _flush_phases(self) -> None:
         while True:
@@ -335,7 +335,8 @@ class Run:
             job = self._active[index].job
             if job is not None and job.cacheable and outcome.finished.result is not None:
                 self._parts.results.put(outcome.finished.result, job.digest)
-        await self._complete(index, outcome.result, outcome.holder, source)
+        if not await self._complete(index, outcome.result, outcome.holder, source):
+            self._run_again(index, node)
 
     def _run_again(self, index: int, node: str) -> None:
         """The outputs are gone: the work is done anew rather than the build failed."""
@@ -362,10 +363,11 @@ class Run:
     async def _complete(self, index: int, result: Result, builder: NodeId, source: str) -> bool:
         """Place the outputs and go on. False for a hit whose outputs turn out not to be usable."""
         step = self._step(index)
-        if (result.outputs and self._request.kind is not Kind.COMMAND) or self._request.outputs:
+        if result.outputs:
+            resolved, run_sync = self._active[index].resolved, self._parts.env.exec.run_sync
             try:
-                await self._parts.env.exec.run_sync(self._placer.place, result.outputs)
-            except InputChanged:
+                await run_sync(self._tree.place, step, resolved, result.outputs)
+            except (InputChanged, BlobMissing):
                 return False
             except MeshError as error:
                 self._fail(index, failure_of_error(step, "", error), 0.0)
@@ -382,7 +384,8 @@ class Run:
         self._command_status = 0
         end_ms = round((now_s - self._record.head.started_s) * 1000)
         resolved = self._active.pop(index).resolved
-        self._completed.append((step, resolved, max(0, end_ms - duration_ms), end_ms))
+        begin_ms = max(0, end_ms - duration_ms)
+        self._completed.append(DoneStep(step, resolved, begin_ms, end_ms))
         name = self._parts.name_of(builder)
         self._record.done(index, now_s, source, name, duration_ms / 1000)
         self._enqueue(self._graph.done(index))
@@ -410,6 +413,7 @@ class Run:
             self._command_status = end.exit_status
             self._fail(index, failure_of_process(step, here, end), seconds)
             return
+        self._tree.in_place(step)
         self._record.output(index, here, 1, end.stdout)
         self._record.output(index, here, 2, end.stderr)
         self._step_done(index, "local", self._parts.me, round(seconds * 1000))
