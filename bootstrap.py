@@ -63,6 +63,8 @@ def run(command: str, arguments: list[str]) -> int:
     }[command]
     if command == "test":
         os.chdir(ROOT)
+        # The tests' own cmake and ninja, for machines that have none.
+        os.environ["PATH"] = f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     sys.stdout.flush()
     os.execv(PYTHON, [str(PYTHON), "-P", *argv, *arguments])
 
