@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from json.decoder import JSONDecodeError, scanstring
+from json.decoder import JSONDecodeError, JSONDecoder
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ Key = tuple[str | int, ...]
 _SKIP = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(r"[^\s,\]}]+")
 _DEPTH_MAX = 100
+_DECODER = JSONDecoder()
 
 
 @attrs.frozen
@@ -136,7 +137,7 @@ class _Walk:
         self._lines[key] = self._line
         char = self._text[at]
         if char == '"':
-            return int(scanstring(self._text, at + 1)[1])
+            return _DECODER.raw_decode(self._text, at)[1]
         if char in "{[" and depth < _DEPTH_MAX:
             return self._container(key, at + 1, "}" if char == "{" else "]", depth)
         match = _SCALAR.match(self._text, at)
@@ -153,7 +154,7 @@ class _Walk:
                 continue
             part: str | int = index
             if end == "}":
-                part, at = scanstring(self._text, at + 1)
+                part, at = _DECODER.raw_decode(self._text, at)
                 at = self._skip(at) + 1  # the colon
             at = self.value((*key, part), _SKIP.match(self._text, at), depth + 1)
             index += 1

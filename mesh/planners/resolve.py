@@ -79,6 +79,8 @@ class Resolved:
     """Content of entries that are in no file (response files)."""
     cacheable: bool
     uncacheable_why: str = ""
+    reads: tuple[str, ...] = ()
+    """What the scan found, as the sandbox sees it; for ninja's deps log."""
     newest_input_ns: int = 0
     """The latest mtime among the files read, as it was when they were hashed; for ninja's log."""
 
@@ -114,9 +116,12 @@ class Resolver:
         if scan.failed:
             why = "the compiler could not list the headers"
         try:
-            return self._pack(step, builder, tools, max(newest_ns, builder.newest_ns), why)
+            resolved = self._pack(step, builder, tools, why)
         except (WireError, UnicodeError) as error:
             raise UnusablePath(path=step.cwd, step=step.name, why=error) from error
+        newest_ns = max(newest_ns, builder.newest_ns)
+        reads = (*scan.project, *scan.system)
+        return attrs.evolve(resolved, reads=reads, newest_input_ns=newest_ns)
 
     def _add_inputs(self, builder: TreeBuilder, step: Step) -> None:
         for path in step.inputs:
@@ -146,7 +151,6 @@ class Resolver:
         step: Step,
         builder: TreeBuilder,
         tools: Mapping[str, Digest],
-        newest_ns: int,
         uncacheable_why: str,
     ) -> Resolved:
         tree = builder.build()
@@ -180,7 +184,6 @@ class Resolver:
             inline=builder.inline,
             cacheable=not uncacheable_why,
             uncacheable_why=uncacheable_why,
-            newest_input_ns=newest_ns,
         )
 
 

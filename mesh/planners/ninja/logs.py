@@ -38,6 +38,7 @@ from mesh.planners.ninja.fresh import find_ninja
 from mesh.planners.ninja.hashes import murmur64a, rapidhash
 from mesh.planners.ninja.layout import read_cmake_cache
 from mesh.planners.ninja.parser import canonical
+from mesh.planners.validate import inside_path
 
 LOG_NAME = ".ninja_log"
 DEPS_NAME = ".ninja_deps"
@@ -57,6 +58,8 @@ class Recorded:
     end_ms: int = 0
     deps: tuple[str, ...] | None = None
     """What it read, as a depfile names it; None reads the note's depfile."""
+    reads: tuple[str, ...] = ()
+    """`Resolved.reads`, used when there is no depfile."""
     newest_input_ns: int | None = None
     """`Resolved.newest_input_ns`; None looks at the inputs now."""
 
@@ -64,12 +67,14 @@ class Recorded:
 def record(plan: Plan, done: Iterable[Recorded], env: Mapping[str, str] | None = None) -> None:
     """Append entries for steps in the order in which they were done. Raises OSError."""
     assert plan.build_dir is not None, "only Ninja plans have logs"
-    _Recorder(plan.build_dir, os.environ if env is None else env).record(list(done))
+    cwd = inside_path(str(plan.build_dir), plan.mounts) or str(plan.build_dir)
+    _Recorder(plan.build_dir, cwd, os.environ if env is None else env).record(list(done))
 
 
 class _Recorder:
-    def __init__(self, build: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, build: Path, cwd: str, env: Mapping[str, str]) -> None:
         self._build = build
+        self._cwd = cwd
         self._env = env
         self._made: set[str] = set()
 
@@ -107,7 +112,7 @@ class _Recorder:
         return newest_ns
 
     def _read(self, done: Recorded) -> tuple[str, ...] | None:
-        """What the step read, canonical; None when it does not say."""
+        """What the step read, canonical; None when nobody knows."""
         if done.deps is not None:
             return tuple(dict.fromkeys(map(canonical, done.deps)))
         if not done.note.depfile:
@@ -115,8 +120,12 @@ class _Recorder:
         try:
             text = (self._build / done.note.depfile).read_text("utf-8", "surrogateescape")
         except OSError:
-            return None
+            return tuple(self._relative(path) for path in done.reads) or None
         return tuple(dict.fromkeys(map(canonical, makerule.prerequisites(text))))
+
+    def _relative(self, path: str) -> str:
+        """A path as the manifest would name it, if it is in the build folder."""
+        return path[len(self._cwd) + 1 :] if path.startswith(self._cwd + "/") else path
 
     def _newest(self, done: Recorded, read: tuple[str, ...] | None) -> int:
         """What other steps made is as old as it is now; the rest is as old as when it was read."""

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Container, Iterable, Mapping
 
 import attrs
 
@@ -34,6 +35,7 @@ from mesh.planners.ninja.layout import Layout, is_system
 from mesh.planners.validate import host_path
 
 _DISPLAY_MAX = 200
+_LINKED = re.compile(r".*\.(?:a|o|lo|so(?:\.\d+)*)")
 
 
 @attrs.frozen
@@ -56,11 +58,13 @@ class StepMaker:
         """The step of one edge that is not phony. Raises PathEscapes, ProjectFileError."""
         command = edge.command
         files = self.graph.files_of(edge)
-        call = words.compiler_call(command, edge.binding("rspfile_content"))
+        rspfile = edge.binding("rspfile", escape=False)
+        call = words.compiler_call(command, rspfile, edge.binding("rspfile_content"))
         scan = self._scan(edge, call)
         reason = self.why_local(edge, scan)
-        read = files.hard if scan is not None else self._all_files(files, command)
-        inputs, tools = self._split(read, edge)
+        named = () if scan is not None else self._named(command)
+        read = files.hard if scan is not None else self._all_files(files, named, command)
+        inputs, tools = self._split(read, {*edge.inputs, *edge.implicit, *named})
         depfile = self._depfile(edge)
         outputs = self._outputs(edge, depfile)
         step = Step(
@@ -108,46 +112,51 @@ class StepMaker:
         found = [self.layout.inside(folder) for folder in call.include_dirs]
         return DepScan(probe, source, tuple(folder for folder in found if folder is not None))
 
-    def _all_files(self, files: Files, command: str) -> tuple[str, ...]:
+    def _all_files(self, files: Files, named: Iterable[str], command: str) -> tuple[str, ...]:
         """Declared files, named files, and what goes with them."""
-        found = dict.fromkeys((*files.hard, *files.order))
-        found.update(dict.fromkeys(self._named(command)))
+        order = files.order
+        if words.is_plain(command):  # of what merely comes first, a linker reads only libraries
+            order = tuple(path for path in order if _LINKED.fullmatch(path))
+        found = dict.fromkeys((*files.hard, *order, *named))
         for path in tuple(found):
             found.update(dict.fromkeys(self.graph.companions(path)))
         return tuple(found)
 
-    def _named(self, command: str) -> Iterable[str]:
+    def _named(self, command: str) -> tuple[str, ...]:
         """Existing files of the project that the command names and nobody makes."""
         folders = words.copies_folders(command)
+        found: dict[str, None] = {}
         for path in words.named_paths(command, self.layout.cwd):
             host = host_path(path, self.layout.mounts)
             if host is None or self.relative(path) in self.graph.manifest.producers:
                 continue
             if os.path.isfile(host) or (folders and self._is_source_folder(path, host)):  # noqa: PTH113
-                yield path
+                found[path] = None
+        return tuple(found)
 
     def _is_source_folder(self, path: str, host: str) -> bool:
         return os.path.isdir(host) and not inside(self.layout.cwd, path)  # noqa: PTH112
 
-    def _split(self, paths: Iterable[str], edge: Edge) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Inputs (inside paths) and tools (files of the system)."""
+    def _split(
+        self, paths: Iterable[str], folders: Container[str]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Inputs (inside paths) and tools (files of the system); folders only if in `folders`."""
         inputs: dict[str, None] = {}
         tools: dict[str, None] = {}
-        order_only = set(edge.order_only)
         for name in paths:
             path = self.layout.inside(name)
             if path is None:
                 tools[posixpath.normpath(posixpath.join(self.layout.cwd, name))] = None
-            elif not self._is_mere_folder(name, path, order_only):
+            elif not self._is_mere_folder(name, path, folders):
                 inputs[path] = None
         return tuple(inputs), tuple(tools)
 
-    def _is_mere_folder(self, name: str, path: str, order_only: set[str]) -> bool:
+    def _is_mere_folder(self, name: str, path: str, folders: Container[str]) -> bool:
         """Whether the path is a folder that is only waited for, or holds the build folder."""
         host = host_path(path, self.layout.mounts)
         if host is None or name in self.graph.manifest.producers or not os.path.isdir(host):  # noqa: PTH112
             return False
-        return name in order_only or inside(self.layout.cwd, path)
+        return name not in folders or inside(self.layout.cwd, path)
 
     def _needs(self, paths: Iterable[str], edge: Edge) -> tuple[str, ...]:
         found: dict[str, None] = {}

@@ -23,14 +23,20 @@ _BUILD_TOOLS = frozenset({"ninja", "ninja-build", "samu", "make", "gmake", "ctes
 _PIECES = re.compile(r"[=,;]")
 
 
-def compiler_call(command: str, response: str = "") -> cc.CompilerCall | None:
-    """The compilation that a command is, when it is nothing else; `response` replaces `@file`."""
+def compiler_call(command: str, rspfile: str = "", content: str = "") -> cc.CompilerCall | None:
+    """The compilation that a command is, when it is nothing else; `content` takes the place of
+    `@rspfile`."""
     words = shell.simple(command)
     if words is None:
         return None
-    if response and words[-1].startswith("@"):
-        inner = shell.simple("x " + response.replace("\n", " "))
-        words = (*words[:-1], *inner[1:]) if inner is not None else words
+    reference = "@" + rspfile
+    if rspfile and reference in words:
+        # Response files are split at white space, line breaks included, with the shell's quotes.
+        inner = shell.simple("x " + content.replace("\n", " "))
+        if inner is None:
+            return None
+        at = words.index(reference)
+        words = (*words[:at], *inner[1:], *words[at + 1 :])
     return cc.parse(words)
 
 
