@@ -169,17 +169,10 @@ class NodeDidNotStop(EnvironmentFault):
     hint = "see its log `{log}`"
 
 
-class DependencyMissing(EnvironmentFault):
-    """`{package}` is needed for this and not installed"""
-
-    code = "VM113"
-    hint = "install it: `{command}`"
-
-
 class NodeForbidden(EnvironmentFault):
     """The node in `{home}` belongs to another user"""
 
-    code = "VM114"
+    code = "VM113"
     exit_code = 10
     hint = "run this as that user, or start a node of your own in another `--home`"
 
@@ -345,7 +338,7 @@ class TokenSpent(PeerError):
 class StrangerAt(PeerError):
     """The node at {address} is not a member of this mesh"""
 
-    code = "VM220"
+    code = "VM221"
     exit_code = 11
     hint = "check the address; a node joins with `vitte mesh join`"
 
