@@ -31,15 +31,14 @@ def test_any_bytes_are_a_request_or_a_bad_request(data: bytes) -> None:
 def test_any_parameters_are_complete_or_a_bad_request(op: str, given_: dict[str, object]) -> None:
     try:
         found, params = parse_request(json.dumps({**given_, "op": op}).encode())
-    except BadRequest as error:
-        assert error.params["why"]
-    else:
-        assert found == op
-        assert params.keys() == ops.OPS[op].keys()
+    except BadRequest:
+        return
+    assert found == op
+    assert params.keys() == ops.OPS[op].keys()
 
 
 def test_every_streaming_operation_exists() -> None:
-    assert ops.STREAMING_OPS <= ops.OPS.keys()
+    assert ops.OPS.keys() >= ops.STREAMING_OPS
 
 
 @settings(max_examples=40)
