@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -100,11 +99,9 @@ class _Toolset:
         self.env = env
 
 
-def _compiler(
-    zig_home: Path, arch: str, which: Callable[[str], str | None] = shutil.which
-) -> _Toolset:
+def _compiler(zig_home: Path, arch: str) -> _Toolset:
     """The machine's own `cc` and `ar`, or zig, which is both."""
-    if which("cc") and which("ar"):
+    if shutil.which("cc") and shutil.which("ar"):
         return _Toolset(["cc"], ["ar"], ["cc", "-static", "-nostdlib", "-no-pie"], {})
     zig = str(zig_home / "zig")
     cc = [zig, "cc", "-target", f"{arch}-linux-musl", "-fno-sanitize=undefined"]

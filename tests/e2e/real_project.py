@@ -1,8 +1,8 @@
 """A real C project for the end-to-end tests and the benchmarks: zlib-ng, from a package registry.
 
 The source distribution of the Python package `zlib-ng` bundles the C library with its own
-CMakeLists.txt: about a hundred translation units, a configured header, static and shared library
-and a dozen programs. pip downloads it (with whatever index pip is configured for); its digest is
+CMakeLists.txt: some sixty translation units, configured headers, a static library and eight
+programs. pip downloads it (with whatever index pip is configured for); its digest is
 pinned here; it is kept in the user's cache directory.
 
 Deliberately not here: building it. `configure` only runs CMake.
@@ -28,11 +28,8 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vit
 _DOWNLOAD_TIMEOUT_S = 300.0
 _UNPACKED_BYTES_MAX = 256 * 1024 * 1024
 
-CMAKE_OPTIONS = (
-    "-DCMAKE_BUILD_TYPE=Release",
-    "-DWITH_GTEST=OFF",
-    "-DWITH_BENCHMARKS=OFF",
-)
+CMAKE_OPTIONS = ("-DBUILD_SHARED_LIBS=OFF", "-DWITH_GTEST=OFF", "-DWITH_BENCHMARKS=OFF")
+"""60 compilations and 9 links: about 18 s of processor time in Release, 11 s in Debug."""
 
 
 class Unavailable(Exception):
@@ -50,14 +47,17 @@ def fetch(directory: Path) -> Path:
     return _unpack(archive, directory / "zlib-ng")
 
 
-def configure(source: Path, build: Path, generator: str = "Ninja", *options: str) -> Path:
+def configure(
+    source: Path, build: Path, *, generator: str = "Ninja", build_type: str = "Release"
+) -> Path:
     """Run CMake; return `build`. Raises Unavailable when a tool is missing."""
     command = [tool("cmake"), "-G", generator, "-S", str(source), "-B", str(build)]
+    command.append(f"-DCMAKE_BUILD_TYPE={build_type}")
     if generator == "Ninja":
         command.append(f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}")
     tool("cc")
     subprocess.run(
-        [*command, *CMAKE_OPTIONS, *options],
+        [*command, *CMAKE_OPTIONS],
         check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
