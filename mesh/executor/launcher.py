@@ -53,9 +53,8 @@ _MEMORY_FIRST_S, _MEMORY_EVERY_S = 0.1, 0.25
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 _WAIT_S_MAX = 3600.0
-_IGNORED = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-_RESET = [*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ]  # Python ignores the last two
 _SYSV = ("/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")
+_IGNORED = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 class Launcher:
@@ -69,6 +68,10 @@ class Launcher:
         os.set_inheritable(_NODE_FD, False)
         self.null = os.open(os.devnull, os.O_RDWR)
         self.streams = [Stream(b"1", self.node), Stream(b"2", self.node)]
+        # Python ignores SIGPIPE, we a few, and whoever started the node maybe others; children
+        # would inherit that.
+        every = signal.valid_signals()
+        self.ignored = [each for each in every if signal.getsignal(each) == signal.SIG_IGN]
         self.poll = select.poll()
         self.poll.register(_NODE_FD, select.POLLIN)
         for stream in self.streams:
@@ -152,7 +155,7 @@ class Launcher:
             ],
             setsid=True,
             setsigmask=[],
-            setsigdef=_RESET,
+            setsigdef=self.ignored,
         )
 
     def watch(self, pid: int, pidfd: int, request: dict[str, Any], started: float) -> str:
@@ -426,7 +429,7 @@ def main() -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     if config["namespace"]:
         for path in config["scratch"]:
-            os.chmod(path, 0o1777)
+            os.chmod(path, 0o1777)  # noqa: S103 - as any /tmp; this one is private
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     launcher = Launcher(config)

@@ -110,10 +110,14 @@ class Slot:
             self._port = await self._stack.enter_async_context(self._exec.launcher(argv, {}))
         except (OSError, ValueError) as error:
             raise LauncherFailed(str(error)) from None
-        self.view = view
-        with trio.move_on_after(_START_TIMEOUT_S):
-            if await self._port.receive() == b"H":
-                return
+        try:
+            with trio.move_on_after(_START_TIMEOUT_S):
+                if await self._port.receive() == b"H":
+                    self.view = view
+                    return
+        except trio.Cancelled:
+            await self.close()  # its greeting is still to come: nobody would expect it
+            raise
         raise await self._failed("did not start")
 
     async def run(self, request: Request, on_output: OnOutput | None) -> Ended | NotStarted:
@@ -126,7 +130,7 @@ class Slot:
             with trio.move_on_after(request.timeout_s + request.grace_s + _SLACK_S):
                 await self._send(request.encode())
                 return await self._until_reply(on_output)
-        except trio.Cancelled:
+        except BaseException:  # cancelled, or on_output raised
             with trio.CancelScope(shield=True):
                 await self._cancel()
             raise

@@ -57,6 +57,7 @@ class WorkTree:
     def __init__(self, root: Path, trash: Path, store: BlobStore) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._root = os.fspath(root)
+        self._folder = root
         self._store = store
         self._trash = Trash(trash)
         self._records: dict[str, _Record] = {}
@@ -71,7 +72,7 @@ class WorkTree:
         plan = self._plan(tree, tuple(folders))
         todo = [("", True)]
         try:
-            with full_disk_as_error(Path(self._root)):
+            with full_disk_as_error(self._folder):
                 while todo:
                     folder, exists = todo.pop()
                     todo += self._settle(folder, plan[folder or "/"], exists)
@@ -107,7 +108,8 @@ class WorkTree:
             path = f"{folder}/{name}"
             if entry is None:
                 if name not in found:
-                    os.mkdir(self._root + path, _FOLDER_MODE)
+                    os.mkdir(self._root + path)
+                    os.chmod(self._root + path, _FOLDER_MODE)  # whatever the umask
                 below.append((path, name in found))
             elif name not in found:
                 self._make(path, entry)
