@@ -19,7 +19,8 @@ def print_summary(view: dict[str, Any] | None, *, quiet: bool, settings: Setting
         return
     for warning in view["warnings"]:
         note(t("warning: {text}", text=printable(warning)))
-    if not quiet:
+    planned = view["shards"] or view["error"] is None
+    if planned and not quiet:
         for line in lines(view):
             (note if view["kind"] == "command" else out)(line)
     if view["kind"] == "command" and view["error"] is None and not _surprising(view):
