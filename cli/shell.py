@@ -67,11 +67,17 @@ def print_error(error: MeshError, settings: Settings) -> None:
     """`error[CODE]: message` and `hint: next step`, translated, on stderr."""
     colored = settings.colored()
     label = _paint(f"error[{error.code}]:", "1;31", colored)
-    note(f"{label} {t(error.template()).format(**error.params)}")
-    if error.hint:
-        hint = t(error.hint).format(**error.params)
-        if hint:
-            note(f"{_paint(t('hint:'), '1;36', colored)} {hint}")
+    note(f"{label} {_harmless(t(error.template()).format(**error.params))}")
+    hint = t(error.hint).format(**error.params) if error.hint else ""
+    if hint:
+        note(f"{_paint(t('hint:'), '1;36', colored)} {_harmless(hint)}")
+
+
+def _harmless(text: str) -> str:
+    """Parameters may come from a peer or a file: only line breaks of them may steer a terminal."""
+    from cli.text import printable
+
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def usage_error(message: str, usage: str, settings: Settings) -> int:

@@ -38,7 +38,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int) ->
 
 def cut(text: str, columns: int) -> str:
     """`text`, shortened to fit."""
-    return text if len(text) <= columns else text[: max(columns - 3, 0)] + "..."
+    return text if len(text) <= columns else (text[: max(columns - 3, 0)] + "...")[:columns]
 
 
 def human_bytes(size_bytes: float | None) -> str:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -57,28 +58,27 @@ def test_init_starts_the_node_and_leaves_it_running(tmp_path: Path, vitte: Any) 
     assert daemon.owner_pid(str(home)) is None
 
 
-@pytest.mark.parametrize("source", ["argument", "file", "environment", "stdin"])
-def test_join_with_a_token_that_never_shows_in_ps(
-    tmp_path: Path, vitte: Any, monkeypatch: Any, source: str
-) -> None:
-    home, words = tmp_path / "n", []
+def test_join_with_a_token_that_never_shows_in_ps(tmp_path: Path, vitte: Any) -> None:
+    home = tmp_path / "n"
     (tmp_path / "token").write_text("vm1-secret\n")
-    if source == "argument":
-        words = ["vm1-secret"]
-    elif source == "file":
-        words = ["--token-file", str(tmp_path / "token")]
-    elif source == "environment":
-        monkeypatch.setenv("VITTE_TOKEN", "vm1-secret")
-    else:
-        words = ["--token-file", "-"]
-        monkeypatch.setattr(sys, "stdin", (tmp_path / "token").open())
-    done = vitte("mesh", "join", *words, *home_args(home))
+    done = vitte("mesh", "join", "--token-file", str(tmp_path / "token"), *home_args(home))
     assert (done.code, done.out.splitlines()[0]) == (0, "joined atelier as host")
     assert "secret" not in (home / "argv").read_text()
     pid = daemon.owner_pid(str(home))
     assert b"secret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    if source == "stdin":
-        sys.stdin.close()
+
+
+def test_where_an_invitation_comes_from(tmp_path: Path, monkeypatch: Any) -> None:
+    from cli.commands.mesh_enter import _invitation
+
+    (tmp_path / "token").write_text("from-file\n")
+    monkeypatch.setattr(sys, "stdin", StringIO("from-stdin\n"))
+    assert _invitation(None, None) is None
+    monkeypatch.setenv("VITTE_TOKEN", "from-environment")
+    assert _invitation(None, None) == "from-environment"
+    assert _invitation(None, str(tmp_path / "token")) == "from-file"
+    assert _invitation(None, "-") == "from-stdin"
+    assert _invitation("from-argument", str(tmp_path / "token")) == "from-argument"
 
 
 def test_join_by_approval_shows_the_check_words(tmp_path: Path, vitte: Any) -> None:
