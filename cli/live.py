@@ -118,4 +118,4 @@ def _row(item: list[Any], seconds: float) -> str:
         "hashing": t("hashing"),
     }
     size = f" {detail}" if detail and phase in ("sending", "fetching") else ""
-    return f"  {words[phase] + size:<12} {node:<12} {printable(name)}  {human_seconds(seconds)}"
+    return f"  {words[phase] + size:<16}  {node:<12}  {printable(name)}  {human_seconds(seconds)}"
