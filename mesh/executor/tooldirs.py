@@ -1,8 +1,8 @@
 """Which directories outside the system's an action must be able to read to use its tools.
 
 A compiler in a home directory or a virtual environment needs its neighbours (libraries, headers),
-so its directory is shown to the action, read-only; for `PREFIX/bin/tool` with a `PREFIX/lib` that is
-the prefix.
+so its directory is shown to the action, read-only; for `PREFIX/bin/tool` with a `PREFIX/lib` that
+is the prefix.
 
 Rules
 - A stolen action may only have directories shown that this machine's owner uses for tools: those on

@@ -173,11 +173,7 @@ class BlobExchange:
         try:
             while data := await stream.receive_some(RECEIVE_BYTES):
                 for payload in reader.feed(data):
-                    request = decode_message(payload)
-                    if not isinstance(request, FetchBlobs):
-                        raise WireError("bulk-request")
-                    for digest in request.digests:
-                        await self._send(stream, digest)
+                    await self._answer(stream, decode_message(payload))
         except StreamBroken:
             self.counters.add("serve.broken")
         except WireError as error:
@@ -185,6 +181,12 @@ class BlobExchange:
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await stream.aclose()
+
+    async def _answer(self, stream: ByteStream, request: object) -> None:
+        if not isinstance(request, FetchBlobs):
+            raise WireError("bulk-request")
+        for digest in request.digests:
+            await self._send(stream, digest)
 
     async def _send(self, stream: ByteStream, digest: Digest) -> None:
         try:

@@ -56,11 +56,11 @@ async def open_doors(env: Env, bind: Address, trust: TrustStore) -> Doors:
 
 
 async def _open(env: Env, bind: Address, trust: TrustStore) -> Doors:
+    if bind[1] > PORT_MAX:
+        raise AddressInUse(host=bind[0], port=bind[1], why="the join door needs the port after it")
     peer = await env.streams.listen(bind, trust)
     host, port = bind[0], peer.address[1]
     try:
-        if port > PORT_MAX:
-            raise AddressInUse(host=host, port=port, why="the join door needs the port after it")
         (await env.datagrams.open((host, port))).close()
         join = await env.streams.listen_join((host, port + 1), trust)
     except BaseException:

@@ -1,8 +1,8 @@
-"""What a run leaves in the project: placed outputs with sensible times, and ninja's own logs, so that
-a local `ninja` or `make` afterwards finds nothing to do. Runs in worker threads.
+"""What a run leaves in the project: placed outputs with sensible times, and ninja's own logs, so
+that a local `ninja` or `make` afterwards finds nothing to do. Runs in worker threads.
 
-A file that already holds the right bytes is left alone, so that a warm run writes nothing; only when
-it is older than what it was made from does it get the present time.
+A file that already holds the right bytes is left alone, so that a warm run writes nothing; only
+when it is older than what it was made from does it get the present time.
 """
 
 from __future__ import annotations

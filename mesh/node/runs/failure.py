@@ -9,7 +9,8 @@ from mesh.action.model import Result
 from mesh.control.requests import error_view
 from mesh.control.views import ErrorView, FailureView
 from mesh.errors import MeshError, NoNodeFits
-from mesh.planners.base import Step
+from mesh.node.runs.record import RunRecord
+from mesh.planners.base import Kind, Step
 from mesh.ports import ProcessEnd
 
 TAIL_LINES = 20
@@ -97,3 +98,19 @@ def _rerun(step: Step) -> str:
 def _tail(data: bytes) -> str:
     text = data.decode("utf-8", "surrogateescape")
     return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+
+def exit_code_of(
+    kind: Kind, record: RunRecord, error: MeshError | None, command_status: int | None
+) -> int:
+    """The run's exit status; the table is in docs/reference. `error` stopped the run itself."""
+    if error is not None:
+        return error.exit_code
+    if kind is Kind.COMMAND and command_status is not None:
+        return command_status if command_status >= 0 else 128 - command_status
+    errors = [failure["error"] for failure in record.failures]
+    if errors:
+        if all(each is not None for each in errors):
+            return errors[0]["exit_code"] if errors[0] is not None else 1
+        return 3 if kind is Kind.TEST else 1
+    return 4 if kind is Kind.TEST and not record.shards else 0

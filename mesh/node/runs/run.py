@@ -20,8 +20,7 @@ from collections.abc import Sequence
 import attrs
 import trio
 
-from mesh.action.model import EXECUTABLE, FILE, Result, SignedResult, check_outputs
-from mesh.action.signing import open_result
+from mesh.action.model import EXECUTABLE, FILE, Result
 from mesh.cas.blobs import BlobMissing
 from mesh.cas.place import Placer
 from mesh.control.requests import error_view, to_mesh_error
@@ -32,29 +31,28 @@ from mesh.errors import (
     MeshError,
     NoNodeFits,
     RunTimedOut,
-    ShardTimedOut,
     catalogue,
 )
 from mesh.executor.tooldirs import tool_dirs
 from mesh.node.runs.after import DoneStep, ProjectTree
 from mesh.node.runs.failure import (
+    exit_code_of,
     failure_of_error,
     failure_of_process,
     failure_of_result,
     gave_up,
 )
+from mesh.node.runs.inplace import InPlace
+from mesh.node.runs.known import Hit, KnownActions
 from mesh.node.runs.parts import RunOptions, RunParts
 from mesh.node.runs.record import RunRecord
 from mesh.node.work import Outcome, ShardJob
 from mesh.planners.base import Kind, Plan, PlanRequest, Step
 from mesh.planners.registry import make_plan
 from mesh.planners.resolve import Resolved, Resolver
-from mesh.planners.validate import host_path
-from mesh.ports import SpawnRequest
 from mesh.scheduler import model as m
 from mesh.scheduler.graph import RunGraph, indices, ranks
 from mesh.types import NodeId, RunId
-from mesh.wire.errors import WireError
 
 RESOLVERS = 2
 """Steps are resolved in worker threads; two keep a slow header scan from holding up the rest."""
@@ -100,7 +98,7 @@ class Run:
         self._resolved_count = 0
         self._command_status: int | None = None
         self._completed: list[DoneStep] = []
-        self._in_place = trio.Lock()
+        self._known = KnownActions(parts)
         self._nursery: trio.Nursery
 
     # -- the whole way --------------------------------------------------------------------------
@@ -124,11 +122,21 @@ class Run:
             self._parts.work.close_run(self._id)
             with trio.CancelScope(shield=True):
                 await self._wind_up()
-            exit_code = 130 if cancelled else self._exit_code(error)
+            exit_code = (
+                130
+                if cancelled
+                else exit_code_of(self._request.kind, self._record, error, self._command_status)
+            )
             view = None if error is None else error_view(error)
             self._record.finish(self._now(), exit_code, view, cancelled=cancelled)
         assert self._record.view is not None
         return self._record.view
+
+    def _close_record(self, error: MeshError | None, *, cancelled: bool) -> None:
+        kind, status = self._request.kind, self._command_status
+        exit_code = 130 if cancelled else exit_code_of(kind, self._record, error, status)
+        view = None if error is None else error_view(error)
+        self._record.finish(self._now(), exit_code, view, cancelled=cancelled)
 
     async def _plan_and_run(self) -> None:
         plan = await self._parts.env.exec.run_sync(make_plan, self._request)
@@ -159,6 +167,7 @@ class Run:
         mounts = {mount.inside: mount.host for mount in plan.mounts}
         placer = Placer(self._parts.store, mounts, self._parts.hasher)
         self._tree = ProjectTree(plan, placer)
+        self._in_place = InPlace(self._parts.env, plan)
         self._record.planned(plan.planner, plan.explanation, [_display(s) for s in plan.steps])
         for warning in self._parts.warnings():
             self._record.warn(warning)
@@ -224,63 +233,33 @@ class Run:
         return good
 
     async def _look_up(self, chunk: list[int]) -> None:
+        """Take what is known, submit the rest."""
         misses = chunk
         if self._options.use_cache:
-            misses = [index for index in chunk if not await self._local_hit(index)]
-            misses = await self._neighbours_hits(misses)
-        jobs = [self._job(index) for index in misses]
+            misses = [index for index in chunk if not await self._known_here(index)]
+            misses = await self._known_elsewhere(misses)
         for index in misses:
             self._record.phase(index, "queued", self._now())
-        if jobs:
-            self._parts.work.submit(jobs)
-            await trio.lowlevel.checkpoint()
+        if misses:
+            self._parts.work.submit([self._job(index) for index in misses])
 
-    async def _local_hit(self, index: int) -> bool:
-        active = self._active[index]
-        if not active.resolved.cacheable:
-            return False
-        signed = self._parts.results.get(active.resolved.digest)
-        return signed is not None and await self._use_hit(index, signed, self._parts.me)
+    async def _known_here(self, index: int) -> bool:
+        hit = await self._known.here(self._active[index].resolved)
+        return hit is not None and await self._use(index, hit)
 
-    async def _neighbours_hits(self, chunk: list[int]) -> list[int]:
-        near_first = self._parts.near_first()
-        by_action = {
-            self._active[index].resolved.digest: index
-            for index in chunk
-            if self._active[index].resolved.cacheable
-        }
-        if not near_first or not by_action:
-            return chunk
-        hits: set[int] = set()
-        for peer, known in await self._parts.asker.results(list(by_action), near_first):
-            index = by_action.get(known.action)
-            if index is None or index in hits:
-                continue
-            if await self._use_hit(index, known.result, peer):
-                hits.add(index)
-        return [index for index in chunk if index not in hits]
+    async def _known_elsewhere(self, chunk: list[int]) -> list[int]:
+        wanted = [self._active[index].resolved for index in chunk]
+        hits = await self._known.at_neighbours(wanted)
+        return [
+            index
+            for index, hit in zip(chunk, hits, strict=True)
+            if hit is None or not await self._use(index, hit)
+        ]
 
-    async def _use_hit(self, index: int, signed: SignedResult, source: NodeId) -> bool:
-        """Take a known result if it is good and all it made can be had now."""
-        active = self._active[index]
-        try:
-            result = open_result(signed, active.resolved.digest, self._parts.may_build)
-            check_outputs(result.outputs, active.resolved.action)
-        except WireError as error:
-            self._parts.counters.add(f"hit.{error.reason}")
-            return False
-        if result.exit_status != 0:
-            return False
-        sources = [node for node in (source, result.builder) if node != self._parts.me]
-        if not await self._bring(result, sources):
-            self._record.trace(index, "miss", self._now(), "", "its outputs are on no node now")
-            return False
-        if source != self._parts.me:
-            self._parts.results.put(signed, active.resolved.digest)
-        builder = self._parts.name_of(result.builder)
-        why = f"its result was known from {builder}: same command, same inputs, same tools"
-        self._record.trace(index, "cache", self._now(), builder, why)
-        return await self._complete(index, result, self._parts.me, "cached")
+    async def _use(self, index: int, hit: Hit) -> bool:
+        why = f"its result was known from {hit.builder}: same command, same inputs, same tools"
+        self._record.trace(index, "cache", self._now(), hit.builder, why)
+        return await self._complete(index, hit.result, self._parts.me, "cached")
 
     # -- RunSide: what the work driver tells us -------------------------------------------------
     def shard_phase(self, index: int, phase: str, where: NodeId | None, detail: str) -> None:
@@ -322,14 +301,14 @@ class Run:
             self._fail(index, failure_of_error(step, node, error, outcome.finished.error_text), 0.0)
             return
         if outcome.result.exit_status != 0:
-            await self._bring(outcome.result, [outcome.holder])
+            await self._known.bring(outcome.result, [outcome.holder])
             self._command_status = outcome.result.exit_status
             self._fail(index, failure_of_result(step, node, outcome.result, self._text), seconds)
             return
         source = "local" if outcome.holder == self._parts.me else "remote"
         if source == "remote":
             self._record.phase(index, "fetching", self._now(), node)
-            if not await self._bring(outcome.result, [outcome.holder]):
+            if not await self._known.bring(outcome.result, [outcome.holder]):
                 self._run_again(index, node)
                 return
             job = self._active[index].job
@@ -349,16 +328,6 @@ class Run:
         self._record.trace(index, "refetch", self._now(), node, "its outputs could not be fetched")
         self._record.phase(index, "queued", self._now())
         self._parts.work.submit([active.job])
-
-    async def _bring(self, result: Result, sources: list[NodeId]) -> bool:
-        """Have all blobs of a result in our store."""
-        store = self._parts.store
-        digests = [entry.digest for entry in result.outputs if entry.kind in (FILE, EXECUTABLE)]
-        logs = (result.stdout, result.stderr)
-        digests += [log.digest for log in logs if log.size_bytes > len(log.inline)]
-        if all(store.has(digest) for digest in digests):
-            return True
-        return not await self._parts.blobs.fetch(digests, sources)
 
     async def _complete(self, index: int, result: Result, builder: NodeId, source: str) -> bool:
         """Place the outputs and go on. False for a hit whose outputs turn out not to be usable."""
@@ -392,31 +361,22 @@ class Run:
         self._check_over()
 
     async def _run_in_place(self, index: int) -> None:
-        """A step that touches what the mesh does not know about: here, in the real tree."""
         step, here = self._step(index), self._parts.name_of(self._parts.me)
         self._record.trace(index, "forced", self._now(), here, "the step must run in place, here")
-        async with self._in_place:
+        async with self._in_place.turn:
             self._record.phase(index, "running", self._now(), here)
-            began_s = self._now()
-            try:
-                with trio.fail_after(step.timeout_s):
-                    end = await self._parts.env.exec.run_process(_in_place(step, self._plan))
-            except trio.TooSlowError:
-                slow = ShardTimedOut(name=_display(step), seconds=step.timeout_s, node=here)
-                self._fail(index, failure_of_error(step, here, slow), step.timeout_s)
-                return
-            except MeshError as error:
-                self._fail(index, failure_of_error(step, here, error), 0.0)
-                return
-        seconds = self._now() - began_s
-        if end.exit_status != 0:
-            self._command_status = end.exit_status
-            self._fail(index, failure_of_process(step, here, end), seconds)
+            end = await self._in_place.run(step, here)
+        if end.process is None:
+            self._fail(index, failure_of_error(step, here, end.error), end.seconds)
+            return
+        if end.process.exit_status != 0:
+            self._command_status = end.process.exit_status
+            self._fail(index, failure_of_process(step, here, end.process), end.seconds)
             return
         self._tree.in_place(step)
-        self._record.output(index, here, 1, end.stdout)
-        self._record.output(index, here, 2, end.stderr)
-        self._step_done(index, "local", self._parts.me, round(seconds * 1000))
+        self._record.output(index, here, 1, end.process.stdout)
+        self._record.output(index, here, 2, end.process.stderr)
+        self._step_done(index, "local", self._parts.me, round(end.seconds * 1000))
 
     def _show_logs(self, index: int, result: Result) -> None:
         node = self._parts.name_of(result.builder)
@@ -477,25 +437,6 @@ class Run:
 
     def _now(self) -> float:
         return self._parts.env.clock.monotonic()
-
-    def _exit_code(self, error: MeshError | None) -> int:
-        if error is not None:
-            return error.exit_code
-        if self._request.kind is Kind.COMMAND and self._command_status is not None:
-            status = self._command_status
-            return status if status >= 0 else 128 - status
-        failures = self._record.failures
-        if failures:
-            own = [f["error"]["exit_code"] for f in failures if f["error"] is not None]
-            if len(own) == len(failures):
-                return own[0]
-            return 3 if self._request.kind is Kind.TEST else 1
-        return 4 if self._request.kind is Kind.TEST and not self._record.shards else 0
-
-
-def _in_place(step: Step, plan: Plan) -> SpawnRequest:
-    cwd = host_path(step.cwd, plan.mounts) or str(plan.root)
-    return SpawnRequest(step.argv, dict(step.env), str(cwd))
 
 
 def _display(step: Step) -> str:

@@ -1,0 +1,86 @@
+"""Results that are known already: here first, then at the neighbours.
+
+A hit is only a hit when its signature is good, its builder is admitted, its outputs are exactly
+what the action declares, and all its blobs are in our store by the time it is returned. Everything
+else is a miss, and the action simply runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from mesh.action.model import EXECUTABLE, FILE, Result, SignedResult, check_outputs
+from mesh.action.signing import open_result
+from mesh.node.runs.parts import RunParts
+from mesh.planners.resolve import Resolved
+from mesh.types import NodeId
+from mesh.wire.errors import WireError
+
+
+@attrs.frozen
+class Hit:
+    """A verified result whose blobs are here."""
+
+    result: Result
+    builder: str
+    """Name of the node that built it."""
+
+
+class KnownActions:
+    """Looks results up for one run."""
+
+    def __init__(self, parts: RunParts) -> None:
+        self._parts = parts
+
+    async def here(self, resolved: Resolved) -> Hit | None:
+        """From our own cache."""
+        signed = self._parts.results.get(resolved.digest) if resolved.cacheable else None
+        return None if signed is None else await self._open(resolved, signed, self._parts.me)
+
+    async def at_neighbours(self, wanted: Sequence[Resolved]) -> list[Hit | None]:
+        """From whoever is linked, nearest first; one question for all. In the order of `wanted`."""
+        near_first = self._parts.near_first()
+        positions: dict[bytes, list[int]] = {}
+        for position, resolved in enumerate(wanted):
+            if resolved.cacheable:
+                positions.setdefault(resolved.digest, []).append(position)
+        hits: list[Hit | None] = [None] * len(wanted)
+        if not near_first or not positions:
+            return hits
+        actions = [wanted[where[0]].digest for where in positions.values()]
+        for peer, known in await self._parts.asker.results(actions, near_first):
+            where = positions.get(known.action, [])
+            if where and hits[where[0]] is None:
+                hit = await self._open(wanted[where[0]], known.result, peer)
+                for position in where:
+                    hits[position] = hit
+        return hits
+
+    async def bring(self, result: Result, sources: Sequence[NodeId]) -> bool:
+        """Have all blobs of a result in our store."""
+        store = self._parts.store
+        digests = [entry.digest for entry in result.outputs if entry.kind in (FILE, EXECUTABLE)]
+        logs = (result.stdout, result.stderr)
+        digests += [log.digest for log in logs if log.size_bytes > len(log.inline)]
+        if not store.missing(digests):
+            return True
+        return not await self._parts.blobs.fetch(digests, sources)
+
+    async def _open(self, resolved: Resolved, signed: SignedResult, source: NodeId) -> Hit | None:
+        try:
+            result = open_result(signed, resolved.digest, self._parts.may_build)
+            check_outputs(result.outputs, resolved.action)
+        except WireError as error:
+            self._parts.counters.add(f"hit.{error.reason}")
+            return None
+        if result.exit_status != 0:
+            return None
+        sources = [node for node in (source, result.builder) if node != self._parts.me]
+        if not await self.bring(result, sources):
+            self._parts.counters.add("hit.outputs-gone")
+            return None
+        if source != self._parts.me:
+            self._parts.results.put(signed, resolved.digest)
+        return Hit(result, self._parts.name_of(result.builder))
