@@ -112,7 +112,8 @@ class _Splitter:
             self._double_quoted()
         elif char == "\\":
             following = self._line[self._at + 1 : self._at + 2]
-            self._add("" if following == "\n" else following)
+            if following != "\n":
+                self._add(following)
             self._at += 2
         else:
             if char in "$`*?[" or (char == "~" and self._word is None):

@@ -130,13 +130,13 @@ class Runner:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         _materialise(scratch, resolved)
-        for path in (step.cwd, *(os.path.dirname(each.path) for each in step.outputs)):
+        for path in (step.cwd, *(each.path.rpartition("/")[0] for each in step.outputs)):
             (scratch / path[1:]).mkdir(parents=True, exist_ok=True)
         argv = ["bwrap", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--unshare-net"]
         for path in SYSTEM:
-            if os.path.islink(path):
-                argv += ["--symlink", os.readlink(path), path]
-            elif os.path.isdir(path):
+            if Path(path).is_symlink():
+                argv += ["--symlink", str(Path(path).readlink()), path]
+            elif Path(path).is_dir():
                 argv += ["--ro-bind", path, path]
         for path in tool_dirs(resolved.toolchain, None):
             argv += ["--ro-bind", path, path]

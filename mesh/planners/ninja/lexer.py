@@ -66,6 +66,8 @@ class Lexer:
         """Skip blank lines and comments; whether an indented line follows, which is entered."""
         if self.at_end():
             return False
+        if self._text[self._at] == "\t":
+            self.fail("a tab", "spaces for indentation")
         match = _SPACE.match(self._text, self._at)
         if match is None or self._text[self._at] != " ":
             return False
@@ -75,8 +77,6 @@ class Lexer:
     def ident(self, what: str) -> str:
         match = _IDENT.match(self._text, self._at)
         if match is None:
-            if self._text.startswith("\t", self._at):
-                self.fail("a tab", "spaces for indentation")
             self.fail(f"found {self._here()}", what)
         self._at = match.end()
         self.skip_space()

@@ -14,7 +14,7 @@ Rules
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -74,6 +74,9 @@ class Expander:
 
     def _expand_all(self) -> None:
         tables = {table.name: table for table in self._project.steps}
+        for table in tables.values():
+            for name in _over(table):
+                self._check_step(table, name, tables)
         self._steps = {}
         for name in needs_first(tuple(tables), lambda name: _needs(tables[name])):
             table = tables[name]
@@ -86,17 +89,19 @@ class Expander:
         for pattern in table.foreach:
             over = _over_needs(pattern)
             if over:
-                made = self._made_by(table, over)
+                made = self._made_by(over)
                 items.update({path: _Item(path, maker) for path, maker in made.items()})
             else:
                 found = self._match(table, "foreach", pattern)
                 items.update({path: _Item(path) for path in found})
         return list(items.values())
 
-    def _made_by(self, table: StepTable, name: str) -> dict[str, str]:
-        if name not in self._steps:
-            known = " or ".join(f'"{{needs.{step}}}"' for step in self._steps) or "a pattern"
-            self._project.fail(table, "foreach", f"there is no step `{name}`", known)
+    def _check_step(self, table: StepTable, name: str, known: Iterable[str]) -> None:
+        if name not in known:
+            shown = " or ".join(f'"{{needs.{other}}}"' for other in known if other != table.name)
+            self._project.fail(table, "foreach", f"there is no step `{name}`", shown or "a pattern")
+
+    def _made_by(self, name: str) -> dict[str, str]:
         return {
             _relative(output.path): step.name
             for step in self._steps[name]

@@ -116,7 +116,7 @@ def _read(path: Path) -> str:
 def _syntax_error(path: Path, text: str, error: tomllib.TOMLDecodeError) -> ProjectFileError:
     message = str(error)
     match = re.search(r"\(at line (\d+), column \d+\)", message)
-    line = int(match[1]) if match else text.count("\n") + 1
+    line = int(match[1]) if match else text.rstrip().count("\n") + 1
     problem = re.sub(r" \(at .*\)$", "", message)
     return ProjectFileError(file=path, line=line, problem=problem, expected="TOML (toml.io)")
 
