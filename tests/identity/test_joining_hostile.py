@@ -18,7 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from identity_world import (
     LOCALHOST,
+    Author,
     Reports,
+    founder,
     key_of,
     new_mesh,
     new_node,
@@ -60,7 +62,7 @@ from mesh.node.join_frames import Frames
 from mesh.node.joining import join_by_approval, join_with_code, join_with_token
 from mesh.ports import Accepted, StreamBroken
 from mesh.ports.real.streams import RealStreams
-from mesh.types import Address
+from mesh.types import Address, MeshId
 from mesh.wire import schema
 from mesh.wire.frame import frame
 
@@ -170,7 +172,7 @@ async def test_a_relay_shows_different_check_words_at_both_ends(tmp_path) -> Non
     reports = Reports()
 
     async def bob_joins(address: Address) -> None:
-        with pytest.raises(errors.MeshError):
+        with trio.fail_after(10), pytest.raises(errors.JoinFailed, match="consent"):
             await join_by_approval(bob_env, bob_key, "bob", [address], reports)
 
     async with open_door(env, alice) as opened:
@@ -417,6 +419,45 @@ def test_well_formed_messages_in_any_order_admit_nobody(
             over = any(isinstance(effect, Failed) for effect in effects)
     assert alice.roster.members() == before
     assert desk.candidates() == ()
+
+
+def lie_to(joiner: TokenJoiner, mesh_id: MeshId, records: tuple[bytes, ...]) -> errors.MeshError:
+    """What the joiner makes of a door that says this to it."""
+    joiner.start()
+    said = [
+        JoinWelcome(mesh_id, "home", "alice", b"n" * 32),
+        JoinRecords(records),
+        JoinAdmitted(()),
+    ]
+    for message in said:
+        effects = joiner.receive(schema.encode_message(message))
+    (failed,) = effects
+    assert isinstance(failed, Failed)
+    return failed.error
+
+
+def test_a_door_that_lies_about_the_mesh_or_itself_is_not_believed() -> None:
+    alice, mallory, bob = founder(), founder("mallory", "evil"), key_of("bob")
+    invite = alice.invites("s" * 16, uses=9)
+    text = format_token(b"s" * 16, invite, ())
+
+    def joiner(door: Author) -> TokenJoiner:
+        certificate, token = make_certificate(bob, "bob"), counting_entropy()
+        config = JoinerConfig(bob, "bob", certificate, door.key.node_id, "here:1", token)
+        return TokenJoiner(config, parse_token(text))
+
+    mine = alice.admits("bob").admission
+    lie = lie_to(joiner(alice), alice.mesh_id, (mallory.admission, mallory.admits("bob").admission))
+    assert isinstance(lie, errors.WrongMesh)
+    lie = lie_to(joiner(mallory), alice.mesh_id, (alice.admission, mine))
+    assert isinstance(lie, errors.JoinFailed)
+    assert "not a member" in lie.message()
+    lie = lie_to(joiner(alice), alice.mesh_id, (alice.admission,))
+    assert isinstance(lie, errors.NotAMember)
+    lie = lie_to(joiner(alice), alice.mesh_id, ())
+    assert isinstance(lie, errors.JoinFailed)
+    lie = lie_to(joiner(alice), alice.mesh_id, (mine, alice.admission))
+    assert isinstance(lie, errors.JoinFailed)
 
 
 def test_many_conversations_at_once_get_one_guess_between_them(alice) -> None:
