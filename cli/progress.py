@@ -74,6 +74,8 @@ class PlainSink(OutputSink):
         if phase not in FINAL_PHASES or index in self._ended:
             return
         self._ended.add(index)
+        if phase == "skipped":
+            return  # the summary counts them; hundreds of lines would hide why
         note(f"[{len(self._ended)}/{max(self._total, len(self._ended))}] {shard_text(item)}")
 
 

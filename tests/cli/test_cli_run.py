@@ -81,6 +81,15 @@ def test_a_pipe_gets_one_line_for_each_shard_and_the_answer_on_stdout(
     ]
 
 
+def test_what_was_skipped_is_counted_not_listed(tmp_path: Path, vitte: Any) -> None:
+    skipped = shards(
+        [0, "skipped", "", "", "compile a.c", 0.0], [1, "failed", "pi", "", "link", 0.5]
+    )
+    with FakeNode(tmp_path / "n", run=scripted(PLAN, skipped)):
+        done = vitte("dist", "run", "build", "--home", str(tmp_path / "n"))
+    assert done.err.splitlines()[1:] == ["[2/3] link  FAILED on pi  0.50 s"]
+
+
 def test_progress_none_shows_what_tools_wrote_only(tmp_path: Path, vitte: Any) -> None:
     with FakeNode(tmp_path / "n", run=scripted(*BUILD)):
         done = vitte("dist", "run", "build", "--progress=none", "--home", str(tmp_path / "n"))
