@@ -48,7 +48,12 @@ def fetch(directory: Path) -> Path:
 
 
 def configure(
-    source: Path, build: Path, *, generator: str = "Ninja", build_type: str = "Release"
+    source: Path,
+    build: Path,
+    *,
+    generator: str = "Ninja",
+    build_type: str = "Release",
+    options: tuple[str, ...] = (),
 ) -> Path:
     """Run CMake; return `build`. Raises Unavailable when a tool is missing."""
     command = [tool("cmake"), "-G", generator, "-S", str(source), "-B", str(build)]
@@ -57,7 +62,7 @@ def configure(
         command.append(f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}")
     tool("cc")
     subprocess.run(
-        [*command, *CMAKE_OPTIONS],
+        [*command, *CMAKE_OPTIONS, *options],
         check=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
