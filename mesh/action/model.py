@@ -193,12 +193,14 @@ def check_entries(entries: tuple[TreeEntry, ...], mounts: tuple[str, ...]) -> No
             if not any(inside(target, mount) for mount in mounts):
                 raise WireError("link-escapes", f"{entry.path} -> {entry.link}")
     leaves = {entry.path for entry in entries if entry.kind != DIRECTORY}
+    folders: set[str] = set()  # known not to be leaves, with all that is above them
     for entry in entries:
-        parent = posixpath.dirname(entry.path)
-        while len(parent) > 1:
+        parent = entry.path.rpartition("/")[0]
+        while parent and parent not in folders:
             if parent in leaves:
                 raise WireError("path-below-file", entry.path)
-            parent = posixpath.dirname(parent)
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
 
 
 def check_action(action: Action) -> None:

@@ -55,6 +55,7 @@ from mesh.wire.messages import PHASE_RUNNING, PHASE_STORING
 
 _INLINE_ENTRIES_MAX = 16
 """Trees and outputs up to this many entries are handled without a thread: a hop costs 0.1 ms."""
+_INLINE_CHECKS_MAX = 500
 _INLINE_OUTPUT_BYTES_MAX = 256 * 1024
 _FORCED = SandboxWarning("the sandbox was turned off in the settings")
 
@@ -156,7 +157,10 @@ class Executor:
         CannotPlace, StoreFull, CannotSpawn, ShardTimedOut, MemoryExceeded, OutputMissing,
         OutputTooLarge, OutputUnusable. When cancelled it kills the action before it raises.
         """
-        self._check(job)
+        if len(job.tree.entries) <= _INLINE_CHECKS_MAX:
+            self._check(job)
+        else:
+            await self._exec.run_sync(self._check, job)
         async with self._room:
             view = View(job.action.mounts, (*self._config.tool_dirs, *job.tool_dirs))
             slot = self._take(view)
@@ -233,7 +237,7 @@ class Executor:
         for output in job.action.outputs:
             if output.path not in job.action.mounts:
                 folders[output.path.rpartition("/")[0]] = None
-        if len(job.tree.entries) + len(folders) <= _INLINE_ENTRIES_MAX:
+        if slot.is_light and len(job.tree.entries) + len(folders) <= _INLINE_ENTRIES_MAX:
             slot.tree.prepare(job.tree, folders)
         else:
             await self._exec.run_sync(slot.tree.prepare, job.tree, folders)

@@ -34,6 +34,9 @@ _CANCEL_TIMEOUT_S = 3.0
 _SLACK_S = 5.0
 """Beyond timeout and grace, a launcher that has not answered is broken."""
 
+_LIGHT_S = 0.1
+_LIGHT_ENTRIES_MAX = 16
+
 OnOutput = Callable[[int, bytes], None]
 
 
@@ -96,6 +99,12 @@ class Slot:
         self.paths.tmp.mkdir(parents=True, exist_ok=True)
         self.tree = WorkTree(self.paths.work, folder / "trash", store)
         self.collector = Collector(self.paths.work, store)
+        self._last_s = 0.0
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the next preparation is surely little work: a long action may have left much."""
+        return self._last_s < _LIGHT_S and len(self.tree) <= _LIGHT_ENTRIES_MAX
 
     async def show(self, view: View) -> None:
         """Have a launcher with this view. The mounts' directories must exist.
@@ -126,6 +135,7 @@ class Slot:
         When cancelled it kills the action first; the slot can be used again either way.
         """
         assert self._port is not None, "show() comes first"
+        self._last_s = request.timeout_s  # until we know better
         try:
             with trio.move_on_after(request.timeout_s + request.grace_s + _SLACK_S):
                 await self._send(request.encode())
@@ -179,6 +189,7 @@ class Slot:
     ) -> Ended | NotStarted:
         if "error" in reply:
             return NotStarted(str(reply["error"]))
+        self._last_s = reply["seconds"]
         if reply["dirty"]:
             await self.close()
         return Ended(

@@ -63,6 +63,10 @@ class WorkTree:
         self._records: dict[str, _Record] = {}
         self._planned: tuple[Tree, tuple[str, ...], _Plan] | None = None
 
+    def __len__(self) -> int:
+        """Entries made by `prepare` so far that are not known to be gone."""
+        return len(self._records)
+
     def prepare(self, tree: Tree, folders: Iterable[str]) -> None:
         """Make the tree hold `tree` and the empty `folders` (mounts, cwd, parents of outputs).
 
@@ -90,9 +94,10 @@ class WorkTree:
             if entry.kind == DIRECTORY:
                 _add_folder(plan, entry.path)
             else:
-                parent, name = posixpath.split(entry.path)
-                _add_folder(plan, parent)
-                plan[parent][name] = entry
+                parent, _, name = entry.path.rpartition("/")
+                if parent not in plan:
+                    _add_folder(plan, parent or "/")
+                plan[parent or "/"][name] = entry
         for folder in folders:
             _add_folder(plan, folder)
         self._planned = (tree, folders, plan)
@@ -144,7 +149,7 @@ class WorkTree:
 
     def _is_as_left(self, path: str, entry: TreeEntry, item: os.DirEntry[str]) -> bool:
         record = self._records.get(path)
-        if record is None or record.entry != entry:
+        if record is None or not (record.entry is entry or record.entry == entry):
             return False
         now = _look(item.stat(follow_symlinks=False))
         if now != record.look:

@@ -188,17 +188,18 @@ from pathlib import Path
 from conftest import open_bench
 async def main():
     async for bench in open_bench(Path({str(tmp_path)!r}), {kind!r}):
-        job = bench.job("echo running; (sleep 1000 &); sleep 1000; true",
+        job = bench.job("(sleep 1000 &); sleep 1000 & echo running; wait",
                         on_output=lambda stream, data: print(data.decode(), flush=True))
         await bench.executor.execute(job)
 trio.run(main)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as node:
-        assert node.stdout is not None
-        assert node.stdout.readline() == b"running\n"
-        assert len(sleeping(tmp_path)) >= 2
-        node.send_signal(signal.SIGKILL)
-        node.wait()
+        try:
+            assert node.stdout is not None
+            assert node.stdout.readline() == b"running\n"
+            assert len(sleeping(tmp_path)) >= 2
+        finally:
+            node.send_signal(signal.SIGKILL)
     # Nobody is left who could tell us when they have ended: look until they have.
     deadline = time.monotonic() + 10
     while sleeping(tmp_path):
