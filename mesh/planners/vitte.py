@@ -117,14 +117,13 @@ def _members(workspace: Document) -> dict[str, Package]:
                 ("members", index), f"`{member}` has no {PACKAGE_FILE}", "the folder of a package"
             )
         documents[folder] = jsonlines.read(path)
-    names = {document.text(("name",)) for document in documents.values()}
-    packages: dict[str, Package] = {}
-    for folder, document in documents.items():
-        package = _package(document, folder, names)
-        if any(package.name == other.name for other in packages.values()):
-            document.fail(("name",), f"`{package.name}` is the name of two packages", "one of them")
-        packages[folder] = package
-    return packages
+    names: set[str] = set()
+    for document in documents.values():
+        name = document.text(("name",))
+        if name in names:
+            document.fail(("name",), f"`{name}` is the name of two packages", "another name")
+        names.add(name)
+    return {folder: _package(each, folder, names) for folder, each in documents.items()}
 
 
 def _package(document: Document, folder: str, members: set[str] | None) -> Package:

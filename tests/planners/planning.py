@@ -77,11 +77,12 @@ def step_named(of: Plan, name: str) -> Step:
 
 @attrs.define
 class Runner:
-    """Runs a plan in order; results are skipped when their action has been seen before."""
+    """Runs a plan in order; a step whose action has been seen before gets its old outputs."""
 
     store: Memory = attrs.field(factory=Memory)
     hasher: FileHasher = attrs.field(factory=FileHasher)
-    done: dict[Digest, None] = attrs.field(factory=dict)
+    cache: dict[Digest, list[tuple[Path, bytes | str, int]]] = attrs.field(factory=dict)
+    """By action: outputs with content (a string is a link's target) and mode."""
     ran: list[str] = attrs.field(factory=list)
     recorded: list[Recorded] = attrs.field(factory=list)
     resolved: dict[str, Resolved] = attrs.field(factory=dict)
@@ -97,11 +98,13 @@ class Runner:
             resolved = resolve.resolve(step)
             self.resolved[step.name] = resolved
             begin_ms = int((time.monotonic() - start_s) * 1000)
-            if resolved.digest not in self.done or not resolved.cacheable:
+            if resolved.digest in self.cache:
+                _restore(self.cache[resolved.digest])
+            else:
                 self.ran.append(step.name)
                 self._execute(of, step, resolved)
-            if resolved.cacheable:
-                self.done[resolved.digest] = None
+                if resolved.cacheable:
+                    self.cache[resolved.digest] = _outputs(of, step)
             if step.ninja is not None:
                 end_ms = int((time.monotonic() - start_s) * 1000)
                 self.recorded.append(
@@ -151,6 +154,28 @@ class Runner:
             if output.optional and not os.path.lexists(made):
                 continue
             _place(made, Path(host_path(output.path, of.mounts)))
+
+
+def _outputs(of: Plan, step: Step) -> list[tuple[Path, bytes | str, int]]:
+    found: list[tuple[Path, bytes | str, int]] = []
+    for output in step.outputs:
+        path = Path(host_path(output.path, of.mounts))
+        if path.is_symlink():
+            found.append((path, str(path.readlink()), 0))
+        elif path.is_file():
+            found.append((path, path.read_bytes(), path.stat().st_mode))
+    return found
+
+
+def _restore(outputs: list[tuple[Path, bytes | str, int]]) -> None:
+    for path, content, mode in outputs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if isinstance(content, str):
+            path.symlink_to(content)
+        else:
+            path.write_bytes(content)
+            path.chmod(mode)
 
 
 def _materialise(root: Path, resolved: Resolved) -> None:
