@@ -21,6 +21,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -93,7 +94,7 @@ def fingerprint() -> str:
     return h.hexdigest()
 
 
-def read_stamp() -> dict:
+def read_stamp() -> dict[str, Any]:
     try:
         stamp = json.loads(STAMP.read_text())
     except (OSError, ValueError):

@@ -100,7 +100,9 @@ class BuildBench:
         with distccd(self._directory) as (port, log):
             hosts = f"127.0.0.1:{port}/{JOBS}"
             env = {**self._env, "DISTCC_HOSTS": hosts, "DISTCC_FALLBACK": "0"}
-            env["DISTCC_DIR"] = str(self._directory / "distcc-state")
+            state = self._directory / "distcc-state"
+            state.mkdir(exist_ok=True)
+            env["DISTCC_DIR"] = str(state)
             self._clean(build)
             yield "distcc", self._run_ninja(build, env)
             assert "COMPILE_OK" in log.read_text(), "distccd compiled nothing"

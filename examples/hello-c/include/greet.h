@@ -1,0 +1,7 @@
+#ifndef GREET_H
+#define GREET_H
+
+/* Print a greeting for `name` on stdout. */
+void greet(const char *name);
+
+#endif
