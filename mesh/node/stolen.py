@@ -7,7 +7,7 @@ executor, its tools are compared with ours, its inputs are fetched by digest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -39,6 +39,9 @@ from mesh.wire.schema import decode_struct
 logger = logging.getLogger(__name__)
 
 PROGRESS_STEP_BYTES = 1024 * 1024
+TRIVIAL_MS = 50
+"""Below this a shard is over before anybody could read that it runs."""
+DONE_BATCH_MAX = 8
 TOOLCHAINS_MAX = 1024
 TOOLCHAIN_RECHECK_S = 5.0
 
@@ -66,6 +69,9 @@ class StolenRunner:
         self._parts = parts
         self._verdicts: dict[Digest, tuple[float, str | None, tuple[str, ...]]] = {}
         self._roots = owners_roots()
+        self._waiting: dict[NodeId, tuple[list[wire.Finished], list[wire.InlineBlob]]] = {}
+        self.has_more: Callable[[NodeId], bool] = lambda _victim: False
+        """Whether more shards of that victim wait here; set by the work driver."""
         self.counters = Counters()
 
     def keep(self, blobs: Iterable[bytes]) -> None:
@@ -101,7 +107,8 @@ class StolenRunner:
         tree = decode_struct(Tree, await self._blob(victim, action.inputs))
         check_entries(tree.entries, action.mounts)
         await self._fetch_inputs(victim, granted.lease, tree)
-        self._report(victim, wire.Progress(granted.lease, wire.PHASE_RUNNING))
+        if granted.weight_ms >= TRIVIAL_MS or granted.weight_ms == 0:
+            self._report(victim, wire.Progress(granted.lease, wire.PHASE_RUNNING))
         digest = digest_of(granted.action)
         job = Job(
             action=action,
@@ -117,8 +124,30 @@ class StolenRunner:
         if finished.result is not None and result is not None:
             self._parts.performer.remember(digest, finished.result, result, granted.cacheable)
             blobs = self._parts.performer.inline_outputs(result)
-        self._report(victim, wire.Done((finished,), blobs))
+        self._done(victim, finished, blobs)
         return finished.duration_ms / 1000
+
+    # -- results on their way back ---------------------------------------------------------------
+    def _done(
+        self, victim: NodeId, finished: wire.Finished, blobs: tuple[wire.InlineBlob, ...]
+    ) -> None:
+        """Report a result; trivial ones wait a moment for company, to share a message."""
+        waiting = self._waiting.setdefault(victim, ([], []))
+        waiting[0].append(finished)
+        waiting[1].extend(blobs)
+        trivial = finished.duration_ms < TRIVIAL_MS and finished.result is not None and not blobs
+        if not trivial or len(waiting[0]) >= DONE_BATCH_MAX or not self.has_more(victim):
+            self.flush(victim)
+
+    def flush(self, victim: NodeId) -> None:
+        """Send the results that wait for `victim`."""
+        done, blobs = self._waiting.pop(victim, ([], []))
+        if done:
+            self._report(victim, wire.Done(tuple(done), tuple(blobs)))
+
+    def flush_all(self) -> None:
+        for victim in list(self._waiting):
+            self.flush(victim)
 
     async def _check_tools(self, victim: NodeId, digest: Digest) -> tuple[str, ...]:
         """Compare the tools with ours; returns the directories to show to the action."""

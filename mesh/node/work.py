@@ -116,6 +116,7 @@ class WorkDriver:
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()
         self.core = Scheduler(parts.me, parts.config)
+        self._stolen.has_more = self.core.has_backlog_of
         self.counters = Counters()
 
     def _now(self) -> float:
@@ -133,6 +134,7 @@ class WorkDriver:
                     await self._wake.wait()
                     continue
                 await self._env.clock.sleep_until(max(now_s + TICK_S, min(due_s, now_s + 0.5)))
+                self._stolen.flush_all()
                 self._apply(self.core.handle_timer(self._now()))
 
     # -- runs of ours ---------------------------------------------------------------------------
@@ -174,6 +176,7 @@ class WorkDriver:
             case wire.Renew(leases):
                 self._apply(self.core.renewed(peer, leases, now_s))
             case wire.Settled(leases):
+                self._stolen.flush(peer)
                 self._apply(self.core.settled(peer, leases, now_s))
             case wire.Decline():
                 self._declined(peer, message)

@@ -60,6 +60,10 @@ class Scheduler:
         """The shard of a lease of ours that `node` holds, or held until not long ago."""
         return self._victim.key_of(node, lease)
 
+    def has_backlog_of(self, victim: NodeId) -> bool:
+        """Whether shards stolen from `victim` still wait here."""
+        return self._thief.has_backlog_of(victim)
+
     @property
     def stolen(self) -> int:
         return self._thief.stolen

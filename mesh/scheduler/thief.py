@@ -44,6 +44,9 @@ class Thief:
     def backlog(self) -> int:
         return len(self._backlog)
 
+    def has_backlog_of(self, victim: NodeId) -> bool:
+        return any(node == victim for node, _ in self._backlog)
+
     def next_timer_s(self) -> float:
         return self._next_renew_s
 

@@ -52,7 +52,7 @@ from mesh.planners.registry import make_plan
 from mesh.planners.resolve import Resolved, Resolver
 from mesh.scheduler import model as m
 from mesh.scheduler.graph import RunGraph, indices, ranks
-from mesh.types import NodeId, RunId
+from mesh.types import Digest, NodeId, RunId
 
 RESOLVERS = 2
 """Steps are resolved in worker threads; two keep a slow header scan from holding up the rest."""
@@ -98,6 +98,7 @@ class Run:
         self._resolved_count = 0
         self._command_status: int | None = None
         self._completed: list[DoneStep] = []
+        self._dirs: dict[Digest, tuple[str, ...]] = {}
         self._known = KnownActions(parts)
         self._nursery: trio.Nursery
 
@@ -426,11 +427,18 @@ class Run:
             toolchain_bytes=resolved.toolchain_bytes,
             timeout_s=step.timeout_s,
             memory_bytes=step.memory_bytes,
-            tool_dirs=tool_dirs(resolved.toolchain, None),
+            tool_dirs=self._tool_dirs(resolved),
             live=self._options.live,
             cacheable=resolved.cacheable,
         )
         return active.job
+
+    def _tool_dirs(self, resolved: Resolved) -> tuple[str, ...]:
+        """Most steps of a run share one toolchain."""
+        digest = resolved.action.toolchain
+        if digest not in self._dirs:
+            self._dirs[digest] = tool_dirs(resolved.toolchain, None)
+        return self._dirs[digest]
 
     def _step(self, index: int) -> Step:
         return self._plan.steps[index]
