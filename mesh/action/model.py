@@ -15,6 +15,7 @@ successful results are cached.
 from __future__ import annotations
 
 import posixpath
+from functools import lru_cache
 
 from mesh.limits import (
     ARGV_MAX,
@@ -161,6 +162,7 @@ def action_digest(action: Action) -> Digest:
     return digest_of(schema.encode_struct(action))
 
 
+@lru_cache(maxsize=8192)  # the actions of a run name the same headers again and again
 def check_path(path: str, mounts: tuple[str, ...]) -> None:
     """Raise WireError unless `path` is absolute, normal and inside one of `mounts`."""
     if not path.startswith("/") or "\0" in path or posixpath.normpath(path) != path:
