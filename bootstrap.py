@@ -139,8 +139,8 @@ def install(command: str) -> None:
         return
     pip = [str(PYTHON), "-I", "-m", "pip"]
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
-    if not attempt([*pip, "--version"]):
-        call([str(PYTHON), "-I", "-m", "ensurepip", "--upgrade"])
+    if not attempt([*pip, "--version"]) and not attempt([str(PYTHON), "-I", "-m", "ensurepip"]):
+        call([sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "-q", "pip"])
     if groups:
         call([*pip, "install", *quiet, PIP_WITH_GROUPS])
     call([*pip, "install", *quiet, "-e", project, *options])
