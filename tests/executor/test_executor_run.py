@@ -275,6 +275,7 @@ async def test_killed_launcher_fails_one_action_only(bench: Any) -> None:
     await bench.says("true")
     slot = bench.executor._free[-1]
     slot._port.kill()
+    assert await slot._port.receive() == b"", "now it is really dead"
     with pytest.raises(CannotSpawn):
         await bench.run("true")
     assert await bench.says("echo fine") == "fine\n"

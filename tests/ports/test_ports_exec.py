@@ -111,7 +111,10 @@ async def test_group_is_killed_when_it_will_not_go(monkeypatch: pytest.MonkeyPat
         child = int(await port.receive())
         assert not gone(port.pid)
     assert gone(port.pid)
-    assert gone(child)
+    # The group was killed at once, but only its leader is ours to wait for.
+    with trio.fail_after(10):
+        while not gone(child):
+            await trio.sleep(0.001)  # noqa: ASYNC110 - a process elsewhere sets no event
 
 
 async def test_cancellation_leaves_no_process_and_no_descriptor() -> None:
