@@ -44,7 +44,7 @@ IMPURE_MODULES = {
     *("secrets", "select", "signal", "multiprocessing", "tempfile", "shutil", "http"),
 }
 
-MACHINE_PATH = re.compile(r"(?<![\w.])/root/|(?<![\w./])/work/|\.pyenv|/tmp/v/")
+MACHINE_PATH = re.compile(r"(?<![\w.])/root/|(?<![\w./*])/work/(?:main|shared)\b|/tmp/v/")
 LEFT_TO_DO = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 
 
