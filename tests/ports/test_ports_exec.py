@@ -113,8 +113,8 @@ async def test_group_is_killed_when_it_will_not_go(monkeypatch: pytest.MonkeyPat
     assert gone(port.pid)
     # The group was killed at once, but only its leader is ours to wait for.
     with trio.fail_after(10):
-        while not gone(child):
-            await trio.sleep(0.001)  # noqa: ASYNC110 - a process elsewhere sets no event
+        while not gone(child):  # noqa: ASYNC110 - a process elsewhere sets no event
+            await trio.sleep(0.001)
 
 
 async def test_cancellation_leaves_no_process_and_no_descriptor() -> None:
