@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from hashlib import sha256
 
 import attrs
@@ -31,7 +31,9 @@ _RACY_NS = 50_000_000
 @attrs.frozen
 class _Folder:
     mtime_ns: int
-    names: tuple[str, ...]
+    count: int
+    digest: bytes
+    """Of the names in it, folders' names included."""
     folders: tuple[str, ...]
 
 
@@ -48,33 +50,34 @@ class Listings:
         state = sha256()
         for top in folders:
             state.update(b"\2")
-            names = self._below(top)
-            if names is None:
+            if not self._below(top, state.update):
                 return None
-            for name in names:
-                state.update(os.fsencode(name) + b"\0")
         return state.digest()
 
-    def _below(self, top: str) -> list[str] | None:
-        found: list[str] = []
-        pending = [(top, "")]
+    def _below(self, top: str, update: Callable[[bytes], None]) -> bool:
+        """Feed the digest with everything below `top`; False when there is too much."""
+        count = 0
+        pending = [top]
         seen: set[tuple[int, int]] = set()
         while pending:
-            path, prefix = pending.pop()
+            path = pending.pop()
+            # Relative to `top`, so that the same project elsewhere has the same digest.
+            update(os.fsencode(path[len(top) :]) + b"\0")
             try:
                 stat = os.stat(path)  # noqa: PTH116
                 folder = self._folder(path, stat.st_mtime_ns)
             except OSError:
-                found.append(prefix + "?")
+                update(b"\1")
                 continue
             if (stat.st_dev, stat.st_ino) in seen:
                 continue
             seen.add((stat.st_dev, stat.st_ino))
-            found += [prefix + name for name in folder.names]
-            pending += [(f"{path}/{name}", f"{prefix}{name}/") for name in folder.folders]
-            if len(found) > TREE_ENTRIES_MAX:
-                return None
-        return found
+            update(folder.digest)
+            count += folder.count
+            if count > TREE_ENTRIES_MAX:
+                return False
+            pending += [f"{path}/{name}" for name in folder.folders]
+        return True
 
     def _folder(self, path: str, mtime_ns: int) -> _Folder:
         known = self._known.get(path)
@@ -87,7 +90,9 @@ class Listings:
                 if entry.name.startswith(".") or entry.path in self._leave_out:
                     continue
                 (folders if entry.is_dir() else names).append(entry.name)
-        found = _Folder(mtime_ns, tuple(sorted(names)), tuple(sorted(folders)))
+        joined = "\0".join([*sorted(names), "/", *sorted(folders)])
+        digest = sha256(os.fsencode(joined)).digest()
+        found = _Folder(mtime_ns, len(names) + 1, digest, tuple(sorted(folders)))
         if time.time_ns() - mtime_ns >= _RACY_NS:
             self._known[path] = found
         return found

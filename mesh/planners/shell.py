@@ -15,6 +15,7 @@ Deliberately not here: expansion and execution.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from posixpath import basename
 
 import attrs
@@ -22,6 +23,8 @@ import attrs
 from mesh.limits import SHELL_DEPTH_MAX
 
 _OPERATOR = re.compile(r"&&|\|\||;;|>>|<<-?|>&|<&|>\||<>|[;&|()<>\n]")
+_PLAIN = re.compile(r"[A-Za-z0-9_./=:,+@%-]+")
+"""Characters that mean themselves anywhere; most of any command line."""
 _BLANK = " \t\r"
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _REDIRECTIONS = frozenset({"<", ">", ">>", "<<", "<<-", ">&", "<&", ">|", "<>"})
@@ -90,6 +93,11 @@ class _Splitter:
         return self._tokens
 
     def _step(self) -> None:
+        plain = _PLAIN.match(self._line, self._at)
+        if plain is not None:
+            self._add(plain[0])
+            self._at = plain.end()
+            return
         char = self._line[self._at]
         operator = _OPERATOR.match(self._line, self._at)
         if char in _BLANK:
@@ -172,9 +180,12 @@ def simple(line: str) -> tuple[str, ...] | None:
     return tuple(word.text for word in words)
 
 
-def commands(line: str) -> list[tuple[str, ...]]:
-    """The simple commands of a line, launchers' own commands included; [] when unreadable."""
-    return _commands(line, 0)
+@lru_cache(maxsize=64)
+def commands(line: str) -> tuple[tuple[str, ...], ...]:
+    """The simple commands of a line, launchers' own commands included; () when unreadable.
+
+    Remembered, because several questions are asked of each command, one after the other."""
+    return tuple(_commands(line, 0))
 
 
 def commands_of(argv: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -23,7 +23,7 @@ def test_quoted_words_come_back_as_they_were(argv):
 
 @given(st.text(max_size=60))
 def test_any_text_is_read_without_an_exception(line):
-    assert isinstance(shell.commands(line), list)
+    assert isinstance(shell.commands(line), tuple)
     found = shell.simple(line)
     assert found is None or all(isinstance(word, str) for word in found)
 

@@ -141,8 +141,8 @@ test "$1" = which && echo "$(dirname "$0")/../versions/$(cat "$PWD/.version")/bi
 
 
 def test_a_shim_is_replaced_by_the_program_it_would_start(tmp_path):
-    root = tmp_path / ".pyenv"
-    files = {"shims/python3": "#!/bin/sh\n", "bin/pyenv": MANAGER}
+    root = tmp_path / ".asdf"
+    files = {"shims/python3": "#!/bin/sh\n", "bin/asdf": MANAGER}
     files |= {f"versions/{version}/bin/python3": "#!/bin/sh\n" for version in ("one", "two")}
     write(root, files)
     for name in files:

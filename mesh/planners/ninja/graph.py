@@ -164,7 +164,7 @@ class Graph:
         if producer is not None and not producer.is_phony:
             files = self.files_of(producer)
             direct = [each for each in files.hard + files.order if _SHARED_LIBRARY.fullmatch(each)]
-            if makes_thin_archive(producer.command):
+            if path.endswith(".a") and makes_thin_archive(producer.command):
                 direct += files.hard
             for each in direct:
                 found[each] = None
