@@ -21,6 +21,7 @@ from mesh.identity.trust import MeshIdentity
 from mesh.node.config import NodeConfig
 from mesh.node.handlers import handlers_of
 from mesh.node.runs.archive import RunArchive
+from mesh.node.runs.record import RunRecord
 from mesh.node.runtime import MeshRuntime
 from mesh.node.workshop import Workshop, open_workshop
 from mesh.ports import Env
@@ -84,6 +85,20 @@ class Node:
             if self.cache_bytes > self.config.cache_bytes_max:
                 await run_sync(store.trim, self.config.cache_bytes_max * 9 // 10)
             await self.env.clock.sleep_until(self.env.clock.monotonic() + HOUSEKEEPING_S)
+
+    def after_run(self, record: RunRecord) -> None:
+        """Write down what a run has taught us; the user's answer does not wait for it."""
+        self._nursery.start_soon(self._write_down, record)
+
+    async def _write_down(self, record: RunRecord) -> None:
+        document = self.archive.encode(record)
+        with trio.CancelScope(shield=True):
+            await self.env.exec.run_sync(self.archive.store, record, document)
+            try:
+                await self.env.exec.run_sync(self.workshop.save)
+            except MeshError as error:
+                logger.warning("caches could not be saved: %s", error)
+        self.archive.drop_oldest()
 
     def stop(self) -> None:
         self._stop.set()

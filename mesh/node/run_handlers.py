@@ -82,8 +82,7 @@ async def _run(
     finally:
         del scopes[head.run]
         record.unlisten(emit)
-        node.archive.store(record)
-        node.workshop.save()
+        node.after_run(record)
     assert record.view is not None
     return record.view
 

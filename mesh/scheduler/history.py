@@ -38,7 +38,8 @@ class History:
             del self._ms[next(iter(self._ms))]
 
     def dump(self) -> bytes:
-        return cbor.encode([[key, ms] for key, ms in self._ms.items()])
+        rows = list(self._ms.items())  # one step: `learn` may run in another thread
+        return cbor.encode([[key, ms] for key, ms in rows])
 
     @classmethod
     def load(cls, data: bytes | None) -> History:

@@ -42,13 +42,19 @@ class RunArchive:
             raise NoSuchRun(run=f"{run} ({len(found)} match)" if found else run)
         return found[0]
 
-    def store(self, record: RunRecord) -> None:
-        """Write a finished record down and drop the oldest ones."""
+    def encode(self, record: RunRecord) -> bytes:
+        """A finished record as it is stored."""
+        return json.dumps(record.document(), separators=(",", ":")).encode("ascii")
+
+    def store(self, record: RunRecord, document: bytes) -> None:
+        """Write a finished record down. May run in a thread."""
         try:
-            text = json.dumps(record.document(), separators=(",", ":"))
-            self._disk.write(_name(record), text.encode("ascii"))
+            self._disk.write(_name(record), document)
         except (MeshError, OSError):
             logger.exception("the record of run %s could not be stored", record.head.run)
+
+    def drop_oldest(self) -> None:
+        """Keep RUNS_KEPT_MAX finished runs."""
         finished = [each for each in self._records.values() if each.view is not None]
         for old in finished[: max(0, len(finished) - RUNS_KEPT_MAX)]:
             self._disk.remove(_name(old))
