@@ -98,6 +98,9 @@ class BuildBench:
         if not build.exists():
             self._configure_with("distcc")
         with distccd(self._directory) as (port, log):
+            if port is None:
+                print(f"  distcc is left out, distccd does not start: {log.read_text().strip()}")
+                return
             hosts = f"127.0.0.1:{port}/{JOBS}"
             env = {**self._env, "DISTCC_HOSTS": hosts, "DISTCC_FALLBACK": "0"}
             state = self._directory / "distcc-state"
@@ -122,8 +125,8 @@ class BuildBench:
 
 
 @contextmanager
-def distccd(directory: Path) -> Iterator[tuple[int, Path]]:
-    """A compile server on 127.0.0.1 only; yields its port and log."""
+def distccd(directory: Path) -> Iterator[tuple[int | None, Path]]:
+    """A compile server on 127.0.0.1 only; yields its port (None: it does not start) and log."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     log = directory / "distccd.log"
@@ -136,19 +139,19 @@ def distccd(directory: Path) -> Iterator[tuple[int, Path]]:
         subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=said, cwd="/") as server,
     ):
         try:
-            wait_for_port(port)
-            yield port, log
+            yield port if starts(server, port) else None, log
         finally:
             server.terminate()
 
 
-def wait_for_port(port: int, timeout_s: float = 10.0) -> None:
-    """Return once something listens; OSError when nothing does in time."""
+def starts(server: subprocess.Popen[bytes], port: int, timeout_s: float = 10.0) -> bool:
+    """Wait until the server listens; False when it ends or takes too long."""
     deadline = time.monotonic() + timeout_s
     while not listens(port):
-        if time.monotonic() > deadline:
-            raise OSError(f"nothing listens on 127.0.0.1:{port}")
+        if server.poll() is not None or time.monotonic() > deadline:
+            return False
         time.sleep(0.05)
+    return True
 
 
 def listens(port: int) -> bool:
