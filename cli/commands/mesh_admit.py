@@ -142,7 +142,29 @@ def _confirm_words(home: str, name: str) -> None:
         if name == each["name"] or each["id"].startswith(name):
             words = " ".join(each["words"])
             question = t("does the other screen show: {words} ?", words=words)
-            click.confirm(question, abort=True, err=True)
+            if not _confirmed(question):
+                raise click.Abort
+
+
+def _confirmed(question: str) -> bool:
+    """Ask until the answer is a yes or a no in the user's language or in English."""
+    yes, no = t("y/yes"), t("n/no")
+    while True:
+        answer = (
+            click.prompt(
+                f"{question} [{yes[0]}/{no[0].upper()}]",
+                default="",
+                err=True,
+                show_default=False,
+                prompt_suffix=" ",
+            )
+            .strip()
+            .lower()
+        )
+        if not answer or answer in {*no.split("/"), "n", "no"}:
+            return False
+        if answer in {*yes.split("/"), "y", "yes"}:
+            return True
 
 
 @click.command(cls=Command, help=t("List everybody the mesh has admitted."))

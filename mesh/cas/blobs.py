@@ -112,6 +112,14 @@ class BlobStore:
         self._memory.put(digest, data)
         return digest
 
+    def hold(self, data: bytes) -> Digest:
+        """Keep a small blob in memory only, for a while: whoever sent it has it still."""
+        if len(data) > SMALL_BLOB_BYTES_MAX:
+            return self.put(data)
+        digest = digest_of(data)
+        self._memory.put(digest, data)
+        return digest
+
     def put_file(self, path: Path, *, move: bool = False) -> tuple[Digest, int]:
         """Store a regular file; (digest, size_bytes). Raises NotPlainFile, OSError, StoreFull.
 

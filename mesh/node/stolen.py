@@ -74,8 +74,13 @@ class StolenRunner:
         """Whether more shards of that victim wait here; set by the work driver."""
         self.counters = Counters()
 
+    def hold(self, blobs: Iterable[bytes]) -> None:
+        """Inputs that came inline: needed soon, and the victim can send them again."""
+        for data in blobs:
+            self._parts.store.hold(data)
+
     def keep(self, blobs: Iterable[bytes]) -> None:
-        """Store blobs that came inline."""
+        """Outputs that came inline: store them."""
         for data in blobs:
             try:
                 self._parts.store.put(data)

@@ -171,7 +171,7 @@ class WorkDriver:
             case wire.LoadChanged(load):
                 self._apply(self.core.peer_load(peer, load, now_s))
             case wire.Grant(shards, _, blobs):
-                self._stolen.keep([blob.data for blob in blobs])
+                self._stolen.hold(blob.data for blob in blobs)
                 self._apply(self.core.granted(peer, shards, now_s))
             case wire.Renew(leases):
                 self._apply(self.core.renewed(peer, leases, now_s))

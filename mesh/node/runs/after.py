@@ -73,6 +73,7 @@ class ProjectTree:
                 each.step.ninja,
                 each.start_ms,
                 each.end_ms,
+                reads=each.resolved.reads,
                 newest_input_ns=each.resolved.newest_input_ns,
             )
             for each in done
