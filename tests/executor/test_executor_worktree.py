@@ -129,7 +129,7 @@ def build(store: BlobStore, spec: list[tuple[str, int, bytes, str]]) -> Tree | N
 
 
 HAVOC = [
-    "rm -rf a", "echo new > a", "chmod 000 d", "mkdir -p a/b/c", "ln -sfn / d", "mv d a",
+    "rm -rf a", "echo new > a", "chmod 000 d", "mkdir -p a/b/c", "ln -sfn $OUTSIDE d", "mv d a",
     "echo x >> a", "rm -rf d; ln -s . d", "touch -d 2001-09-09 a b", "chmod 755 b",
     "mkfifo c", "chmod 500 .",
 ]  # fmt: skip
@@ -156,9 +156,17 @@ def test_incremental_equals_fresh(
         assert picture(tmp_path / "work") == picture(tmp_path / "fresh")
         shutil.rmtree(tmp_path / "fresh")
         if havoc:
+            # Commands of one script may follow the link of another: it leads to a folder of ours.
+            outside = tmp_path / "outside"
+            outside.mkdir(exist_ok=True)
             script = "; ".join(havoc)
             where = tmp_path / "work" / MOUNT.lstrip("/")
-            subprocess.run(["/bin/sh", "-c", script], cwd=where, stderr=subprocess.DEVNULL)
+            subprocess.run(
+                ["/bin/sh", "-c", script],
+                cwd=where,
+                env={**os.environ, "OUTSIDE": str(outside)},
+                stderr=subprocess.DEVNULL,
+            )
 
 
 def test_failed_preparation_can_be_repeated(
