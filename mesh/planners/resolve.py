@@ -19,7 +19,6 @@ Deliberately not here: running, storing, scheduling.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from mesh.action.model import (
 from mesh.errors import MissingInput, UnusablePath
 from mesh.planners.base import Plan, Step
 from mesh.planners.listing import Listings
+from mesh.planners.outside import OutsideFiles
 from mesh.planners.scan import Scan, Scanner, ScanStore
 from mesh.planners.toolchain import Hasher, Toolchains, this_platform
 from mesh.planners.tree import TreeBuilder
@@ -98,9 +98,9 @@ class Resolver:
         self._made = frozenset(output.path for output in outputs)
         self._optional = frozenset(output.path for output in outputs if output.optional)
         made_here = {host_path(path, self._mounts) or path for path in self._made}
-        self.scanner = Scanner(
-            self._mounts, config.hasher, Listings(frozenset(made_here)), config.store
-        )
+        self._outside = OutsideFiles(config.hasher)
+        listings = Listings(frozenset(made_here))
+        self.scanner = Scanner(self._mounts, config.hasher, self._outside, listings, config.store)
 
     def resolve(self, step: Step) -> Resolved:
         """The action of a step whose needs are done.
@@ -142,8 +142,8 @@ class Resolver:
         for path in scan.folders:
             builder.add_folder(path)
         for path in scan.system:
-            tools[path] = self._hasher.digest(Path(path))
-            newest_ns = max(newest_ns, os.stat(path).st_mtime_ns)  # noqa: PTH116
+            tools[path], mtime_ns = self._outside.look(path)
+            newest_ns = max(newest_ns, mtime_ns)
         return newest_ns
 
     def _pack(

@@ -33,6 +33,7 @@ from mesh.limits import SCAN_OUTPUT_BYTES_MAX, SCAN_READS_MAX, SCAN_TIMEOUT_S
 from mesh.planners import makerule
 from mesh.planners.base import DepScan, Mount, Step
 from mesh.planners.listing import Listings
+from mesh.planners.outside import OutsideFiles
 from mesh.planners.toolchain import Hasher
 from mesh.planners.validate import host_path, inside_path
 from mesh.types import Digest
@@ -83,11 +84,13 @@ class Scanner:
         self,
         mounts: tuple[Mount, ...],
         hasher: Hasher,
+        outside: OutsideFiles,
         listings: Listings,
         store: ScanStore | None = None,
     ) -> None:
         self._mounts = mounts
         self._hasher = hasher
+        self._outside = outside
         self._listings = listings
         self._store = store
         self.probes = 0
@@ -189,8 +192,9 @@ class Scanner:
         )
 
     def _digest(self, path: str) -> Digest | None:
+        host = host_path(path, self._mounts)
         try:
-            return self._hasher.digest(Path(host_path(path, self._mounts) or path))
+            return self._outside.look(path)[0] if host is None else self._hasher.digest(Path(host))
         except OSError:
             return None
 

@@ -73,6 +73,10 @@ class Operator:
 Token = Word | Operator
 
 
+_REMEMBERED_MAX = 4096
+"""Lines; about one run of a large project."""
+
+
 def split(line: str) -> list[Token]:
     """Tokens of a command line. Raises ShellSyntaxError when a quote stays open."""
     return _Splitter(line).run()
@@ -180,12 +184,11 @@ def simple(line: str) -> tuple[str, ...] | None:
     return tuple(word.text for word in words)
 
 
-@lru_cache(maxsize=64)
 def commands(line: str) -> tuple[tuple[str, ...], ...]:
     """The simple commands of a line, launchers' own commands included; () when unreadable.
 
-    Remembered, because several questions are asked of each command, one after the other."""
-    return tuple(_commands(line, 0))
+    Remembered (below), because the planner and the toolchain ask the same of each command."""
+    return _commands(line, 0)
 
 
 def commands_of(argv: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -193,15 +196,16 @@ def commands_of(argv: tuple[str, ...]) -> list[tuple[str, ...]]:
     return _unwrap(argv, 0)
 
 
-def _commands(line: str, depth: int) -> list[tuple[str, ...]]:
+@lru_cache(maxsize=_REMEMBERED_MAX)
+def _commands(line: str, depth: int) -> tuple[tuple[str, ...], ...]:
     try:
         tokens = split(line)
     except ShellSyntaxError:
-        return []
+        return ()
     found: list[tuple[str, ...]] = []
     for words in _simple_commands(tokens):
         found += _unwrap(words, depth)
-    return found
+    return tuple(found)
 
 
 def _simple_commands(tokens: list[Token]) -> list[tuple[str, ...]]:
