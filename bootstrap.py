@@ -80,6 +80,8 @@ def set_up(command: str) -> None:
     if done.get("fingerprint") == wanted and ENOUGH[command] & {*done.get("sets", [])}:
         return
     install(command)
+    # An editable install leaves our own packages uncompiled; every start would pay for it.
+    attempt([str(PYTHON), "-m", "compileall", "-q", "mesh", "cli", "sim"])
     kept = done.get("sets", []) if done.get("fingerprint") == wanted else []
     STAMP.write_text(json.dumps({"fingerprint": wanted, "sets": sorted({*kept, command})}))
 
@@ -135,7 +137,8 @@ def install(command: str) -> None:
     say("installing what it needs into .venv (a minute the first time)")
     uv = shutil.which("uv")
     into = ["--python", str(PYTHON)]
-    if uv and attempt([uv, "pip", "install", "-q", *into, "-e", project, *options]):
+    compiled = "--compile-bytecode"  # as pip does; without it every node start compiles trio anew
+    if uv and attempt([uv, "pip", "install", "-q", compiled, *into, "-e", project, *options]):
         return
     pip = [str(PYTHON), "-I", "-m", "pip"]
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
