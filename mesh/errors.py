@@ -547,6 +547,14 @@ class OutputUnusable(UserError):
     hint = "check the step's `outputs`"
 
 
+class OutputUnnamable(UserError):
+    """`{name}` made an output whose name cannot be sent: {why}"""
+
+    code = "VM414"
+    exit_code = 1
+    hint = "names of outputs must be UTF-8 and at most 4096 bytes long"
+
+
 # -- 5xx: storage -------------------------------------------------------------------------------
 class StoreFull(EnvironmentFault):
     """The disk under `{path}` is full"""

@@ -126,8 +126,15 @@ BLOB_BYTES_MAX = 64 * GIB
 INLINE_BLOB_BYTES_MAX = 16 * KIB
 """Blobs up to this size ride inside grants and results and save a round trip."""
 INLINE_GRANT_BYTES_MAX = 256 * KIB
+INLINE_BLOBS_MAX = 4096
+INLINE_BLOB_FRAME_BYTES = 80
+"""What each of them counts for besides its bytes, so that many tiny ones are bounded too."""
 BLOB_REQUEST_MAX = 4096
 """Digests asked for in one request."""
+BULK_STREAMS_SERVED_MAX = 8
+"""Bulk streams that one peer may have open to us."""
+STRUCT_BYTES_MAX = 64 * MIB
+"""A tree or a toolchain as a blob."""
 
 # -- local stores ---------------------------------------------------------------------------------
 FILE_HASHES_MAX = 400_000
@@ -170,9 +177,11 @@ LOCAL_NODES_MAX = 64
 """`vitte dist start --nodes N` on one machine."""
 
 assert CONTROL_BUFFER_BYTES_MAX < CONTROL_REPLY_BYTES_MAX
+assert INLINE_GRANT_BYTES_MAX // INLINE_BLOB_FRAME_BYTES + 2 < INLINE_BLOBS_MAX
 assert INLINE_BLOB_BYTES_MAX <= INLINE_GRANT_BYTES_MAX < FRAME_BYTES_MAX
 assert INLINE_BLOB_BYTES_MAX <= SMALL_BLOB_BYTES_MAX < BLOB_MEMORY_BYTES_MAX
-assert TREE_ENTRIES_MAX <= BLOB_SOURCES_MAX and TREE_ENTRIES_MAX <= FILE_HASHES_MAX
+assert TREE_ENTRIES_MAX <= BLOB_SOURCES_MAX
+assert TREE_ENTRIES_MAX <= FILE_HASHES_MAX
 assert BLOB_CHUNK_BYTES < FRAME_BYTES_MAX
 assert DATAGRAM_BYTES_MAX < 1280
 assert 17 * LEAVE_ENTRIES_MAX + 512 < RECORD_BYTES_MAX

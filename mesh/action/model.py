@@ -23,6 +23,7 @@ from mesh.limits import (
     ENV_MAX,
     INLINE_BLOB_BYTES_MAX,
     MOUNTS_MAX,
+    OUTPUT_FILES_BYTES_MAX,
     OUTPUTS_MAX,
     PATH_BYTES_MAX,
     TEXT_BYTES_MAX,
@@ -205,6 +206,20 @@ def check_entries(entries: tuple[TreeEntry, ...], mounts: tuple[str, ...]) -> No
             parent = parent.rpartition("/")[0]
 
 
+def check_links(entries: tuple[TreeEntry, ...]) -> None:
+    """Raise WireError for a link that goes down and then up again.
+
+    `down` may be a link itself, and then `down/..` is not where it seems to be: two links that are
+    inside each by itself could lead out together.
+    """
+    for entry in entries:
+        if entry.kind == SYMLINK:
+            parts = [part for part in entry.link.split("/") if part not in ("", ".")]
+            ups = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
+            if ".." in parts[ups:]:
+                raise WireError("link-escapes", f"{entry.path} -> {entry.link}")
+
+
 def check_action(action: Action) -> None:
     """Raise WireError for an action whose paths are not what they should be."""
     if not action.argv or not action.argv[0]:
@@ -222,14 +237,20 @@ def check_action(action: Action) -> None:
 def check_outputs(entries: tuple[TreeEntry, ...], action: Action) -> None:
     """Raise WireError unless a result's outputs are what the action declared, no more and no less.
 
-    Without this a builder could answer with a "result" that overwrites the project's sources.
+    Without this a builder could answer with a "result" that overwrites the project's sources, or
+    have us fetch without end.
     """
     check_entries(entries, action.mounts)
+    check_links(entries)
+    if sum(entry.size_bytes for entry in entries) > OUTPUT_FILES_BYTES_MAX:
+        raise WireError("outputs-too-large")
     files = {spec.path for spec in action.outputs if not spec.directory}
     folders = [spec.path for spec in action.outputs if spec.directory]
     for entry in entries:
         if entry.path not in files and not any(inside(entry.path, folder) for folder in folders):
             raise WireError("undeclared-output", entry.path)
+        if entry.path in folders and entry.kind != DIRECTORY:
+            raise WireError("output-kind", f"{entry.path} is to be a directory")
     made = {entry.path for entry in entries}
     for spec in action.outputs:
         if not spec.optional and not spec.directory and spec.path not in made:

@@ -28,6 +28,7 @@ from mesh.action.model import (
     OutputSpec,
     TreeEntry,
     check_entries,
+    check_links,
     inside,
 )
 from mesh.cas.blobs import BlobStore
@@ -80,6 +81,7 @@ class Collector:
         )
         try:
             check_entries(entries, survey.promise.mounts)
+            check_links(entries)
         except WireError as error:
             raise self._escapes(str(error), survey.promise) from None
         return entries

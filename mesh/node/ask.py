@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from mesh.cas.results import ResultCache
-from mesh.limits import BLOB_REQUEST_MAX
+from mesh.limits import BLOB_REQUEST_MAX, FRAME_BYTES_MAX
 from mesh.node.config import LinkConfig
 from mesh.node.counters import Counters
 from mesh.node.link import Link
@@ -22,6 +22,11 @@ from mesh.node.links import Links
 from mesh.ports import Env
 from mesh.types import Digest, NodeId
 from mesh.wire.messages import AskResults, KnownResult, KnownResults
+
+ANSWER_BYTES_MAX = FRAME_BYTES_MAX // 2
+"""Results beyond this are left out of an answer: they did not come, so the action runs."""
+RESULT_FRAME_BYTES = 128
+"""What one result takes in an answer besides its body."""
 
 
 @attrs.define
@@ -85,9 +90,15 @@ class Asker:
 
     # -- messages -------------------------------------------------------------------------------
     def asked(self, link: Link, message: AskResults) -> None:
-        known = self._results.many(message.actions)
-        found = tuple(KnownResult(action, signed) for action, signed in known.items())
-        link.post(KnownResults(message.request, found))
+        found: list[KnownResult] = []
+        room = ANSWER_BYTES_MAX
+        for action, signed in self._results.many(message.actions).items():
+            room -= len(signed.body) + RESULT_FRAME_BYTES
+            if room < 0:
+                self.counters.add("ask.answer-cut")
+                break
+            found.append(KnownResult(action, signed))
+        link.post(KnownResults(message.request, tuple(found)))
 
     def answered(self, peer: NodeId, message: KnownResults) -> None:
         question = self._questions.get(message.request)

@@ -1,222 +1,212 @@
-"""Blobs between members: the bulk lane, both sides.
+"""Blobs between members: the bulk lane, and both its sides together.
 
 A fetch asks one peer for a list of blobs over a bulk stream and gets them in order, each as a
 header and chunks; whatever that peer lacks, or fails to deliver with the right digest, is asked of
 the next source. Every blob is checked against its digest before it enters the store, so a lying
-holder can waste time and nothing else; it is counted and named.
+holder can waste time and nothing else; it is counted, named and not asked again for a while.
 
-The same blob is fetched once however many shards wait for it.
+The same blob is fetched once however many shards wait for it, but nobody waits for long for a
+fetch that somebody else's source holds up. Everything under way with a peer ends when the peer is
+gone (`forget`) or removed (`expel`).
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import attrs
 import trio
 
-from mesh.cas.blobs import BlobMissing, BlobStore
-from mesh.errors import InputChanged
-from mesh.limits import BLOB_CHUNK_BYTES, BLOB_REQUEST_MAX
+from mesh.cas.blobs import BlobStore
+from mesh.limits import BLOB_BYTES_MAX, BLOB_CHUNK_BYTES, BLOB_REQUEST_MAX
+from mesh.node.blob_server import BlobServer
+from mesh.node.bulk import Bulk, Pool
 from mesh.node.config import LinkConfig
 from mesh.node.counters import Counters
-from mesh.node.link import RECEIVE_BYTES
 from mesh.node.links import Links
 from mesh.ports import ByteStream, Env, StreamBroken
 from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.frame import FrameReader, frame
 from mesh.wire.messages import BlobChunk, BlobHeader, FetchBlobs
-from mesh.wire.schema import decode_message, encode_message
+from mesh.wire.schema import encode_message
+
+SHUN_FACTOR = 4.0
+"""A source that failed slowly is left alone for this many times what it cost."""
 
 Progress = Callable[[int], None]
 """Called with the bytes that just arrived."""
 
 
-@attrs.define
-class _Bulk:
-    """An open bulk stream and what was read ahead on it."""
+@attrs.frozen
+class Expected:
+    """What the caller knows of the blobs' sizes: a holder that announces another one lies."""
 
-    stream: ByteStream
-    reader: FrameReader = attrs.field(factory=FrameReader)
-    ready: list[Any] = attrs.field(factory=list)
+    sizes: Mapping[Digest, int] = attrs.field(factory=dict)
+    max_bytes: int = BLOB_BYTES_MAX
+    """For those whose size is not known."""
 
-    async def next(self) -> Any:
-        while not self.ready:
-            data = await self.stream.receive_some(RECEIVE_BYTES)
-            if not data:
-                raise StreamBroken("closed")
-            self.ready += [decode_message(payload) for payload in self.reader.feed(data)]
-        return self.ready.pop(0)
+    def allows(self, digest: Digest, size_bytes: int) -> bool:
+        known = self.sizes.get(digest)
+        return size_bytes <= self.max_bytes if known is None else size_bytes == known
 
 
-class _Pool:
-    """At most a few bulk streams per peer; idle ones are kept."""
+@attrs.frozen
+class _Wish:
+    """One call of `fetch`, without its digests."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = trio.CapacityLimiter(limit)
-        self.idle: list[_Bulk] = []
+    sources: Sequence[NodeId]
+    progress: Progress
+    expected: Expected
 
 
 class BlobExchange:
     """Fetches blobs from peers and serves ours."""
 
     def __init__(self, env: Env, store: BlobStore, links: Links, config: LinkConfig) -> None:
-        self._env = env
         self._store = store
         self._links = links
         self._config = config
-        self._pools: dict[NodeId, _Pool] = {}
+        self._now = env.clock.monotonic
+        self._pools: dict[NodeId, Pool] = {}
         self._under_way: dict[Digest, trio.Event] = {}
+        self._shunned_until: dict[NodeId, float] = {}
         self.counters = Counters()
+        self.server = BlobServer(env, store, config, self.counters)
         self.fetched_bytes = 0
-        self.served_bytes = 0
+
+    @property
+    def served_bytes(self) -> int:
+        return self.server.served_bytes
 
     # -- fetching -------------------------------------------------------------------------------
     async def fetch(
-        self, digests: Iterable[Digest], sources: Sequence[NodeId], progress: Progress | None = None
+        self,
+        digests: Iterable[Digest],
+        sources: Sequence[NodeId],
+        progress: Progress | None = None,
+        expected: Expected | None = None,
     ) -> list[Digest]:
-        """Bring the blobs into the store. Returns those that no source delivered."""
-        wanted = [digest for digest in dict.fromkeys(digests) if not self._store.has(digest)]
+        """Bring the blobs into the store. Returns those that no source delivered.
+
+        Raises StoreFull.
+        """
+        wanted = self._store.missing(digests)
         if not wanted:
             return []
-        mine, waiting = [], []
-        for digest in wanted:
-            under_way = self._under_way.get(digest)
-            if under_way is None:
-                self._under_way[digest] = trio.Event()
-                mine.append(digest)
-            else:
-                waiting.append(under_way)
+        wish = _Wish(sources, progress or (lambda _size: None), expected or Expected())
+        theirs = {d: event for d in wanted if (event := self._under_way.get(d)) is not None}
+        mine = [digest for digest in wanted if digest not in theirs]
+        self._under_way.update((digest, trio.Event()) for digest in mine)
         try:
-            missing = await self._fetch_mine(mine, sources, progress or (lambda _size: None))
+            await self._fetch(mine, wish)
         finally:
             for digest in mine:
                 self._under_way.pop(digest).set()
-        for event in waiting:
-            await event.wait()
-        again = [d for d in wanted if d not in missing and not self._store.has(d)]
-        if again and waiting:  # another fetch of them failed with its sources; try with ours
-            return [*missing, *await self.fetch(again, sources, progress)]
-        return [*missing, *again]
+        with trio.move_on_after(self._config.bulk_stall_s):
+            for event in theirs.values():
+                await event.wait()
+        await self._fetch(self._store.missing(theirs), wish)
+        return self._store.missing(wanted)
 
-    async def _fetch_mine(
-        self, digests: list[Digest], sources: Sequence[NodeId], progress: Progress
-    ) -> list[Digest]:
+    async def _fetch(self, digests: list[Digest], wish: _Wish) -> None:
         missing = digests
-        for source in sources:
+        for source in wish.sources:
             if not missing:
-                break
+                return
+            if self._is_shunned(source):
+                self.counters.add("fetch.shunned")
+                continue
+            began_s = self._now()
             try:
-                async with self._bulk(source) as bulk:
-                    for start in range(0, len(missing), BLOB_REQUEST_MAX):
-                        batch = missing[start : start + BLOB_REQUEST_MAX]
-                        await self._ask(bulk, batch, progress)
+                await self._fetch_from(source, missing, wish)
             except StreamBroken:
                 self.counters.add("fetch.broken")
+                self._shun(source, SHUN_FACTOR * (self._now() - began_s))
             except WireError as error:
                 self.counters.add(f"fetch.bad-input.{error.reason}")
                 self.counters.add(f"lied.{source.hex()[:16]}")
-            missing = [digest for digest in missing if not self._store.has(digest)]
-        return missing
+                self._shun(source, self._config.liar_shunned_s)
+            missing = self._store.missing(missing)
 
-    async def _ask(self, bulk: _Bulk, digests: list[Digest], progress: Progress) -> None:
-        await bulk.stream.send_all(frame(encode_message(FetchBlobs(tuple(digests)))))
+    async def _fetch_from(self, source: NodeId, digests: list[Digest], wish: _Wish) -> None:
+        pool = self._pools.setdefault(source, Pool(self._config.bulk_streams_max))
+        with trio.CancelScope() as scope:
+            pool.users.add(scope)
+            try:
+                async with pool.limit:
+                    if self._is_shunned(source):  # meanwhile; nobody queues up for a stalled peer
+                        return
+                    async with self._bulk(source, pool) as bulk:
+                        for start in range(0, len(digests), BLOB_REQUEST_MAX):
+                            await self._ask(bulk, digests[start : start + BLOB_REQUEST_MAX], wish)
+            finally:
+                pool.users.discard(scope)
+        if scope.cancelled_caught:
+            raise StreamBroken("the peer is gone")
+
+    async def _ask(self, bulk: Bulk, digests: list[Digest], wish: _Wish) -> None:
+        await bulk.send(frame(encode_message(FetchBlobs(tuple(digests)))))
         for digest in digests:
             header = await bulk.next()
             if not isinstance(header, BlobHeader) or header.digest != digest:
                 raise WireError("bulk-order")
-            if header.size_bytes is not None:
-                await self._receive(bulk, digest, header.size_bytes, progress)
+            if header.size_bytes is None:
+                continue
+            if not wish.expected.allows(digest, header.size_bytes):
+                raise WireError("bulk-size", f"{header.size_bytes} bytes announced")
+            await self._receive(bulk, digest, header.size_bytes, wish.progress)
 
     async def _receive(
-        self, bulk: _Bulk, digest: Digest, size_bytes: int, progress: Progress
+        self, bulk: Bulk, digest: Digest, size_bytes: int, progress: Progress
     ) -> None:
         with self._store.writer(digest, size_bytes) as writer:
             while writer.written_bytes < size_bytes:
                 chunk = await bulk.next()
-                if not isinstance(chunk, BlobChunk) or not chunk.data:
+                full = min(BLOB_CHUNK_BYTES, size_bytes - writer.written_bytes)
+                if not isinstance(chunk, BlobChunk) or len(chunk.data) != full:
                     raise WireError("bulk-chunk")
                 writer.write(chunk.data)
-                self.fetched_bytes += len(chunk.data)
-                progress(len(chunk.data))
+                self.fetched_bytes += full
+                progress(full)
             writer.finish()
 
     @asynccontextmanager
-    async def _bulk(self, node: NodeId) -> AsyncIterator[_Bulk]:
-        pool = self._pools.setdefault(node, _Pool(self._config.bulk_streams_max))
-        async with pool.limit:
-            bulk = pool.idle.pop() if pool.idle else None
-            if bulk is None:
-                bulk = _Bulk(await self._links.open_bulk(node))
-            try:
-                yield bulk
-            except BaseException:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                    await bulk.stream.aclose()
-                raise
+    async def _bulk(self, node: NodeId, pool: Pool) -> AsyncIterator[Bulk]:
+        if pool.idle:
+            bulk = pool.idle.pop()
+        else:
+            bulk = Bulk(await self._links.open_bulk(node), self._config)
+        try:
+            yield bulk
+        except BaseException:
+            await bulk.close()
+            raise
+        if pool.closed:
+            await bulk.close()
+        else:
             pool.idle.append(bulk)
 
-    def forget(self, node: NodeId) -> None:
-        """The peer is gone: close its idle streams, without waiting for it."""
-        pool = self._pools.pop(node, None)
-        for bulk in pool.idle if pool else []:
-            trio.lowlevel.spawn_system_task(_close_quietly, bulk.stream)
+    def _is_shunned(self, source: NodeId) -> bool:
+        return self._shunned_until.get(source, -math.inf) > self._now()
 
-    # -- serving --------------------------------------------------------------------------------
-    async def serve(self, stream: ByteStream) -> None:
+    def _shun(self, source: NodeId, seconds: float) -> None:
+        until_s = max(self._shunned_until.get(source, -math.inf), self._now() + seconds)
+        self._shunned_until[source] = until_s
+
+    # -- peers ----------------------------------------------------------------------------------
+    async def serve(self, stream: ByteStream, peer: NodeId, reader: FrameReader) -> None:
         """Answer one peer's bulk stream until it ends."""
-        reader = FrameReader()
-        try:
-            while data := await stream.receive_some(RECEIVE_BYTES):
-                for payload in reader.feed(data):
-                    await self._answer(stream, decode_message(payload))
-        except StreamBroken:
-            self.counters.add("serve.broken")
-        except WireError as error:
-            self.counters.add(f"serve.bad-input.{error.reason}")
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                await stream.aclose()
+        await self.server.serve(stream, peer, reader)
 
-    async def _answer(self, stream: ByteStream, request: object) -> None:
-        if not isinstance(request, FetchBlobs):
-            raise WireError("bulk-request")
-        for digest in request.digests:
-            await self._send(stream, digest)
+    def forget(self, node: NodeId) -> None:
+        """The peer is gone: end what we fetch from it and close its streams."""
+        if (pool := self._pools.pop(node, None)) is not None:
+            pool.close()
 
-    async def _send(self, stream: ByteStream, digest: Digest) -> None:
-        try:
-            size_bytes = self._store.size(digest)
-            if size_bytes <= BLOB_CHUNK_BYTES:
-                await self._send_small(stream, digest)
-            else:
-                await self._send_large(stream, digest, size_bytes)
-        except (BlobMissing, InputChanged):
-            await stream.send_all(_header(digest, None))
-
-    async def _send_small(self, stream: ByteStream, digest: Digest) -> None:
-        data = self._store.read(digest, BLOB_CHUNK_BYTES)
-        body = frame(encode_message(BlobChunk(data))) if data else b""
-        await stream.send_all(_header(digest, len(data)) + body)
-        self.served_bytes += len(data)
-
-    async def _send_large(self, stream: ByteStream, digest: Digest, size_bytes: int) -> None:
-        # In a thread: a project file that stands for the blob is copied and hashed first.
-        with await self._env.exec.run_sync(self._store.open, digest) as file:
-            await stream.send_all(_header(digest, size_bytes))
-            while data := file.read(BLOB_CHUNK_BYTES):
-                await stream.send_all(frame(encode_message(BlobChunk(data))))
-                self.served_bytes += len(data)
-
-
-async def _close_quietly(stream: ByteStream) -> None:
-    with contextlib.suppress(Exception), trio.move_on_after(1):
-        await stream.aclose()
-
-
-def _header(digest: Digest, size_bytes: int | None) -> bytes:
-    return frame(encode_message(BlobHeader(digest, size_bytes)))
+    def expel(self, node: NodeId) -> None:
+        """The peer is no member any more: it gets nothing more, and we take nothing from it."""
+        self.forget(node)
+        self.server.expel(node)

@@ -67,5 +67,16 @@ class LinkConfig:
     outgoing_bytes_max: int = 64 * 1024 * 1024
     """A peer that lets this much pile up is cut off; its work runs elsewhere."""
 
+    bulk_stall_s: float = 5.0
+    """A bulk stream on which nothing at all arrives for this long is given up: its peer is frozen
+    or gone, and other sources, or running the shard again, are quicker than waiting."""
+
+    bulk_message_s: float = 10.0
+    """The same for one whole message, a chunk of 256 KiB at most: a peer that drips bytes is no
+    better than a frozen one. Links slower than 26 KB/s are not worth fetching over."""
+
+    liar_shunned_s: float = 600.0
+    """A peer that sent other bytes than the digest says is not asked again for this long."""
+
     bulk_streams_max: int = 2
     """Per peer. One moves at line rate; the second keeps small blobs from waiting for large."""

@@ -76,6 +76,10 @@ class Link:
                 self._parts.counters.add("link.broken")
             except* WireError as errors:
                 self._parts.counters.add(f"link.bad-input.{_first_reason(errors)}")
+        await self.discard()
+
+    async def discard(self) -> None:
+        """Close the stream, without waiting for the other side for long."""
         self.alive = False
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             await self._parts.stream.aclose()
@@ -89,11 +93,15 @@ class Link:
                 await self._parts.stream.send_all(data)
 
     async def _read(self, on_message: Callable[[Link, Any], None]) -> None:
-        for payload in self._reader.feed(b""):  # what came in one packet with the Hello
-            on_message(self, decode_message(payload))
-        while data := await self._parts.stream.receive_some(RECEIVE_BYTES):
+        data = b""  # first what came in one packet with the Hello
+        while True:
             for payload in self._reader.feed(data):
                 on_message(self, decode_message(payload))
+                if not self.alive:  # closed by what the message did: the rest is nobody's
+                    return
+            data = await self._parts.stream.receive_some(RECEIVE_BYTES)
+            if not data:
+                return
 
 
 def _first_reason(group: BaseExceptionGroup[WireError]) -> str:

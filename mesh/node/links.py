@@ -2,10 +2,11 @@
 
 One control link per pair. The member with the lower id dials; the other only steps in when nothing
 came, for networks where one direction is closed. When two links of one pair meet, the one dialled
-by the lower id stays, on both sides.
+by the lower id stays, on both sides; unless the newer one is of a later start of the peer, which
+then knows nothing of the older.
 
-The stream port has already proved who the other side is and that the roster admits it; here only
-the Hello is checked (mesh, version).
+The stream port has already proved who the other side is and that the roster admits it; here the
+Hello is checked (mesh, version), and the roster once more, because it may have changed meanwhile.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mesh.node.link import Link, LinkParts, shake_hands
 from mesh.ports import Accepted, ByteStream, Env, StreamBroken, TrustStore
 from mesh.types import Address, NodeId, short
 from mesh.wire.errors import WireError
+from mesh.wire.frame import FrameReader
 from mesh.wire.messages import BULK_LANE, CONTROL_LANE, PROTOCOL_VERSION, Hello
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class LinkOwner(Protocol):
 
     def receive(self, link: Link, message: Any) -> None: ...
 
-    async def serve_bulk(self, stream: ByteStream, peer: NodeId) -> None: ...
+    async def serve_bulk(self, stream: ByteStream, peer: NodeId, reader: FrameReader) -> None: ...
 
 
 @attrs.define
@@ -49,6 +51,8 @@ class _Target:
     address: Address
     next_dial_s: float
     pause_s: float
+    proven: bool
+    """Whether the member itself said so; an announcement on the network may be anybody's."""
     dialling: bool = False
 
 
@@ -69,14 +73,20 @@ class Links:
         self.counters = Counters()
 
     # -- what the node says ---------------------------------------------------------------------
-    def want(self, node: NodeId, address: Address) -> None:
-        """The member is alive at `address`."""
+    def want(self, node: NodeId, address: Address, *, proven: bool) -> None:
+        """The member is alive at `address`; an unproven one never replaces a proven one."""
         known = self._targets.get(node)
-        if node == self._me or (known is not None and known.address == address):
+        if node == self._me:
+            return
+        if known is not None and known.address == address:
+            known.proven |= proven
+            return
+        if known is not None and known.proven and not proven:
+            self.counters.add("address.unproven")
             return
         delay_s = 0.0 if self._me < node else self._config.second_dialer_delay_s
         due_s = self._env.clock.monotonic() + delay_s
-        self._targets[node] = _Target(address, due_s, self._config.redial_s)
+        self._targets[node] = _Target(address, due_s, self._config.redial_s, proven)
         self._wake.set()
 
     def unwant(self, node: NodeId) -> None:
@@ -124,13 +134,13 @@ class Links:
             hello, reader = await shake_hands(
                 stream, self._owner.hello(CONTROL_LANE), self._config.hello_timeout_s
             )
-            self._check(hello)
+            self._check(hello, accepted.peer)
         except (WireError, StreamBroken, trio.TooSlowError) as error:
             self.counters.add(f"accept.{_reason(error)}")
             await stream.aclose()
             return
         if hello.lane == BULK_LANE:
-            await self._owner.serve_bulk(stream, accepted.peer)
+            await self._owner.serve_bulk(stream, accepted.peer, reader)
             return
         parts = LinkParts(stream, accepted.peer, False, self._config, self.counters)
         await self._keep(Link(parts, hello, reader))
@@ -174,7 +184,7 @@ class Links:
         ours = self._owner.hello(CONTROL_LANE)
         try:
             hello, reader = await shake_hands(stream, ours, self._config.hello_timeout_s)
-            self._check(hello)
+            self._check(hello, node)
         except BaseException:
             await stream.aclose()
             raise
@@ -185,20 +195,23 @@ class Links:
         """Run a link to its end, unless the pair has a better one."""
         other = self.by_node.get(link.peer)
         if other is not None:
-            if self._dialled_by_lower(other) and not self._dialled_by_lower(link):
+            same_start = other.hello.epoch >= link.hello.epoch
+            worse = self._dialled_by_lower(other) and not self._dialled_by_lower(link)
+            if same_start and worse:
                 self.counters.add("link.second")
                 link.close()
                 await link.run(lambda _link, _message: None)
                 return
             self._drop(other)
         self.by_node[link.peer] = link
-        self._owner.link_up(link)
         try:
+            self._owner.link_up(link)
             await link.run(self._owner.receive)
         except Exception:
             # Whatever a peer made us trip over ends its link, not the node.
             logger.exception("the link with %s failed", short(link.peer))
             self.counters.add("link.bug")
+            await link.discard()
         finally:
             self._drop(link)
             self._wake.set()
@@ -212,10 +225,11 @@ class Links:
     def _dialled_by_lower(self, link: Link) -> bool:
         return link.dialled == (self._me < link.peer)
 
-    @staticmethod
-    def _check(hello: Hello) -> None:
+    def _check(self, hello: Hello, peer: NodeId) -> None:
         if hello.version != PROTOCOL_VERSION:
             raise WireError("version", f"{hello.version}, ours is {PROTOCOL_VERSION}")
+        if not self._trust.is_member(peer):
+            raise WireError("not-a-member", "removed since the handshake")
 
 
 def _reason(error: Exception) -> str:

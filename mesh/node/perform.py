@@ -23,15 +23,34 @@ from mesh.action.model import (
 from mesh.action.signing import sign_result
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.results import ResultCache
-from mesh.errors import BlobLost, Bug, EnvironmentFault, InputChanged, MeshError
+from mesh.errors import (
+    BlobLost,
+    Bug,
+    EnvironmentFault,
+    InputChanged,
+    MeshError,
+    OutputTooLarge,
+    OutputUnnamable,
+)
 from mesh.executor.executor import Executor, Job
-from mesh.limits import INLINE_BLOB_BYTES_MAX, INLINE_GRANT_BYTES_MAX
+from mesh.limits import (
+    FRAME_BYTES_MAX,
+    INLINE_BLOB_BYTES_MAX,
+    INLINE_BLOB_FRAME_BYTES,
+    INLINE_GRANT_BYTES_MAX,
+    MIB,
+)
 from mesh.types import Digest, NodeId
+from mesh.wire.errors import WireError
 from mesh.wire.messages import Finished, InlineBlob
 
 logger = logging.getLogger(__name__)
 
 OnOutput = Callable[[int, bytes], None]
+
+RESULT_BYTES_MAX = FRAME_BYTES_MAX // 2
+"""A signed result must fit into one message, with company."""
+ERROR_TEXT_BYTES_MAX = 8000
 
 
 @attrs.frozen
@@ -71,15 +90,24 @@ class Performer:
             duration_ms=done.duration_ms,
             sandbox=done.sandbox,
         )
-        signed = sign_result(result, self._parts.sign)
+        try:
+            signed = sign_result(result, self._parts.sign)
+        except (WireError, UnicodeError) as error:  # a name that is not UTF-8, or is too long
+            return _failed(lease, OutputUnnamable(name=job.name, why=error)), None
+        if len(signed.body) > RESULT_BYTES_MAX:
+            limit = f"{RESULT_BYTES_MAX // MIB} MiB of names"
+            return _failed(lease, OutputTooLarge(name=job.name, limit=limit)), None
         return Finished(lease, result=signed, duration_ms=done.duration_ms), result
 
     def remember(
         self, digest: Digest, signed: SignedResult, result: Result, cacheable: bool
     ) -> None:
-        """Keep a success for the next time, here and for whoever asks."""
+        """Keep a success for next time, here and for whoever asks. Losing it costs time only."""
         if cacheable and result.exit_status == 0:
-            self._parts.results.put(signed, digest)
+            try:
+                self._parts.results.put(signed, digest)
+            except (EnvironmentFault, OSError):
+                logger.warning("a result could not be kept", exc_info=True)
 
     def read_small(self, entry: TreeEntry) -> bytes | None:
         """A small file's bytes, to be sent along; None when it is not a file or not here."""
@@ -87,17 +115,17 @@ class Performer:
             return None
         try:
             return self._parts.store.read(entry.digest, INLINE_BLOB_BYTES_MAX)
-        except (BlobMissing, InputChanged, ValueError):
+        except (BlobMissing, InputChanged, ValueError, OSError):
             return None
 
     def inline_outputs(self, result: Result) -> tuple[InlineBlob, ...]:
         """The outputs small enough to travel with the result."""
         blobs, room = [], INLINE_GRANT_BYTES_MAX
         for entry in result.outputs:
-            data = self.read_small(entry) if entry.size_bytes <= room else None
+            data = self.read_small(entry) if entry.size_bytes < room else None
             if data is not None:
                 blobs.append(InlineBlob(data))
-                room -= len(data)
+                room -= len(data) + INLINE_BLOB_FRAME_BYTES
         return tuple(blobs)
 
     def log_text(self, log: LogBlob) -> bytes | None:
@@ -110,10 +138,15 @@ class Performer:
             return None
 
 
+def plain_text(text: str, max_bytes: int) -> str:
+    """`text` as it can travel: no lone surrogates (names that are not UTF-8), not too long."""
+    return text.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
+
+
 def _failed(lease: int, error: MeshError) -> Finished:
     return Finished(
         lease,
         error_code=error.code,
-        error_text=error.message(),
+        error_text=plain_text(error.message(), ERROR_TEXT_BYTES_MAX),
         retry_elsewhere=isinstance(error, (EnvironmentFault, BlobLost)),
     )

@@ -14,7 +14,7 @@ from mesh.errors import BadRequest
 from mesh.identity.roles import SUBMIT
 from mesh.node.runs.explain import explain
 from mesh.node.runs.parts import RunOptions
-from mesh.node.runs.record import RunHead, RunRecord
+from mesh.node.runs.record import Emit, RunHead, RunRecord
 from mesh.node.runs.run import Run
 from mesh.planners.base import Kind, PlanRequest
 from mesh.scheduler.model import Mode, RunPolicy
@@ -43,8 +43,7 @@ def run_handlers(node: Node) -> dict[str, Handler]:
         if params["follow"] and record.view is None:
             await _follow(record, emit)
         else:
-            record.listen(emit, from_start=True)
-            record.unlisten(emit)
+            await _replay(record, emit)
             if record.view is not None:
                 emit({"event": "finish", "view": record.view})
         return {"schema": "vitte.logs/1", "run": record.head.run, "state": record.state}
@@ -74,7 +73,7 @@ async def _run(
     head = RunHead(run_id.hex(), params["kind"], params["cwd"], clock.wall(), clock.monotonic())
     record = RunRecord(head)
     emit.snapshot = record.snapshot
-    record.listen(emit, from_start=False)
+    record.listen(emit)
     node.archive.add(record)
     try:
         with trio.CancelScope() as scopes[head.run]:
@@ -126,8 +125,28 @@ async def _follow(record: RunRecord, emit: Outbox) -> None:
             over.set()
 
     emit.snapshot = record.snapshot
-    record.listen(pass_on, from_start=True)
+    await _replay(record, emit, then=pass_on)
     try:
-        await over.wait()
+        if record.view is None:
+            await over.wait()
+        else:  # it ended while the start was still being sent
+            pass_on({"event": "finish", "view": record.view})
     finally:
         record.unlisten(pass_on)
+
+
+async def _replay(record: RunRecord, emit: Outbox, then: Emit | None = None) -> None:
+    """Send what is known so far at the client's pace; `then` is told what happens from there on."""
+    emit.snapshot = record.snapshot
+    for event in record.snapshot():
+        await emit.room()
+        emit(event)
+    sent = 0
+    while sent < len(record.outputs):
+        await emit.room()
+        emit(record.outputs[sent])
+        sent += 1
+    if then is not None:
+        record.listen(then)
+        for event in record.snapshot():  # phases may have changed while the output was sent
+            emit(event)

@@ -17,7 +17,7 @@ from typing import Any
 import trio
 
 from mesh.identity.messages import PeerAddress
-from mesh.identity.roles import BUILD
+from mesh.identity.roles import BUILD, SUBMIT
 from mesh.identity.roster import RosterChange
 from mesh.identity.trust import MeshIdentity
 from mesh.limits import MIB
@@ -45,6 +45,7 @@ from mesh.scheduler.config import SchedulerConfig
 from mesh.swim.config import LAN, LOOPBACK
 from mesh.swim.effects import MemberView, State
 from mesh.types import NodeId, short
+from mesh.wire.frame import FrameReader
 from mesh.wire.messages import (
     PROTOCOL_VERSION,
     AskResults,
@@ -55,7 +56,13 @@ from mesh.wire.messages import (
 )
 
 LOAD_EVERY_S = 1.0
+LEASES_PER_START_BITS = 18
+"""Room between the lease numbers of two starts: news of an earlier life names no lease of ours."""
 ROSTER_BATCH_BYTES = MIB
+ROSTER_SLICE = 512
+"""Records merged at once: a merge saves the roster, and bad ones are noticed after each slice."""
+ROSTER_REJECTED_MAX = 64
+"""Refused records in one slice after which the link is closed."""
 GOODBYE_S = 1.0
 logger = logging.getLogger(__name__)
 
@@ -88,7 +95,10 @@ class MeshRuntime:
         self.stolen = StolenRunner(
             StolenParts(env, self.links, workshop.store, self.blobs, self.performer, workshop.tools)
         )
-        scheduling = SchedulerConfig(slots=config.slots if self.may_build(me) else 0)
+        scheduling = SchedulerConfig(
+            slots=config.slots if self.may_build(me) else 0,
+            first_lease=self._epoch << LEASES_PER_START_BITS,
+        )
         self.work = WorkDriver(
             WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
         )
@@ -131,7 +141,7 @@ class MeshRuntime:
     def meet(self, peers: Iterable[PeerAddress]) -> None:
         """Addresses of members, learnt while joining, by hand or from the network."""
         for peer in peers:
-            self.links.want(peer.node_id, (peer.host, peer.peer_port))
+            self.links.want(peer.node_id, (peer.host, peer.peer_port), proven=False)
             self.gossip.join([(peer.node_id, (peer.host, peer.swim_port))])
 
     async def say_goodbye(self) -> None:
@@ -152,6 +162,9 @@ class MeshRuntime:
 
     def may_build(self, node: NodeId) -> bool:
         return self.identity.allowed(node, BUILD)
+
+    def may_submit(self, node: NodeId) -> bool:
+        return self.identity.allowed(node, SUBMIT)
 
     def view_of(self, node: NodeId) -> MemberView | None:
         for view in self.gossip.members():
@@ -206,15 +219,18 @@ class MeshRuntime:
             case _:
                 self.counters.add(f"unexpected.{type(message).__name__}")
 
-    async def serve_bulk(self, stream: ByteStream, peer: NodeId) -> None:
-        del peer  # any member may fetch; who may be a member was settled at the door
-        await self.blobs.serve(stream)
+    async def serve_bulk(self, stream: ByteStream, peer: NodeId, reader: FrameReader) -> None:
+        await self.blobs.serve(stream, peer, reader)  # any member may fetch
 
     # -- roster ---------------------------------------------------------------------------------
     def _send_roster(self, link: Link) -> None:
+        self._send_records(link, self.identity.roster.records())
+
+    @staticmethod
+    def _send_records(link: Link, records: Iterable[bytes]) -> None:
         batch: list[bytes] = []
         size_bytes = 0
-        for record in self.identity.roster.records():
+        for record in records:
             if size_bytes + len(record) > ROSTER_BATCH_BYTES:
                 link.post(RosterRecords(tuple(batch)))
                 batch, size_bytes = [], 0
@@ -223,15 +239,23 @@ class MeshRuntime:
         link.post(RosterRecords(tuple(batch)))
 
     def _take_records(self, source: NodeId, records: tuple[bytes, ...]) -> None:
-        change = self.identity.merge(records)
-        for reason, count in change.rejected.items():
-            self.counters.add(f"roster.bad-input.{reason}", count)
-        if not change:
-            return
+        for start in range(0, len(records), ROSTER_SLICE):
+            change = self.identity.merge(records[start : start + ROSTER_SLICE])
+            for reason, count in change.rejected.items():
+                self.counters.add(f"roster.bad-input.{reason}", count)
+            if change:
+                self._spread(source, change)
+            if sum(change.rejected.values()) > ROSTER_REJECTED_MAX:
+                # Each costs two signatures: who sends many of these wants to keep us busy.
+                if (link := self.links.by_node.get(source)) is not None:
+                    link.close()
+                return
+
+    def _spread(self, source: NodeId, change: RosterChange) -> None:
         self._apply_change(change)
         for node, link in list(self.links.by_node.items()):
             if node != source:
-                link.post(RosterRecords(change.records))
+                self._send_records(link, change.records)
 
     def _roster_changed(self) -> None:
         """Our join door admitted somebody: everybody must hear before they knock."""
@@ -242,14 +266,16 @@ class MeshRuntime:
     def _apply_change(self, change: RosterChange) -> None:
         self.gossip.roster_changed()
         for member in change.left:
+            logger.info("%s is no member any more", member.name)
             self.links.unwant(member.node_id)
+            self.blobs.expel(member.node_id)
 
     # -- gossip and discovery -------------------------------------------------------------------
     def _member_changed(self, view: MemberView) -> None:
         if view.node_id == self.identity.node_id:
             return
         if view.state in (State.ALIVE, State.SUSPECT):
-            self.links.want(view.node_id, (view.address[0], view.peer_port))
+            self.links.want(view.node_id, (view.address[0], view.peer_port), proven=True)
         else:
             self.links.unwant(view.node_id)
         if view.rtt_s is not None:
@@ -268,9 +294,14 @@ class MeshRuntime:
             swim_port=self.doors.port,
         )
         discovery = self._env.discovery
-        async with discovery.announce(me), discovery.browse() as seen:
-            async for what in seen:
-                self.meet(self._as_member(what, me))
+        try:
+            async with discovery.announce(me), discovery.browse() as seen:
+                async for what in seen:
+                    self.meet(self._as_member(what, me))
+        except Exception:
+            # No multicast, no such interface: members still find each other by gossip.
+            logger.exception("the network cannot be searched for members")
+            self.counters.add("discovery.failed")
 
     def _as_member(self, what: Announcement, me: Announcement) -> list[PeerAddress]:
         """The member that an announcement claims to be; it proves it when we connect."""

@@ -21,15 +21,15 @@ from mesh.action.model import (
     check_entries,
 )
 from mesh.cas.blobs import BlobMissing, BlobStore
-from mesh.errors import EnvironmentFault
+from mesh.errors import EnvironmentFault, InputChanged
 from mesh.executor.executor import Job
 from mesh.executor.toolcheck import ToolCheck
 from mesh.executor.tooldirs import owners_roots, tool_dirs
-from mesh.limits import BLOB_CHUNK_BYTES
-from mesh.node.blobs import BlobExchange
+from mesh.limits import BLOB_CHUNK_BYTES, STRUCT_BYTES_MAX
+from mesh.node.blobs import BlobExchange, Expected
 from mesh.node.counters import Counters
 from mesh.node.links import Links
-from mesh.node.perform import OnOutput, Performer
+from mesh.node.perform import OnOutput, Performer, plain_text
 from mesh.ports import Env
 from mesh.types import Digest, NodeId, digest_of
 from mesh.wire import messages as wire
@@ -44,6 +44,8 @@ TRIVIAL_MS = 50
 DONE_BATCH_MAX = 8
 TOOLCHAINS_MAX = 1024
 TOOLCHAIN_RECHECK_S = 5.0
+REASON_BYTES_MAX = 1000
+_STRUCT = Expected(max_bytes=STRUCT_BYTES_MAX)
 
 
 @attrs.frozen
@@ -102,7 +104,7 @@ class StolenRunner:
         except Exception as bug:
             # A bug met by one shard must not take the node, and every other run on it, along.
             logger.exception("a stolen shard failed")
-            self._decline(victim, granted, f"internal error: {bug}", unfit=False)
+            self._decline(victim, granted, f"internal error: {type(bug).__name__}", unfit=False)
         return None
 
     async def _run(self, victim: NodeId, granted: wire.GrantedShard) -> float:
@@ -125,6 +127,9 @@ class StolenRunner:
             tool_dirs=dirs,
         )
         finished, result = await self._parts.performer.perform(granted.lease, digest, job)
+        if finished.error_code == InputChanged.code:
+            # A file of a project here stood for an input and has changed: our affair, not theirs.
+            raise _Declined("an input was lost here", unfit=False)
         blobs: tuple[wire.InlineBlob, ...] = ()
         if finished.result is not None and result is not None:
             self._parts.performer.remember(digest, finished.result, result, granted.cacheable)
@@ -148,7 +153,16 @@ class StolenRunner:
         """Send the results that wait for `victim`."""
         done, blobs = self._waiting.pop(victim, ([], []))
         if done:
-            self._report(victim, wire.Done(tuple(done), tuple(blobs)))
+            try:
+                self._report(victim, wire.Done(tuple(done), tuple(blobs)))
+            except WireError as error:  # too large for one message
+                self.counters.add(f"done.{error.reason}")
+                leases = tuple(finished.lease for finished in done)
+                self._report(victim, wire.Decline(leases, f"its result cannot be sent: {error}"))
+
+    def forget(self, victim: NodeId) -> None:
+        """The victim is gone: what waits for it means nothing to its next life."""
+        self._waiting.pop(victim, None)
 
     def flush_all(self) -> None:
         for victim in list(self._waiting):
@@ -172,7 +186,7 @@ class StolenRunner:
 
     async def _blob(self, victim: NodeId, digest: Digest) -> bytes:
         """A small structural blob (a tree, a toolchain), from the store or the victim."""
-        await self._parts.blobs.fetch([digest], [victim])
+        await self._parts.blobs.fetch([digest], [victim], expected=_STRUCT)
         try:
             return self._parts.store.read(digest)
         except BlobMissing:
@@ -200,7 +214,8 @@ class StolenRunner:
                 )
 
         self._report(victim, wire.Progress(lease, wire.PHASE_FETCHING, 0, total_bytes))
-        missing = await self._parts.blobs.fetch([e.digest for e in wanted], [victim], progress)
+        sizes = {entry.digest: entry.size_bytes for entry in wanted}
+        missing = await self._parts.blobs.fetch(sizes, [victim], progress, Expected(sizes))
         if missing:
             raise _Declined(f"{len(missing)} inputs could not be fetched", unfit=False)
 
@@ -218,7 +233,8 @@ class StolenRunner:
     def _decline(
         self, victim: NodeId, granted: wire.GrantedShard, reason: str, *, unfit: bool
     ) -> None:
-        self._report(victim, wire.Decline((granted.lease,), reason[:1000], unfit))
+        told = plain_text(reason, REASON_BYTES_MAX)
+        self._report(victim, wire.Decline((granted.lease,), told, unfit))
 
     def _report(self, victim: NodeId, message: object) -> None:
         self._parts.links.post(victim, message)

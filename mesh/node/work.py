@@ -7,19 +7,26 @@ plans or the project tree. Results are verified here, before the core counts the
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Protocol
 
 import attrs
 import trio
 
-from mesh.action.model import Action, Result, Tree, check_outputs
+from mesh.action.model import Action, Result, SignedResult, Tree, check_outputs
 from mesh.action.signing import open_result
 from mesh.executor.executor import Job
-from mesh.limits import INLINE_BLOB_BYTES_MAX, INLINE_GRANT_BYTES_MAX
+from mesh.limits import (
+    FRAME_BYTES_MAX,
+    GRANT_SHARDS_MAX,
+    INLINE_BLOB_BYTES_MAX,
+    INLINE_BLOB_FRAME_BYTES,
+    INLINE_GRANT_BYTES_MAX,
+)
 from mesh.node.counters import Counters
 from mesh.node.links import Links
-from mesh.node.perform import Performer
+from mesh.node.perform import Performer, plain_text
 from mesh.node.stolen import StolenRunner
 from mesh.ports import Env
 from mesh.scheduler import model as m
@@ -33,6 +40,11 @@ TICK_S = 0.1
 """How late an expiry or a straggler may be noticed."""
 
 SENT_DIGESTS_MAX = 65_536
+
+GRANT_BYTES_MAX = FRAME_BYTES_MAX // 2 - 64 * 1024
+"""Commands in one grant; names and small blobs take the rest of the message."""
+NAME_BYTES = 1000
+logger = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -78,11 +90,17 @@ class RunSide(Protocol):
 
     def shard_duplicate(self, index: int) -> None: ...
 
+    def crashed(self, bug: Exception) -> None:
+        """A bug of ours: the run cannot be trusted to end by itself."""
+        ...
+
 
 class Roles(Protocol):
     """Who may do what, asked at the moment it matters."""
 
     def may_build(self, node: NodeId) -> bool: ...
+
+    def may_submit(self, node: NodeId) -> bool: ...
 
 
 @attrs.frozen
@@ -134,8 +152,11 @@ class WorkDriver:
                     await self._wake.wait()
                     continue
                 await self._env.clock.sleep_until(max(now_s + TICK_S, min(due_s, now_s + 0.5)))
-                self._stolen.flush_all()
-                self._apply(self.core.handle_timer(self._now()))
+                try:
+                    self._stolen.flush_all()
+                    self._apply(self.core.handle_timer(self._now()))
+                except Exception as bug:  # noqa: BLE001 - as in _contain
+                    self._contain(bug, list(self._runs))
 
     # -- runs of ours ---------------------------------------------------------------------------
     def open_run(self, run: RunId, side: RunSide, policy: m.RunPolicy) -> None:
@@ -160,6 +181,7 @@ class WorkDriver:
 
     def peer_down(self, node: NodeId) -> None:
         self._sent.pop(node, None)
+        self._stolen.forget(node)
         self._apply(self.core.peer_down(node, self._now()))
 
     def receive(self, peer: NodeId, message: object) -> bool:
@@ -171,8 +193,7 @@ class WorkDriver:
             case wire.LoadChanged(load):
                 self._apply(self.core.peer_load(peer, load, now_s))
             case wire.Grant(shards, _, blobs):
-                self._stolen.hold(blob.data for blob in blobs)
-                self._apply(self.core.granted(peer, shards, now_s))
+                self._granted(peer, shards, blobs)
             case wire.Renew(leases):
                 self._apply(self.core.renewed(peer, leases, now_s))
             case wire.Settled(leases):
@@ -189,6 +210,18 @@ class WorkDriver:
             case _:
                 return False
         return True
+
+    def _granted(
+        self,
+        peer: NodeId,
+        shards: tuple[wire.GrantedShard, ...],
+        blobs: tuple[wire.InlineBlob, ...],
+    ) -> None:
+        if not self._roles.may_submit(peer):
+            self.counters.add("grant.not-allowed")
+            return
+        self._stolen.hold(blob.data for blob in blobs)
+        self._apply(self.core.granted(peer, shards, self._now()))
 
     def _declined(self, peer: NodeId, message: wire.Decline) -> None:
         for lease in message.leases:
@@ -209,19 +242,29 @@ class WorkDriver:
 
     def _output(self, peer: NodeId, message: wire.Output) -> None:
         key = self.core.key_of(peer, message.lease)
-        if key is not None and key[0] in self._runs:
+        if message.stream not in (1, 2):
+            self.counters.add("output.stream")
+        elif key is not None and key[0] in self._runs:
             self._runs[key[0]].shard_output(key[1], peer, message.stream, message.data)
 
     # -- results --------------------------------------------------------------------------------
     def _done(self, peer: NodeId, message: wire.Done) -> None:
-        self._stolen.keep([blob.data for blob in message.blobs])
+        judged: list[tuple[wire.Finished, Result | None, m.Verdict, str]] = []
+        outputs: set[Digest] = set()
         for finished in message.finished:
             key = self.core.key_of(peer, finished.lease)
             job = self._jobs.get(key) if key is not None else None
             if job is None:  # settled before, or the run is over; the core counts it
-                self._finish(peer, finished, None, m.Verdict.OK)
+                self.counters.add("done.not-waited-for")
+                judged.append((finished, None, m.Verdict.OK, ""))
                 continue
-            self._finish(peer, finished, *self._judge(peer, job, finished))
+            result, verdict, reason = self._judge(peer, job, finished)
+            judged.append((finished, result, verdict, reason))
+            outputs.update(entry.digest for entry in (result.outputs if result else ()))
+        wanted = [b.data for b in message.blobs if outputs and digest_of(b.data) in outputs]
+        self._stolen.keep(wanted)
+        for each in judged:
+            self._finish(peer, *each)
 
     def _judge(
         self, peer: NodeId, job: ShardJob, finished: wire.Finished
@@ -231,9 +274,7 @@ class WorkDriver:
             retry = finished.retry_elsewhere
             return None, m.Verdict.RETRY if retry else m.Verdict.FAILED, finished.error_text
         try:
-            result = open_result(finished.result, job.digest, self._roles.may_build)
-            if result.exit_status == 0:
-                check_outputs(result.outputs, job.action)
+            result = self._open(peer, job, finished.result)
         except WireError as error:
             self.counters.add(f"result.{error.reason}")
             self.counters.add(f"lied.{peer.hex()[:16]}")
@@ -243,6 +284,17 @@ class WorkDriver:
             return result, m.Verdict.RETRY, f"killed there by signal {-result.exit_status}"
         verdict = m.Verdict.OK if result.exit_status == 0 else m.Verdict.FAILED
         return result, verdict, ""
+
+    def _open(self, peer: NodeId, job: ShardJob, signed: SignedResult) -> Result:
+        """What the result says. Raises WireError."""
+        result = open_result(signed, job.digest, self._roles.may_build)
+        if result.builder != peer:
+            raise WireError("foreign-signature", result.builder.hex())
+        if result.exit_status == 0:
+            check_outputs(result.outputs, job.action)
+        elif result.outputs:
+            raise WireError("outputs-of-failure")
+        return result
 
     def _finish(
         self,
@@ -270,8 +322,20 @@ class WorkDriver:
     # -- effects --------------------------------------------------------------------------------
     def _apply(self, effects: list[m.Effect]) -> None:
         for effect in effects:
-            self._one(effect)
+            try:
+                self._one(effect)
+            except Exception as bug:  # noqa: BLE001 - as in _contain
+                key: m.ShardKey | None = getattr(effect, "key", None)
+                self._contain(bug, [key[0]] if key is not None else [])
         self._wake.set()
+
+    def _contain(self, bug: Exception, runs: list[RunId]) -> None:
+        """A bug met by one shard ends its run, and never the node with everybody else's."""
+        logger.error("the work driver failed", exc_info=bug)
+        self.counters.add("work.bug")
+        for run in runs:
+            if (side := self._runs.get(run)) is not None:
+                side.crashed(bug)
 
     def _one(self, effect: m.Effect) -> None:  # noqa: C901, PLR0912 - one arm per effect
         assert self._nursery is not None, "the driver runs before anything happens"
@@ -291,6 +355,11 @@ class WorkDriver:
                 self._links.post(peer, wire.Renew(leases_held))
             case m.SendSettled(peer, leases_over):
                 self._links.post(peer, wire.Settled(leases_over))
+            case m.SendDecline(peer, leases_refused, reason):
+                self.counters.add("grant.not-asked-for", len(leases_refused))
+                for start in range(0, len(leases_refused), GRANT_SHARDS_MAX):
+                    some = leases_refused[start : start + GRANT_SHARDS_MAX]
+                    self._links.post(peer, wire.Decline(some, reason))
             case m.SendLoad(load):
                 self._links.post_all(wire.LoadChanged(load))
             case m.AbortOwn(lease):
@@ -311,6 +380,12 @@ class WorkDriver:
             scope.cancel()
 
     async def _run_own(self, lease: int, key: m.ShardKey) -> None:
+        try:
+            await self._own(lease, key)
+        except Exception as bug:  # noqa: BLE001 - as in _contain
+            self._contain(bug, [key[0]])
+
+    async def _own(self, lease: int, key: m.ShardKey) -> None:
         job, side = self._jobs.get(key), self._runs.get(key[0])
         if job is None or side is None:
             return  # the run was closed in this very turn
@@ -356,22 +431,34 @@ class WorkDriver:
             self._scopes[victim, granted.lease] = scope
             try:
                 duration_s = await self._stolen.run(victim, granted)
+            except Exception as bug:  # noqa: BLE001 - as in _contain
+                self._contain(bug, [])
             finally:
-                del self._scopes[victim, granted.lease]
+                # The victim may have started anew meanwhile, and have used the number again.
+                if self._scopes.get((victim, granted.lease)) is scope:
+                    del self._scopes[victim, granted.lease]
         self._apply(self.core.stolen_ended(victim, granted.lease, duration_s, self._now()))
 
     # -- grants ---------------------------------------------------------------------------------
     def _grant(self, peer: NodeId, leases: tuple[m.Lease, ...]) -> None:
         shards, blobs, room = [], [], INLINE_GRANT_BYTES_MAX
-        for lease in leases:
+        frame_room = GRANT_BYTES_MAX
+        for position, lease in enumerate(leases):
             key = lease.shard.key
             job, side = self._jobs.get(key), self._runs.get(key[0])
             if job is None or side is None:
                 continue  # closed in this very turn; the core has ended the lease
+            if len(job.action_bytes) > GRANT_BYTES_MAX:
+                self._declined(peer, wire.Decline((lease.id,), "its command is too long to send"))
+                continue
+            frame_room -= len(job.action_bytes)
+            if frame_room < 0:
+                self._grant(peer, leases[position:])  # in a message of their own
+                break
             shards.append(_granted(lease, job))
             side.shard_phase(key[1], "stolen", peer, "")
             more = self._inline(peer, job, room)
-            room -= sum(len(blob) for blob in more)
+            room -= sum(len(blob) + INLINE_BLOB_FRAME_BYTES for blob in more)
             blobs += [wire.InlineBlob(blob) for blob in more]
         if shards:
             lease_ms = round(self._config.lease_s * 1000)
@@ -386,7 +473,7 @@ class WorkDriver:
             if digest not in sent and len(data) <= min(INLINE_BLOB_BYTES_MAX, room):
                 sent[digest] = None
                 blobs.append(data)
-                room -= len(data)
+                room -= len(data) + INLINE_BLOB_FRAME_BYTES
         for entry in job.tree.entries:
             if entry.size_bytes > min(INLINE_BLOB_BYTES_MAX, room) or entry.digest in sent:
                 continue
@@ -394,7 +481,7 @@ class WorkDriver:
             if read is not None:
                 sent[entry.digest] = None
                 blobs.append(read)
-                room -= len(read)
+                room -= len(read) + INLINE_BLOB_FRAME_BYTES
         while len(sent) > SENT_DIGESTS_MAX:
             del sent[next(iter(sent))]
         return blobs
@@ -404,7 +491,7 @@ def _granted(lease: m.Lease, job: ShardJob) -> wire.GrantedShard:
     return wire.GrantedShard(
         lease=lease.id,
         run=lease.shard.key[0],
-        name=lease.shard.name,
+        name=plain_text(lease.shard.name, NAME_BYTES),
         action=job.action_bytes,
         timeout_ms=round(job.timeout_s * 1000),
         memory_bytes=job.memory_bytes,

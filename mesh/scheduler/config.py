@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from mesh.limits import GRANT_SHARDS_MAX
+
 
 @attrs.frozen
 class SchedulerConfig:
@@ -37,6 +39,17 @@ class SchedulerConfig:
     victims_max: int = 3
     """Peers at which a hungry node leaves a standing request: enough to find work, few enough that
     64 idle nodes do not drown one origin."""
+
+    first_lease: int = 1
+    """Number of the first lease. Different for every start of a node, so that a message about a
+    lease of an earlier one is about nothing."""
+
+    held_per_victim_max: int = 2 * GRANT_SHARDS_MAX
+    """Shards of one victim taken in; what is granted beyond is declined. Twice what we ever ask
+    for, because a grant and a withdrawal may cross."""
+
+    expiries_max: int = 3
+    """Times a thief may let leases of one shard expire before it is not offered that one again."""
 
     attempts_max: int = 4
     """Tries of one shard that ended in the environment's fault before it counts as failed."""

@@ -136,7 +136,9 @@ class Scheduler:
         reason: str = "",
     ) -> list[Effect]:
         """A lease of ours ended, at a thief or in our own slots."""
-        effects = self._victim.finished(node, lease, verdict, duration_s, reason)
+        effects = self._victim.finished(
+            node, lease, verdict, now_s, duration_s=duration_s, reason=reason
+        )
         return self._settle(effects, now_s)
 
     # -- as a thief -----------------------------------------------------------------------------

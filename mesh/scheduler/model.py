@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 import attrs
@@ -55,6 +56,10 @@ class Shard:
     """Inputs worth having already."""
     local_only: bool = False
     may_speculate: bool = True
+    held_s_max: float = math.inf
+    """A thief that has held it for longer than this has lost it, however often it renews."""
+    refused_by: tuple[tuple[NodeId, str], ...] = ()
+    """Who must not get it, and why: what they made of it before was not usable."""
 
 
 @attrs.frozen
@@ -127,6 +132,15 @@ class SendSettled:
 
 
 @attrs.frozen
+class SendDecline:
+    """Tell a victim that we will not run these."""
+
+    peer: NodeId
+    leases: tuple[int, ...]
+    reason: str
+
+
+@attrs.frozen
 class SendLoad:
     """Tell every linked peer how loaded we are: there is work to steal, or no more."""
 
@@ -179,6 +193,7 @@ Effect = (
     | SendSteal
     | SendRenew
     | SendSettled
+    | SendDecline
     | SendLoad
     | Accepted
     | Duplicate

@@ -15,7 +15,14 @@ from collections import deque
 
 from mesh.limits import GRANT_SHARDS_MAX
 from mesh.scheduler.config import SchedulerConfig
-from mesh.scheduler.model import AbortStolen, Effect, SendRenew, SendSteal, StartStolen
+from mesh.scheduler.model import (
+    AbortStolen,
+    Effect,
+    SendDecline,
+    SendRenew,
+    SendSteal,
+    StartStolen,
+)
 from mesh.scheduler.peers import PeerState
 from mesh.types import NodeId
 from mesh.wire.messages import GrantedShard
@@ -54,11 +61,19 @@ class Thief:
         self, victim: NodeId, shards: tuple[GrantedShard, ...], now_s: float
     ) -> list[Effect]:
         """The victim handed these over; they wait in the backlog until a slot is free."""
-        self._asked[victim] = max(0, self._asked.get(victim, 0) - len(shards))
-        self._backlog.extend((victim, shard) for shard in shards)
-        self.stolen += len(shards)
+        if victim in self._asked:
+            self._asked[victim] = max(0, self._asked[victim] - len(shards))
+        held = {shard.lease for node, shard in self._backlog if node == victim}
+        held |= {lease for node, lease in self._running if node == victim}
+        room = self._config.held_per_victim_max - len(held) if self._config.slots else 0
+        fresh = {shard.lease: shard for shard in shards if shard.lease not in held}
+        taken, beyond = list(fresh.values())[: max(0, room)], list(fresh)[max(0, room) :]
+        self._backlog.extend((victim, shard) for shard in taken)
+        self.stolen += len(taken)
         self._next_renew_s = min(self._next_renew_s, now_s + self._config.renew_s)
-        return []
+        if not beyond:
+            return []
+        return [SendDecline(victim, tuple(beyond), "it was granted more than it had asked for")]
 
     def start(self, free_slots: int) -> list[Effect]:
         """Move backlog into free slots."""

@@ -59,6 +59,7 @@ class _Tried:
 
     refusals: dict[NodeId, str] = attrs.field(factory=dict)
     faults: int = 0
+    expiries: dict[NodeId, int] = attrs.field(factory=dict)
 
 
 class Victim:
@@ -73,7 +74,7 @@ class Victim:
         self._holders: dict[ShardKey, list[int]] = {}
         self._tried: dict[ShardKey, _Tried] = {}
         self._retired: dict[int, tuple[ShardKey, NodeId]] = {}
-        self._next_lease = 1
+        self._next_lease = config.first_lease
         self.peers: dict[NodeId, PeerState] = {}
         self.duplicates = 0
         self.own_leases = 0
@@ -125,7 +126,7 @@ class Victim:
     def submit(self, shard: Shard) -> list[Effect]:
         """A shard is ready to run somewhere."""
         assert shard.key[0] in self._runs, "submit to an open run"
-        self._tried.setdefault(shard.key, _Tried())
+        self._tried.setdefault(shard.key, _Tried(dict(shard.refused_by)))
         self._queue.push(shard)
         return [Trace(shard.key, "queued"), *self._give_up_if_hopeless(shard)]
 
@@ -148,7 +149,7 @@ class Victim:
             if lease is None or lease.holder != node:
                 forget.append(lease_id)
             else:
-                self._leases[lease_id] = attrs.evolve(lease, expires_s=now_s + self._config.lease_s)
+                self._leases[lease_id] = self._prolonged(lease, now_s)
         return [SendSettled(node, tuple(forget))] if forget else []
 
     def declined(self, node: NodeId, lease_id: int, reason: str, *, unfit: bool) -> list[Effect]:
@@ -165,11 +166,20 @@ class Victim:
         return effects + self._review_queue() if unfit else effects
 
     def finished(
-        self, node: NodeId, lease_id: int, verdict: Verdict, duration_s: float, reason: str = ""
+        self,
+        node: NodeId,
+        lease_id: int,
+        verdict: Verdict,
+        now_s: float,
+        *,
+        duration_s: float,
+        reason: str = "",
     ) -> list[Effect]:
         """A lease ended, also one that had expired: a good late result is as good as any."""
         self._awake(node)
         lease = self._leases.get(lease_id)
+        if lease is not None:  # whatever the thief says
+            duration_s = min(duration_s, now_s - lease.since_s)
         key = self.key_of(node, lease_id)
         if key is None:
             return []
@@ -194,10 +204,26 @@ class Victim:
             if peer is not None:
                 peer.stalled, peer.demand = True, 0
             effects.append(
-                Trace(lease.shard.key, "expired", lease.holder, "it stopped renewing its lease")
+                Trace(lease.shard.key, "expired", lease.holder, self._note_expiry(lease, now_s))
             )
             effects += self._requeue(lease)
         return effects
+
+    def _prolonged(self, lease: Lease, now_s: float) -> Lease:
+        last_s = lease.since_s + lease.shard.held_s_max
+        return attrs.evolve(lease, expires_s=min(now_s + self._config.lease_s, last_s))
+
+    def _note_expiry(self, lease: Lease, now_s: float) -> str:
+        """Why it expired; whoever does that again and again is not offered the shard any more."""
+        tried = self._tried[lease.shard.key]
+        count = tried.expiries[lease.holder] = tried.expiries.get(lease.holder, 0) + 1
+        if now_s - lease.since_s >= lease.shard.held_s_max:
+            why = f"it held the shard for {now_s - lease.since_s:.0f} s without an end"
+            tried.refusals[lease.holder] = why
+            return why
+        if count >= self._config.expiries_max:
+            tried.refusals[lease.holder] = f"it let the lease expire {count} times"
+        return "it stopped renewing its lease"
 
     # -- handing out ----------------------------------------------------------------------------
     def serve(self, free_slots: int, now_s: float) -> list[Effect]:

@@ -10,6 +10,7 @@ from mesh.limits import (
     BLOB_REQUEST_MAX,
     GRANT_SHARDS_MAX,
     INLINE_BLOB_BYTES_MAX,
+    INLINE_BLOBS_MAX,
     LEASES_MAX,
     NAME_BYTES_MAX,
     RECORD_BYTES_MAX,
@@ -122,7 +123,7 @@ class Grant:
     shards: tuple[GrantedShard, ...] = array(c_struct(GrantedShard), GRANT_SHARDS_MAX)
     lease_ms: int = uint(3_600_000)
     """Renew within this time, or the shards run elsewhere."""
-    blobs: tuple[InlineBlob, ...] = array(c_struct(InlineBlob), 4096)
+    blobs: tuple[InlineBlob, ...] = array(c_struct(InlineBlob), INLINE_BLOBS_MAX)
     """Small inputs (trees, toolchains, sources), named by their SHA-256."""
 
 
@@ -181,7 +182,7 @@ class Finished:
 @message(26)
 class Done:
     finished: tuple[Finished, ...] = array(c_struct(Finished), GRANT_SHARDS_MAX)
-    blobs: tuple[InlineBlob, ...] = array(c_struct(InlineBlob), 4096)
+    blobs: tuple[InlineBlob, ...] = array(c_struct(InlineBlob), INLINE_BLOBS_MAX)
     """Small outputs, named by their SHA-256."""
 
 

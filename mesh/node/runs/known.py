@@ -13,9 +13,12 @@ import attrs
 
 from mesh.action.model import EXECUTABLE, FILE, Result, SignedResult, check_outputs
 from mesh.action.signing import open_result
+from mesh.errors import EnvironmentFault
+from mesh.limits import OUTPUT_LOG_BYTES_MAX
+from mesh.node.blobs import Expected
 from mesh.node.runs.parts import RunParts
 from mesh.planners.resolve import Resolved
-from mesh.types import NodeId
+from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
 
 
@@ -60,13 +63,25 @@ class KnownActions:
 
     async def bring(self, result: Result, sources: Sequence[NodeId]) -> bool:
         """Have all blobs of a result in our store."""
-        store = self._parts.store
-        digests = [entry.digest for entry in result.outputs if entry.kind in (FILE, EXECUTABLE)]
-        logs = (result.stdout, result.stderr)
-        digests += [log.digest for log in logs if log.size_bytes > len(log.inline)]
-        if not store.missing(digests):
+        files = [entry for entry in result.outputs if entry.kind in (FILE, EXECUTABLE)]
+        sizes = {entry.digest: entry.size_bytes for entry in files}
+        return await self._fetch(sizes | _log_sizes(result), sources)
+
+    async def bring_logs(self, result: Result, sources: Sequence[NodeId]) -> bool:
+        """The same for what it printed alone."""
+        return await self._fetch(_log_sizes(result), sources)
+
+    def remember(self, signed: SignedResult, action: Digest) -> None:
+        """Keep a verified result. Losing it costs time only."""
+        try:
+            self._parts.results.put(signed, action)
+        except (EnvironmentFault, OSError):
+            self._parts.counters.add("hit.not-kept")
+
+    async def _fetch(self, sizes: dict[Digest, int], sources: Sequence[NodeId]) -> bool:
+        if not self._parts.store.missing(sizes):
             return True
-        return not await self._parts.blobs.fetch(digests, sources)
+        return not await self._parts.blobs.fetch(sizes, sources, None, Expected(sizes))
 
     async def _open(self, resolved: Resolved, signed: SignedResult, source: NodeId) -> Hit | None:
         try:
@@ -82,5 +97,15 @@ class KnownActions:
             self._parts.counters.add("hit.outputs-gone")
             return None
         if source != self._parts.me:
-            self._parts.results.put(signed, resolved.digest)
+            self.remember(signed, resolved.digest)
         return Hit(result, self._parts.name_of(result.builder))
+
+
+def _log_sizes(result: Result) -> dict[Digest, int]:
+    """What must be fetched to show the output; a log that nobody could have made is left out."""
+    logs = (result.stdout, result.stderr)
+    return {
+        log.digest: log.size_bytes
+        for log in logs
+        if len(log.inline) < log.size_bytes <= OUTPUT_LOG_BYTES_MAX
+    }

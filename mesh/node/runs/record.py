@@ -6,7 +6,7 @@ A record never decides anything. It turns what happened into the events and view
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import attrs
@@ -21,6 +21,9 @@ from mesh.control.views import (
     TimelineEntry,
 )
 from mesh.limits import RUN_OUTPUT_BYTES_MAX, SHARD_TRACES_MAX
+
+OUTPUT_EVENT_BYTES = 512
+"""What one stored piece of output costs besides its text: a peer may send it byte by byte."""
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -103,17 +106,19 @@ class RunRecord:
         self._listeners: list[Emit] = []
 
     # -- listeners ------------------------------------------------------------------------------
-    def listen(self, emit: Emit, *, from_start: bool) -> None:
-        """`from_start` first brings the listener up to date, stored output included."""
-        if from_start:
-            for event in self.snapshot():
-                emit(event)
-            for event in self._outputs:
-                emit(event)
+    def listen(self, emit: Emit) -> None:
+        """Tell `emit` what happens from now on."""
         self._listeners.append(emit)
 
     def unlisten(self, emit: Emit) -> None:
-        self._listeners.remove(emit)
+        """Never mind whether it listens."""
+        if emit in self._listeners:
+            self._listeners.remove(emit)
+
+    @property
+    def outputs(self) -> Sequence[dict[str, Any]]:
+        """The stored output so far, as events; it only grows."""
+        return self._outputs
 
     def snapshot(self) -> list[dict[str, Any]]:
         """The events that bring a fresh listener up to date, output excluded."""
@@ -200,8 +205,9 @@ class RunRecord:
             "stream": stream,
             "text": data.decode("utf-8", "surrogateescape"),
         }
-        if self._output_bytes + len(data) <= RUN_OUTPUT_BYTES_MAX:
-            self._output_bytes += len(data)
+        kept_bytes = len(data) + OUTPUT_EVENT_BYTES
+        if self._output_bytes + kept_bytes <= RUN_OUTPUT_BYTES_MAX:
+            self._output_bytes += kept_bytes
             self._outputs.append(event)
         else:
             self._output_lost += len(data)

@@ -60,6 +60,8 @@ CHUNK_MAX = 64
 """Steps resolved in one go: one thread hop and one question to the neighbours for all of them."""
 FLUSH_S = 0.05
 """Phases reach the command line at most this much late."""
+HELD_FACTOR, HELD_SLACK_S = 2.0, 60.0
+"""A thief may hold a shard for twice its time limit, and this for fetching and waiting there."""
 REFETCH_MAX = 2
 """Times a shard is run again because its outputs vanished before they were fetched."""
 
@@ -97,6 +99,7 @@ class Run:
         self._over = trio.Event()
         self._resolved_count = 0
         self._command_status: int | None = None
+        self._bug: Exception | None = None
         self._completed: list[DoneStep] = []
         self._dirs: dict[Digest, tuple[str, ...]] = {}
         self._known = KnownActions(parts)
@@ -153,8 +156,13 @@ class Run:
             for _ in range(RESOLVERS):
                 nursery.start_soon(self._resolve_ready)
             nursery.start_soon(self._flush_phases)
-            await self._over.wait()
+            try:
+                await self._over.wait()
+            finally:
+                self._over.set()  # also when cancelled: nothing may start in a closing nursery
             nursery.cancel_scope.cancel()
+        if self._bug is not None:
+            raise self._bug
 
     def _prepare(self, plan: Plan) -> None:
         self._plan = plan
@@ -210,6 +218,8 @@ class Run:
         """In a worker thread."""
         answers: list[tuple[int, Resolved | MeshError]] = []
         for index in chunk:
+            if self._over.is_set():
+                break  # stopped or cancelled: a scan may take long, and nobody waits for it
             try:
                 answers.append((index, self._resolver.resolve(self._plan.steps[index])))
             except MeshError as error:
@@ -289,8 +299,13 @@ class Run:
         self._record.shards[index].refusals.update(named)
         self._fail(index, gave_up(self._step(index), named), 0.0)
 
+    def crashed(self, bug: Exception) -> None:
+        self._bug = bug
+        self._over.set()
+
     def shard_settled(self, index: int, outcome: Outcome) -> None:
-        self._nursery.start_soon(self._settled, index, outcome)
+        if not self._over.is_set():
+            self._nursery.start_soon(self._settled, index, outcome)
 
     # -- settling -------------------------------------------------------------------------------
     async def _settled(self, index: int, outcome: Outcome) -> None:
@@ -302,7 +317,7 @@ class Run:
             self._fail(index, failure_of_error(step, node, error, outcome.finished.error_text), 0.0)
             return
         if outcome.result.exit_status != 0:
-            await self._known.bring(outcome.result, [outcome.holder])
+            await self._known.bring_logs(outcome.result, [outcome.holder])
             self._command_status = outcome.result.exit_status
             self._fail(index, failure_of_result(step, node, outcome.result, self._text), seconds)
             return
@@ -310,24 +325,29 @@ class Run:
         if source == "remote":
             self._record.phase(index, "fetching", self._now(), node)
             if not await self._known.bring(outcome.result, [outcome.holder]):
-                self._run_again(index, node)
+                self._run_again(index, outcome.holder)
                 return
             job = self._active[index].job
             if job is not None and job.cacheable and outcome.finished.result is not None:
-                self._parts.results.put(outcome.finished.result, job.digest)
+                self._known.remember(outcome.finished.result, job.digest)
         if not await self._complete(index, outcome.result, outcome.holder, source):
-            self._run_again(index, node)
+            self._run_again(index, outcome.holder)
 
-    def _run_again(self, index: int, node: str) -> None:
+    def _run_again(self, index: int, holder: NodeId) -> None:
         """The outputs are gone: the work is done anew rather than the build failed."""
-        active = self._active[index]
+        active, node = self._active[index], self._parts.name_of(holder)
         active.refetched += 1
         if active.refetched > REFETCH_MAX or active.job is None:
             error = BlobLost(digest=_display(self._step(index)))
             self._fail(index, failure_of_error(self._step(index), node, error), 0.0)
             return
-        self._record.trace(index, "refetch", self._now(), node, "its outputs could not be fetched")
+        why = "its outputs could not be fetched"
+        self._record.trace(index, "refetch", self._now(), node, why)
         self._record.phase(index, "queued", self._now())
+        if holder != self._parts.me:
+            refused_by = (*active.job.shard.refused_by, (holder, why))
+            shard = attrs.evolve(active.job.shard, refused_by=refused_by)
+            active.job = attrs.evolve(active.job, shard=shard)
         self._parts.work.submit([active.job])
 
     async def _complete(self, index: int, result: Result, builder: NodeId, source: str) -> bool:
@@ -349,10 +369,11 @@ class Run:
 
     def _step_done(self, index: int, source: str, builder: NodeId, duration_ms: int) -> None:
         step, now_s = self._step(index), self._now()
-        if source != "cached":
-            self._parts.history.learn(str(self._plan.root), step.name, duration_ms)
-        self._command_status = 0
         end_ms = round((now_s - self._record.head.started_s) * 1000)
+        if source != "cached":
+            learnt_ms = min(duration_ms, end_ms)  # whatever its builder says
+            self._parts.history.learn(str(self._plan.root), step.name, learnt_ms)
+        self._command_status = 0
         resolved = self._active.pop(index).resolved
         begin_ms = max(0, end_ms - duration_ms)
         self._completed.append(DoneStep(step, resolved, begin_ms, end_ms))
@@ -415,6 +436,7 @@ class Run:
             rank_s=self._ranks_s[index],
             warmth=frozenset(entry.digest for entry in files),
             local_only=step.local,
+            held_s_max=HELD_FACTOR * step.timeout_s + HELD_SLACK_S,
             may_speculate=self._request.kind in (Kind.BUILD, Kind.TEST) and resolved.cacheable,
         )
         active.job = ShardJob(
