@@ -80,6 +80,9 @@ HANDSHAKE_TIMEOUT_S = 10.0
 HANDSHAKES_MAX = 64
 """TLS handshakes under way at one listener; connections beyond are closed at once."""
 CLOSE_TIMEOUT_S = 2.0
+KEEPALIVE_EVERY_S = 5
+KEEPALIVE_TRIES = 3
+"""A stream whose other machine answers nothing for about 20 s is closed by the kernel."""
 
 # -- actions ------------------------------------------------------------------------------------
 PATH_BYTES_MAX = 4096

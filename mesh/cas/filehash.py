@@ -14,7 +14,9 @@ links (followed: the digest is of what a compiler would read), saving (`dump` gi
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import struct
 import threading
 import time
@@ -36,9 +38,9 @@ Signature = tuple[int, int, int, int, int]
 """(device, inode, size_bytes, mtime_ns, ctime_ns)"""
 
 
-def signature(stat: os.stat_result) -> Signature:
+def signature(info: os.stat_result) -> Signature:
     """What must be equal for a file to count as unchanged."""
-    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def is_racy(sig: Signature) -> bool:
@@ -95,9 +97,13 @@ class FileHasher:
         return len(self._known)
 
     def _hash(self, name: str) -> Digest:
-        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        # Not blocking: a peer's toolchain may name a pipe or a device, which would never end.
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            before = signature(os.fstat(fd))
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", name)
+            before = signature(info)
             digest = hash_fd(fd)
             after = signature(os.fstat(fd))
         finally:

@@ -13,6 +13,9 @@ from mesh.errors import CannotSpawn
 from mesh.limits import OUTPUT_LOG_BYTES_MAX
 from mesh.ports import ProcessEnd, SpawnRequest
 
+PIPES_GRACE_S = 1.0
+"""For what was written just before the end."""
+
 
 async def run_process(request: SpawnRequest) -> ProcessEnd:
     """See `mesh.ports.Exec.run_process`. Output beyond OUTPUT_LOG_BYTES_MAX is dropped."""
@@ -35,6 +38,8 @@ async def run_process(request: SpawnRequest) -> ProcessEnd:
             nursery.start_soon(_collect, process.stderr, stderr)
             await process.wait()
             _kill_group(process.pid)  # what it left in the background would hold the pipes
+            # A daemon in a session of its own may hold them still: nobody waits for that one.
+            nursery.cancel_scope.deadline = trio.current_time() + PIPES_GRACE_S
     finally:
         _kill_group(process.pid)
         with trio.CancelScope(shield=True):

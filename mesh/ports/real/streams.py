@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,8 @@ from mesh.limits import (
     CONNECT_TIMEOUT_S,
     HANDSHAKE_TIMEOUT_S,
     HANDSHAKES_MAX,
+    KEEPALIVE_EVERY_S,
+    KEEPALIVE_TRIES,
 )
 from mesh.ports import Accepted, StreamBroken, TrustStore
 from mesh.types import Address, NodeId
@@ -39,6 +42,12 @@ from mesh.wire.errors import WireError
 
 _log = logging.getLogger(__name__)
 _RECEIVE_BYTES = 64 * 1024
+_KEEPALIVE = {
+    "TCP_KEEPIDLE": KEEPALIVE_EVERY_S,
+    "TCP_KEEPINTVL": KEEPALIVE_EVERY_S,
+    "TCP_KEEPCNT": KEEPALIVE_TRIES,
+    "TCP_USER_TIMEOUT": KEEPALIVE_EVERY_S * (KEEPALIVE_TRIES + 1) * 1000,
+}
 _Tls = trio.SSLStream[trio.SocketStream]
 
 
@@ -309,10 +318,20 @@ async def _dial(to: Address, context: ssl.SSLContext) -> _Tls:
 async def _shake(stream: trio.SocketStream, context: ssl.SSLContext, *, server_side: bool) -> _Tls:
     tls: _Tls = trio.SSLStream(stream, context, server_side=server_side)
     try:
+        _notice_dead_ends(stream)
         await tls.do_handshake()
-    except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
+    except (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSError) as error:
         raise StreamBroken("handshake-failed") from error
     return tls
+
+
+def _notice_dead_ends(stream: trio.SocketStream) -> None:
+    """Have the kernel find out that the other machine is gone: unplugged, or behind a router that
+    has forgotten the connection. A frozen process is not that: its kernel still answers."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _peer_node(tls: _Tls) -> NodeId:
