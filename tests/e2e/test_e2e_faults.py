@@ -26,7 +26,7 @@ def test_a_killed_peer_changes_nothing_but_the_time(own_cluster: Cluster, tmp_pa
     run = own_cluster.start_command("--json", "dist", "run", "build", cwd=root)
     eventually(lambda: shards_running(own_cluster, 2), "node-2 to have stolen")
     own_cluster.signal(2, signal.SIGKILL)
-    out, err = run.communicate(timeout=60)
+    _, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
     assert finished(root) == EXPECTED
 
@@ -36,7 +36,7 @@ def test_a_frozen_peer_does_not_hang_the_run(own_cluster: Cluster, tmp_path: Pat
     run = own_cluster.start_command("--json", "dist", "run", "build", cwd=root)
     eventually(lambda: shards_running(own_cluster, 2), "node-2 to have stolen")
     own_cluster.freeze(2)
-    out, err = run.communicate(timeout=60)
+    _, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
     assert finished(root) == EXPECTED
     own_cluster.thaw(2)
