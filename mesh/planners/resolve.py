@@ -39,7 +39,7 @@ from mesh.planners.base import Plan, Step
 from mesh.planners.listing import Listings
 from mesh.planners.outside import OutsideFiles
 from mesh.planners.scan import Scan, Scanner, ScanStore
-from mesh.planners.toolchain import Hasher, Toolchains, this_platform
+from mesh.planners.toolchain import Hasher, Toolchains, Tools, this_platform
 from mesh.planners.tree import TreeBuilder
 from mesh.planners.validate import host_path, shown
 from mesh.types import Digest, digest_of
@@ -57,6 +57,17 @@ class ResolverConfig:
     toolchains: Toolchains | None = None
     """Shared between resolvers of one node, so that drivers are asked once."""
     platform: str = attrs.field(factory=this_platform)
+
+
+class Glance:
+    """What was looked up for steps that are resolved at one moment, by one thread: where their
+    folders lead, which tools they mean. Never kept: the next moment it may be otherwise."""
+
+    def __init__(self) -> None:
+        self.linked_folders: dict[str, str | None] = {}
+        self.tools: dict[object, Tools] = {}
+        self.toolchains: dict[tuple[tuple[str, Digest], ...], tuple[Toolchain, bytes, Digest]] = {}
+        self.envs: dict[tuple[tuple[str, str], ...], tuple[EnvVar, ...]] = {}
 
 
 @attrs.frozen
@@ -91,6 +102,7 @@ class Resolver:
     def __init__(self, config: ResolverConfig) -> None:
         self._plan = config.plan
         self._mounts = config.plan.mounts
+        self._insides = tuple(sorted(mount.inside for mount in self._mounts))
         self._hasher = config.hasher
         self._platform = config.platform
         self._toolchains = config.toolchains or Toolchains(config.hasher)
@@ -102,26 +114,26 @@ class Resolver:
         listings = Listings(frozenset(made_here))
         self.scanner = Scanner(self._mounts, config.hasher, self._outside, listings, config.store)
 
-    def resolve(self, step: Step) -> Resolved:
-        """The action of a step whose needs are done.
+    def resolve(self, step: Step, glance: Glance | None = None) -> Resolved:
+        """The action of a step whose needs are done; `glance` is shared by steps of one moment.
 
         Raises MissingInput, InputChanged, ToolNotFound, TooManyFiles, UnusablePath.
         """
-        builder = TreeBuilder(self._mounts, self._hasher, self._made)
+        glance = glance or Glance()
+        builder = TreeBuilder(self._mounts, self._hasher, self._made, glance.linked_folders)
         self._add_inputs(builder, step)
-        tools = self._toolchains.of_step(step, self._mounts)
-        scan = self.scanner.scan(step, tools) if step.scan is not None else Scan()
-        newest_ns = self._add_scan(builder, scan, tools)
-        why = "" if step.cacheable else "the plan says that it must run"
-        if scan.failed:
-            why = "the compiler could not list the headers"
+        tools = self._toolchains.of_step(step, self._mounts, glance.tools)
+        scan = Scan()
+        if step.scan is not None:
+            tools = dict(tools)
+            scan = self.scanner.scan(step, tools)
+            newest_ns = self._add_scan(builder, scan, tools)
+            builder.newest_ns = max(builder.newest_ns, newest_ns)
+        chain = _toolchain(tools, self._platform, glance)
         try:
-            resolved = self._pack(step, builder, tools, why)
+            return self._pack(step, builder, scan, chain, glance)
         except (WireError, UnicodeError) as error:
             raise UnusablePath(path=step.cwd, step=step.name, why=error) from error
-        newest_ns = max(newest_ns, builder.newest_ns)
-        reads = (*scan.project, *scan.system)
-        return attrs.evolve(resolved, reads=reads, newest_input_ns=newest_ns)
 
     def _add_inputs(self, builder: TreeBuilder, step: Step) -> None:
         for path in step.inputs:
@@ -150,28 +162,32 @@ class Resolver:
         self,
         step: Step,
         builder: TreeBuilder,
-        tools: Mapping[str, Digest],
-        uncacheable_why: str,
+        scan: Scan,
+        tools: tuple[Toolchain, bytes, Digest],
+        glance: Glance,
     ) -> Resolved:
+        toolchain, toolchain_bytes, toolchain_digest = tools
         tree = builder.build()
-        mounts = tuple(sorted(mount.inside for mount in self._mounts))
-        check_entries(tree.entries, mounts)
+        check_entries(tree.entries, self._insides)
         tree_bytes = encode_struct(tree)
-        toolchain = Toolchain(
-            self._platform, tuple(Tool(path, tools[path]) for path in sorted(tools))
-        )
-        toolchain_bytes = encode_struct(toolchain)
+        env = glance.envs.get(step.env)
+        if env is None:
+            env = tuple(EnvVar(name, value) for name, value in sorted(step.env))
+            glance.envs[step.env] = env
         action = Action(
             argv=step.argv,
-            env=tuple(EnvVar(name, value) for name, value in sorted(step.env)),
+            env=env,
             cwd=step.cwd,
-            mounts=mounts,
+            mounts=self._insides,
             inputs=digest_of(tree_bytes),
             outputs=_sorted(step.outputs),
-            toolchain=digest_of(toolchain_bytes),
+            toolchain=toolchain_digest,
         )
         check_action(action)
         action_bytes = encode_struct(action)
+        why = "" if step.cacheable else "the plan says that it must run"
+        if scan.failed:
+            why = "the compiler could not list the headers"
         return Resolved(
             action=action,
             action_bytes=action_bytes,
@@ -182,9 +198,22 @@ class Resolver:
             toolchain_bytes=toolchain_bytes,
             sources=builder.sources,
             inline=builder.inline,
-            cacheable=not uncacheable_why,
-            uncacheable_why=uncacheable_why,
+            cacheable=not why,
+            uncacheable_why=why,
+            reads=(*scan.project, *scan.system),
+            newest_input_ns=builder.newest_ns,
         )
+
+
+def _toolchain(tools: Tools, platform: str, glance: Glance) -> tuple[Toolchain, bytes, Digest]:
+    """With its bytes and their digest; steps with the same tools share all three."""
+    rows = tuple(sorted(tools.items()))
+    known = glance.toolchains.get(rows)
+    if known is None:
+        toolchain = Toolchain(platform, tuple(Tool(path, digest) for path, digest in rows))
+        data = encode_struct(toolchain)
+        known = glance.toolchains[rows] = (toolchain, data, digest_of(data))
+    return known
 
 
 def _sorted(outputs: tuple[OutputSpec, ...]) -> tuple[OutputSpec, ...]:

@@ -25,7 +25,7 @@ import os
 import platform as host_platform
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from posixpath import basename
 from typing import Protocol
@@ -46,6 +46,10 @@ _START_FILES = (
     *("libgcc_s.so.1", "libm.so", "libm.so.6"),
 )
 _CXX_FILES = ("libstdc++.so", "libstdc++.a", "libc++.so", "libc++.a")
+
+
+Tools = Mapping[str, Digest]
+"""Path to digest, sorted by path."""
 
 
 class Hasher(Protocol):
@@ -75,18 +79,33 @@ class Toolchains:
         self._lock = threading.Lock()
         self._search: dict[tuple[object, ...], _SearchDirs] = {}
 
-    def of_step(self, step: Step, mounts: tuple[Mount, ...]) -> dict[str, Digest]:
-        """Path and digest of every tool. Raises ToolNotFound, InputChanged."""
-        paths: dict[str, None] = {}
-        for path in self._paths(step, mounts):
-            if inside_path(path, mounts) is None:
-                paths[path] = None
-        return {path: self._digest(path) for path in sorted(paths)}
+    def of_step(
+        self, step: Step, mounts: tuple[Mount, ...], known: dict[object, Tools] | None = None
+    ) -> Tools:
+        """Path and digest of every tool. Raises ToolNotFound, InputChanged.
 
-    def _paths(self, step: Step, mounts: tuple[Mount, ...]) -> Iterator[str]:
+        `known` is shared by calls for steps of one moment: most steps of a project differ in
+        their files only.
+        """
+        commands = shell.commands_of(step.argv)
+        # Of the words of a command that is no compiler's, only the program makes a difference.
+        told = tuple(words if cc.parse(words) else words[:1] for words in commands)
+        key = (told, step.tools, step.cwd, step.env)
+        tools = known.get(key) if known is not None else None
+        if tools is None:
+            paths = dict.fromkeys(self._paths(step, commands, mounts))
+            outside = [path for path in paths if inside_path(path, mounts) is None]
+            tools = {path: self._digest(path) for path in sorted(outside)}
+            if known is not None:
+                known[key] = tools
+        return tools
+
+    def _paths(
+        self, step: Step, commands: list[tuple[str, ...]], mounts: tuple[Mount, ...]
+    ) -> Iterator[str]:
         env = dict(step.env)
         search = env.get("PATH", os.pathsep.join(STANDARD_PATH))
-        for index, words in enumerate(shell.commands_of(step.argv)):
+        for index, words in enumerate(commands):
             program = _program(words[0], step.cwd, search, mounts)
             if program is None:
                 if index == 0:

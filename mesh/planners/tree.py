@@ -32,13 +32,18 @@ class TreeBuilder:
     """Collects entries; used once, by one thread."""
 
     def __init__(
-        self, mounts: tuple[Mount, ...], hasher: Hasher, leave_out: Container[str] = frozenset()
+        self,
+        mounts: tuple[Mount, ...],
+        hasher: Hasher,
+        leave_out: Container[str] = frozenset(),
+        linked_folders: dict[str, str | None] | None = None,
     ) -> None:
         self._mounts = mounts
         self._hasher = hasher
         self._leave_out = leave_out
         self._entries: dict[str, TreeEntry] = {}
-        self._linked_folders: dict[str, str | None] = {}
+        # Builders that work at the same moment may share what they learn of folders.
+        self._linked_folders = {} if linked_folders is None else linked_folders
         self.sources: dict[Digest, Path] = {}
         """Where the content of each entry can be read."""
         self.inline: dict[Digest, bytes] = {}
@@ -48,6 +53,8 @@ class TreeBuilder:
 
     def build(self) -> Tree:
         """The tree; a folder entry stays only where nothing else makes the folder."""
+        if all(entry.kind != DIRECTORY for entry in self._entries.values()):
+            return Tree(tuple(entry for _, entry in sorted(self._entries.items())))
         implied: set[str] = set()
         for path in self._entries:
             parent = posixpath.dirname(path)
@@ -74,13 +81,15 @@ class TreeBuilder:
             assert inner is not None, "_add_link has checked it"
             self.add(inner, depth + 1)
             return
-        mode = os.lstat(host).st_mode
-        if stat.S_ISLNK(mode) and self._add_link(host, depth):
-            return
-        if os.path.isdir(host):  # noqa: PTH112
+        found = os.lstat(host)
+        if stat.S_ISLNK(found.st_mode):
+            if self._add_link(host, depth):
+                return
+            found = os.stat(host)  # noqa: PTH116
+        if stat.S_ISDIR(found.st_mode):
             self._add_below(path, host, depth)
         else:
-            self._add_file(path, host)
+            self._add_file(path, host, found)
 
     def add_content(self, path: str, content: bytes) -> None:
         """Add a file that exists nowhere yet."""
@@ -96,8 +105,7 @@ class TreeBuilder:
         if path not in self._entries and all(path != mount.inside for mount in self._mounts):
             self._put(TreeEntry(path, DIRECTORY))
 
-    def _add_file(self, path: str, host: str) -> None:
-        found = os.stat(host)  # noqa: PTH116
+    def _add_file(self, path: str, host: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
             return  # sockets, pipes and devices are no inputs
         source = Path(host)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import attrs
 import trio
 
-from mesh.action.model import EXECUTABLE, FILE, Result
+from mesh.action.model import Result
 from mesh.cas.blobs import BlobMissing
 from mesh.cas.place import Placer
 from mesh.control.requests import error_view, to_mesh_error
@@ -33,7 +33,7 @@ from mesh.errors import (
     RunTimedOut,
     catalogue,
 )
-from mesh.executor.tooldirs import tool_dirs
+from mesh.node.grants import ShardJob
 from mesh.node.runs.after import DoneStep, ProjectTree
 from mesh.node.runs.failure import (
     exit_code_of,
@@ -43,13 +43,14 @@ from mesh.node.runs.failure import (
     gave_up,
 )
 from mesh.node.runs.inplace import InPlace
+from mesh.node.runs.jobs import ShardRequest, shard_job
 from mesh.node.runs.known import Hit, KnownActions
 from mesh.node.runs.parts import RunOptions, RunParts
 from mesh.node.runs.record import RunRecord
-from mesh.node.work import Outcome, ShardJob
-from mesh.planners.base import Kind, Plan, PlanRequest, Step
+from mesh.node.work import Outcome
+from mesh.planners.base import Plan, PlanRequest, Step
 from mesh.planners.registry import make_plan
-from mesh.planners.resolve import Resolved, Resolver
+from mesh.planners.resolve import Glance, Resolved, Resolver
 from mesh.scheduler import model as m
 from mesh.scheduler.graph import RunGraph, indices, ranks
 from mesh.types import Digest, NodeId, RunId
@@ -60,8 +61,6 @@ CHUNK_MAX = 64
 """Steps resolved in one go: one thread hop and one question to the neighbours for all of them."""
 FLUSH_S = 0.05
 """Phases reach the command line at most this much late."""
-HELD_FACTOR, HELD_SLACK_S = 2.0, 60.0
-"""A thief may hold a shard for twice its time limit, and this for fetching and waiting there."""
 REFETCH_MAX = 2
 """Times a shard is run again because its outputs vanished before they were fetched."""
 
@@ -126,13 +125,7 @@ class Run:
             self._parts.work.close_run(self._id)
             with trio.CancelScope(shield=True):
                 await self._wind_up()
-            exit_code = (
-                130
-                if cancelled
-                else exit_code_of(self._request.kind, self._record, error, self._command_status)
-            )
-            view = None if error is None else error_view(error)
-            self._record.finish(self._now(), exit_code, view, cancelled=cancelled)
+            self._close_record(error, cancelled=cancelled)
         assert self._record.view is not None
         return self._record.view
 
@@ -217,11 +210,13 @@ class Run:
     def _resolve_chunk(self, chunk: list[int]) -> list[tuple[int, Resolved | MeshError]]:
         """In a worker thread."""
         answers: list[tuple[int, Resolved | MeshError]] = []
+        glance = Glance()
         for index in chunk:
             if self._over.is_set():
                 break  # stopped or cancelled: a scan may take long, and nobody waits for it
             try:
-                answers.append((index, self._resolver.resolve(self._plan.steps[index])))
+                step = self._plan.steps[index]
+                answers.append((index, self._resolver.resolve(step, glance)))
             except MeshError as error:
                 answers.append((index, error))
         return answers
@@ -426,41 +421,15 @@ class Run:
     # -- small parts ----------------------------------------------------------------------------
     def _job(self, index: int) -> ShardJob:
         active, step = self._active[index], self._step(index)
-        resolved = active.resolved
-        files = [entry for entry in resolved.tree.entries if entry.kind in (FILE, EXECUTABLE)]
-        shard = m.Shard(
+        request = ShardRequest(
             key=(self._id, index),
-            name=step.name,
-            toolchain=resolved.action.toolchain,
+            kind=self._request.kind,
             weight_s=self._weights_s[index],
             rank_s=self._ranks_s[index],
-            warmth=frozenset(entry.digest for entry in files),
-            local_only=step.local,
-            held_s_max=HELD_FACTOR * step.timeout_s + HELD_SLACK_S,
-            may_speculate=self._request.kind in (Kind.BUILD, Kind.TEST) and resolved.cacheable,
-        )
-        active.job = ShardJob(
-            shard=shard,
-            action=resolved.action,
-            action_bytes=resolved.action_bytes,
-            digest=resolved.digest,
-            tree=resolved.tree,
-            tree_bytes=resolved.tree_bytes,
-            toolchain_bytes=resolved.toolchain_bytes,
-            timeout_s=step.timeout_s,
-            memory_bytes=step.memory_bytes,
-            tool_dirs=self._tool_dirs(resolved),
             live=self._options.live,
-            cacheable=resolved.cacheable,
         )
+        active.job = shard_job(request, step, active.resolved)
         return active.job
-
-    def _tool_dirs(self, resolved: Resolved) -> tuple[str, ...]:
-        """Most steps of a run share one toolchain."""
-        digest = resolved.action.toolchain
-        if digest not in self._dirs:
-            self._dirs[digest] = tool_dirs(resolved.toolchain, None)
-        return self._dirs[digest]
 
     def _step(self, index: int) -> Step:
         return self._plan.steps[index]

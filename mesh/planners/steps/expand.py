@@ -56,6 +56,7 @@ class Expander:
         self._files = files
         self._caller_env = caller_env
         self._steps: dict[str, list[Step]] = {}
+        self._envs: dict[tuple[str, ...], dict[str, str]] = {}
 
     def run(self) -> dict[str, list[Step]]:
         """Steps by table name. Raises ProjectFileError, PathEscapes, PlanCycle."""
@@ -134,10 +135,9 @@ class Expander:
         cwd = self._normal(table.cwd)
         values = self._values(table, item, cwd, needs)
         outputs = self._outputs(table, values)
-        made = tuple(posixpath.relpath(_relative(each.path), cwd) for each in outputs)
+        made = tuple(_seen_from(cwd, _relative(each.path)) for each in outputs)
         argv = self._argv(table, {**values, "out": made})
-        programs = [words[0] for words in shell.commands_of(argv)]
-        env = dict(step_env((*programs, *table.tools), self._caller_env, self._project.env))
+        env = self._env(table, argv)
         return Step(
             name=name,
             argv=argv,
@@ -155,6 +155,15 @@ class Expander:
             display=f"{table.name} {item.path}".rstrip(),
         )
 
+    def _env(self, table: StepTable, argv: tuple[str, ...]) -> dict[str, str]:
+        """Looked up once per set of programs: most steps of a table run the same ones."""
+        programs = (*(words[0] for words in shell.commands_of(argv)), *table.tools)
+        known = self._envs.get(programs)
+        if known is None:
+            known = dict(step_env(programs, self._caller_env, self._project.env))
+            self._envs[programs] = known
+        return known
+
     def _needed(self, table: StepTable, item: _Item) -> list[Step]:
         found: dict[str, Step] = {}
         for name in _needs(table):
@@ -169,7 +178,7 @@ class Expander:
             folder, name = posixpath.split(item.path)
             stem, extension = posixpath.splitext(name)
             values = {
-                "in": (posixpath.relpath(item.path, cwd),),
+                "in": (_seen_from(cwd, item.path),),
                 "dir": (folder or ".",),
                 "name": (name,),
                 "stem": (stem,),
@@ -179,7 +188,7 @@ class Expander:
         wanted = {step.name for step in needs}
         for name in _needs(table):
             values[_OVER_NEEDS + name] = tuple(
-                posixpath.relpath(_relative(output.path), cwd)
+                _seen_from(cwd, _relative(output.path))
                 for step in self._steps[name]
                 if step.name in wanted
                 for output in step.outputs
@@ -235,14 +244,13 @@ class Expander:
         """Whoever names a file that a step makes needs that step, without having to say so."""
         makers = {output.path: step.name for step in self._flat() for output in step.outputs}
         for name, steps in self._steps.items():
-            self._steps[name] = [
-                attrs.evolve(step, needs=_with_makers(step, makers)) for step in steps
-            ]
+            self._steps[name] = [_with_makers(step, makers) for step in steps]
 
 
-def _with_makers(step: Step, makers: Mapping[str, str]) -> tuple[str, ...]:
+def _with_makers(step: Step, makers: Mapping[str, str]) -> Step:
     found = [makers[path] for path in step.inputs if path in makers]
-    return tuple(dict.fromkeys([*step.needs, *found]))
+    needs = tuple(dict.fromkeys([*step.needs, *found]))
+    return step if needs == step.needs else attrs.evolve(step, needs=needs)
 
 
 def _needs(table: StepTable) -> tuple[str, ...]:
@@ -267,7 +275,13 @@ def _mounted(path: str) -> str:
 
 
 def _relative(path: str) -> str:
-    return posixpath.relpath(path, PROJECT_MOUNT)
+    """The inverse of `_mounted`; plain slicing, because relpath asks for the working directory."""
+    return path[len(PROJECT_MOUNT) + 1 :] or "."
+
+
+def _seen_from(cwd: str, path: str) -> str:
+    """A normal path relative to the root as a command in `cwd` names it."""
+    return path if cwd == "." else posixpath.relpath(path, cwd)
 
 
 def _is_made(name: str, made: set[str]) -> bool:
