@@ -5,12 +5,11 @@ Answers are kept for a few seconds per toolchain, because shards come in hundred
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections import OrderedDict
 from pathlib import Path
 
 from mesh.action.model import Tool, Toolchain
+from mesh.action.platform import this_platform
 from mesh.cas.filehash import FileHasher
 from mesh.errors import InputChanged
 from mesh.types import Digest, digest_of
@@ -18,11 +17,6 @@ from mesh.wire import schema
 
 FRESH_S = 5.0
 _ANSWERS_MAX = 256
-
-
-def platform_name() -> str:
-    """`os-arch` of this machine, e.g. `linux-x86_64`."""
-    return f"{sys.platform}-{platform.machine()}"
 
 
 class ToolCheck:
@@ -52,8 +46,8 @@ class ToolCheck:
         return answer
 
     def _look(self, toolchain: Toolchain) -> str | None:
-        if toolchain.platform != platform_name():
-            return f"it is {platform_name()}, and {toolchain.platform} is needed"
+        if toolchain.platform != this_platform():
+            return f"it is {this_platform()}, and {toolchain.platform} is needed"
         for tool in toolchain.tools:
             problem = self._problem(tool)
             if problem:

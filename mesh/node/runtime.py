@@ -16,6 +16,7 @@ from typing import Any
 
 import trio
 
+from mesh.action.platform import this_platform
 from mesh.identity.messages import PeerAddress
 from mesh.identity.roles import BUILD, SUBMIT
 from mesh.identity.roster import RosterChange
@@ -39,7 +40,7 @@ from mesh.node.work import WorkDriver, WorkParts
 from mesh.node.workshop import Workshop
 from mesh.planners.base import Plan
 from mesh.planners.resolve import ResolverConfig
-from mesh.planners.toolchain import Toolchains, this_platform
+from mesh.planners.toolchain import Toolchains
 from mesh.ports import Announcement, ByteStream, Env
 from mesh.scheduler.config import SchedulerConfig
 from mesh.swim.config import LAN, LOOPBACK

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mesh.action.model import Tool, Toolchain
+from mesh.action.platform import this_platform
 from mesh.cas.filehash import FileHasher
-from mesh.executor.toolcheck import FRESH_S, ToolCheck, platform_name
+from mesh.executor.toolcheck import FRESH_S, ToolCheck
 from mesh.types import digest_of
 
 
@@ -20,7 +21,7 @@ def tool(tmp_path: Path) -> Path:
 
 
 def chain(path: Path, data: bytes = b"compiler", platform: str = "") -> Toolchain:
-    return Toolchain(platform or platform_name(), (Tool(str(path), digest_of(data)),))
+    return Toolchain(platform or this_platform(), (Tool(str(path), digest_of(data)),))
 
 
 def test_same_tools_may_run(tool: Path) -> None:
@@ -29,7 +30,7 @@ def test_same_tools_may_run(tool: Path) -> None:
 
 def test_reasons(tool: Path, tmp_path: Path) -> None:
     check = ToolCheck(FileHasher())
-    here = platform_name()
+    here = this_platform()
     assert check.reason(chain(tool, b"another"), 0.0) == f"{tool} differs"
     assert check.reason(chain(tmp_path / "no"), 0.0) == f"{tmp_path}/no is missing"
     assert check.reason(chain(tool / "below"), 0.0) == f"{tool}/below is missing"

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planning import write
 
+from mesh.action.platform import this_platform
 from mesh.cas.filehash import FileHasher
 from mesh.errors import ToolNotFound
 from mesh.planners import globs
 from mesh.planners.base import Mount, Step
 from mesh.planners.environment import step_env
 from mesh.planners.listing import Listings
-from mesh.planners.toolchain import Toolchains, this_platform
+from mesh.planners.toolchain import Toolchains
 
 
 def tools(

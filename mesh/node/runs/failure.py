@@ -27,45 +27,31 @@ def failure_of_result(
     step: Step, node: str, result: Result, text: Callable[[Result, int], bytes]
 ) -> FailureView:
     """It ran and ended with a status other than 0."""
-    return {
-        "name": step.display or step.name,
-        "node": node,
-        "status": result.exit_status,
-        "command": command_line(step),
-        "rerun": _rerun(step),
-        "stdout_tail": _tail(text(result, 1)),
-        "stderr_tail": _tail(text(result, 2)),
-        "error": None,
-    }
+    return _view(step, node, result.exit_status, (text(result, 1), text(result, 2)))
 
 
 def failure_of_process(step: Step, node: str, end: ProcessEnd) -> FailureView:
     """It ran in place, here."""
-    return {
-        "name": step.display or step.name,
-        "node": node,
-        "status": end.exit_status,
-        "command": command_line(step),
-        "rerun": _rerun(step),
-        "stdout_tail": _tail(end.stdout),
-        "stderr_tail": _tail(end.stderr),
-        "error": None,
-    }
+    return _view(step, node, end.exit_status, (end.stdout, end.stderr))
 
 
 def failure_of_error(
     step: Step, node: str, error: MeshError | type[MeshError] | None, text: str = ""
 ) -> FailureView:
     """It did not come to a result. `error` may be only a class, with `text` from another node."""
+    return {**_view(step, node, -1, (b"", b"")), "error": _told(error, text)}
+
+
+def _view(step: Step, node: str, status: int, output: tuple[bytes, bytes]) -> FailureView:
     return {
         "name": step.display or step.name,
         "node": node,
-        "status": -1,
+        "status": status,
         "command": command_line(step),
         "rerun": _rerun(step),
-        "stdout_tail": "",
-        "stderr_tail": "",
-        "error": _told(error, text),
+        "stdout_tail": _tail(output[0]),
+        "stderr_tail": _tail(output[1]),
+        "error": None,
     }
 
 
