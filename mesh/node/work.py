@@ -14,55 +14,26 @@ from typing import Protocol
 import attrs
 import trio
 
-from mesh.action.model import Action, Result, SignedResult, Tree, check_outputs
-from mesh.action.signing import open_result
+from mesh.action.model import Result
 from mesh.executor.executor import Job
-from mesh.limits import (
-    FRAME_BYTES_MAX,
-    GRANT_SHARDS_MAX,
-    INLINE_BLOB_BYTES_MAX,
-    INLINE_BLOB_FRAME_BYTES,
-    INLINE_GRANT_BYTES_MAX,
-)
+from mesh.limits import GRANT_SHARDS_MAX
 from mesh.node.counters import Counters
+from mesh.node.grants import GrantPacker, ShardJob
 from mesh.node.links import Links
-from mesh.node.perform import Performer, plain_text
+from mesh.node.perform import Performer
 from mesh.node.stolen import StolenRunner
+from mesh.node.verdicts import Claim, Judged, judge
 from mesh.ports import Env
 from mesh.scheduler import model as m
 from mesh.scheduler.config import SchedulerConfig
 from mesh.scheduler.core import Scheduler
 from mesh.types import Digest, NodeId, RunId, digest_of
 from mesh.wire import messages as wire
-from mesh.wire.errors import WireError
 
 TICK_S = 0.1
 """How late an expiry or a straggler may be noticed."""
 
-SENT_DIGESTS_MAX = 65_536
-
-GRANT_BYTES_MAX = FRAME_BYTES_MAX // 2 - 64 * 1024
-"""Commands in one grant; names and small blobs take the rest of the message."""
-NAME_BYTES = 1000
 logger = logging.getLogger(__name__)
-
-
-@attrs.frozen
-class ShardJob:
-    """A shard with everything that is needed to run it here or to hand it over."""
-
-    shard: m.Shard
-    action: Action
-    action_bytes: bytes
-    digest: Digest
-    tree: Tree
-    tree_bytes: bytes
-    toolchain_bytes: bytes
-    timeout_s: float
-    memory_bytes: int
-    tool_dirs: tuple[str, ...] = ()
-    live: bool = False
-    cacheable: bool = True
 
 
 @attrs.frozen
@@ -130,7 +101,7 @@ class WorkDriver:
         self._jobs: dict[m.ShardKey, ShardJob] = {}
         self._runs: dict[RunId, RunSide] = {}
         self._scopes: dict[tuple[NodeId, int], trio.CancelScope] = {}
-        self._sent: dict[NodeId, dict[Digest, None]] = {}
+        self._grants = GrantPacker(parts.performer, parts.config.lease_s)
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()
         self.core = Scheduler(parts.me, parts.config)
@@ -180,7 +151,7 @@ class WorkDriver:
         self._apply(self.core.peer_up(node, load, may_execute=may_build, now_s=self._now()))
 
     def peer_down(self, node: NodeId) -> None:
-        self._sent.pop(node, None)
+        self._grants.forget(node)
         self._stolen.forget(node)
         self._apply(self.core.peer_down(node, self._now()))
 
@@ -249,52 +220,30 @@ class WorkDriver:
 
     # -- results --------------------------------------------------------------------------------
     def _done(self, peer: NodeId, message: wire.Done) -> None:
-        judged: list[tuple[wire.Finished, Result | None, m.Verdict, str]] = []
+        judged: list[tuple[wire.Finished, Judged]] = []
         outputs: set[Digest] = set()
         for finished in message.finished:
             key = self.core.key_of(peer, finished.lease)
             job = self._jobs.get(key) if key is not None else None
             if job is None:  # settled before, or the run is over; the core counts it
                 self.counters.add("done.not-waited-for")
-                judged.append((finished, None, m.Verdict.OK, ""))
+                judged.append((finished, Judged(None, m.Verdict.OK)))
                 continue
-            result, verdict, reason = self._judge(peer, job, finished)
-            judged.append((finished, result, verdict, reason))
-            outputs.update(entry.digest for entry in (result.outputs if result else ()))
+            each = self._judge(peer, job, finished)
+            judged.append((finished, each))
+            outputs.update(entry.digest for entry in (each.result.outputs if each.result else ()))
         wanted = [b.data for b in message.blobs if outputs and digest_of(b.data) in outputs]
         self._stolen.keep(wanted)
-        for each in judged:
-            self._finish(peer, *each)
+        for finished, each in judged:
+            self._finish(peer, finished, each.result, each.verdict, each.reason)
 
-    def _judge(
-        self, peer: NodeId, job: ShardJob, finished: wire.Finished
-    ) -> tuple[Result | None, m.Verdict, str]:
-        """Verify what a peer reports and decide what it means."""
-        if finished.result is None:
-            retry = finished.retry_elsewhere
-            return None, m.Verdict.RETRY if retry else m.Verdict.FAILED, finished.error_text
-        try:
-            result = self._open(peer, job, finished.result)
-        except WireError as error:
-            self.counters.add(f"result.{error.reason}")
+    def _judge(self, peer: NodeId, job: ShardJob, finished: wire.Finished) -> Judged:
+        claim = Claim(peer, job.action, job.digest, finished)
+        judged = judge(claim, self._roles.may_build)
+        if judged.lie:
+            self.counters.add(f"result.{judged.lie}")
             self.counters.add(f"lied.{peer.hex()[:16]}")
-            return None, m.Verdict.RETRY, f"its result was refused: {error}"
-        if result.exit_status < 0:
-            # Killed by a signal: often the machine's doing (memory); a second opinion is cheap.
-            return result, m.Verdict.RETRY, f"killed there by signal {-result.exit_status}"
-        verdict = m.Verdict.OK if result.exit_status == 0 else m.Verdict.FAILED
-        return result, verdict, ""
-
-    def _open(self, peer: NodeId, job: ShardJob, signed: SignedResult) -> Result:
-        """What the result says. Raises WireError."""
-        result = open_result(signed, job.digest, self._roles.may_build)
-        if result.builder != peer:
-            raise WireError("foreign-signature", result.builder.hex())
-        if result.exit_status == 0:
-            check_outputs(result.outputs, job.action)
-        elif result.outputs:
-            raise WireError("outputs-of-failure")
-        return result
+        return judged
 
     def _finish(
         self,
@@ -441,65 +390,19 @@ class WorkDriver:
 
     # -- grants ---------------------------------------------------------------------------------
     def _grant(self, peer: NodeId, leases: tuple[m.Lease, ...]) -> None:
-        shards, blobs, room = [], [], INLINE_GRANT_BYTES_MAX
-        frame_room = GRANT_BYTES_MAX
-        for position, lease in enumerate(leases):
+        leased = []
+        for lease in leases:
             key = lease.shard.key
             job, side = self._jobs.get(key), self._runs.get(key[0])
             if job is None or side is None:
                 continue  # closed in this very turn; the core has ended the lease
-            if len(job.action_bytes) > GRANT_BYTES_MAX:
+            if not job.fits_a_message:
                 self._declined(peer, wire.Decline((lease.id,), "its command is too long to send"))
                 continue
-            frame_room -= len(job.action_bytes)
-            if frame_room < 0:
-                self._grant(peer, leases[position:])  # in a message of their own
-                break
-            shards.append(_granted(lease, job))
             side.shard_phase(key[1], "stolen", peer, "")
-            more = self._inline(peer, job, room)
-            room -= sum(len(blob) + INLINE_BLOB_FRAME_BYTES for blob in more)
-            blobs += [wire.InlineBlob(blob) for blob in more]
-        if shards:
-            lease_ms = round(self._config.lease_s * 1000)
-            self._links.post(peer, wire.Grant(tuple(shards), lease_ms, tuple(blobs)))
-
-    def _inline(self, peer: NodeId, job: ShardJob, room: int) -> list[bytes]:
-        """Small blobs the peer has not had from us yet, as far as they fit."""
-        sent = self._sent.setdefault(peer, {})
-        blobs: list[bytes] = []
-        for data in (job.tree_bytes, job.toolchain_bytes):
-            digest = digest_of(data)
-            if digest not in sent and len(data) <= min(INLINE_BLOB_BYTES_MAX, room):
-                sent[digest] = None
-                blobs.append(data)
-                room -= len(data) + INLINE_BLOB_FRAME_BYTES
-        for entry in job.tree.entries:
-            if entry.size_bytes > min(INLINE_BLOB_BYTES_MAX, room) or entry.digest in sent:
-                continue
-            read = self._performer.read_small(entry)
-            if read is not None:
-                sent[entry.digest] = None
-                blobs.append(read)
-                room -= len(read) + INLINE_BLOB_FRAME_BYTES
-        while len(sent) > SENT_DIGESTS_MAX:
-            del sent[next(iter(sent))]
-        return blobs
-
-
-def _granted(lease: m.Lease, job: ShardJob) -> wire.GrantedShard:
-    return wire.GrantedShard(
-        lease=lease.id,
-        run=lease.shard.key[0],
-        name=plain_text(lease.shard.name, NAME_BYTES),
-        action=job.action_bytes,
-        timeout_ms=round(job.timeout_s * 1000),
-        memory_bytes=job.memory_bytes,
-        weight_ms=round(job.shard.weight_s * 1000),
-        speculative=lease.speculative,
-        live_output=job.live,
-        cacheable=job.cacheable,
-    )
+            leased.append((lease, job))
+        for grant in self._grants.pack(peer, leased):
+            self._links.post(peer, grant)
 
 
 def _share(done_bytes: int, total_bytes: int) -> str:

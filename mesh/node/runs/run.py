@@ -33,6 +33,7 @@ from mesh.errors import (
     RunTimedOut,
     catalogue,
 )
+from mesh.executor.tooldirs import tool_dirs
 from mesh.node.grants import ShardJob
 from mesh.node.runs.after import DoneStep, ProjectTree
 from mesh.node.runs.failure import (
@@ -131,9 +132,9 @@ class Run:
 
     def _close_record(self, error: MeshError | None, *, cancelled: bool) -> None:
         kind, status = self._request.kind, self._command_status
-        exit_code = 130 if cancelled else exit_code_of(kind, self._record, error, status)
+        code = 130 if cancelled else exit_code_of(kind, self._record, error, status)
         view = None if error is None else error_view(error)
-        self._record.finish(self._now(), exit_code, view, cancelled=cancelled)
+        self._record.finish(self._now(), code, view, cancelled=cancelled)
 
     async def _plan_and_run(self) -> None:
         plan = await self._parts.env.exec.run_sync(make_plan, self._request)
@@ -285,8 +286,7 @@ class Run:
     def shard_output(self, index: int, node: NodeId, stream: int, data: bytes) -> None:
         self._record.output(index, self._parts.name_of(node), stream, data)
 
-    def shard_duplicate(self, index: int) -> None:
-        del index
+    def shard_duplicate(self, index: int) -> None:  # noqa: ARG002 - all count alike
         self._record.totals.duplicates += 1
 
     def shard_gave_up(self, index: int, reasons: tuple[tuple[NodeId, str], ...]) -> None:
@@ -427,9 +427,17 @@ class Run:
             weight_s=self._weights_s[index],
             rank_s=self._ranks_s[index],
             live=self._options.live,
+            tool_dirs=self._tool_dirs(active.resolved),
         )
         active.job = shard_job(request, step, active.resolved)
         return active.job
+
+    def _tool_dirs(self, resolved: Resolved) -> tuple[str, ...]:
+        """Most steps of a run share one toolchain."""
+        digest = resolved.action.toolchain
+        if digest not in self._dirs:
+            self._dirs[digest] = tool_dirs(resolved.toolchain, None)
+        return self._dirs[digest]
 
     def _step(self, index: int) -> Step:
         return self._plan.steps[index]
