@@ -34,12 +34,13 @@ from mesh.action.model import (
     check_action,
     check_entries,
 )
+from mesh.action.platform import this_platform
 from mesh.errors import MissingInput, UnusablePath
 from mesh.planners.base import Plan, Step
 from mesh.planners.listing import Listings
 from mesh.planners.outside import OutsideFiles
 from mesh.planners.scan import Scan, Scanner, ScanStore
-from mesh.planners.toolchain import Hasher, Toolchains, Tools, this_platform
+from mesh.planners.toolchain import Hasher, Toolchains, Tools
 from mesh.planners.tree import TreeBuilder
 from mesh.planners.validate import host_path, shown
 from mesh.types import Digest, digest_of
@@ -129,8 +130,8 @@ class Resolver:
             scan = self.scanner.scan(step, tools)
             newest_ns = self._add_scan(builder, scan, tools)
             builder.newest_ns = max(builder.newest_ns, newest_ns)
-        chain = _toolchain(tools, self._platform, glance)
         try:
+            chain = _toolchain(tools, self._platform, glance)
             return self._pack(step, builder, scan, chain, glance)
         except (WireError, UnicodeError) as error:
             raise UnusablePath(path=step.cwd, step=step.name, why=error) from error

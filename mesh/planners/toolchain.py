@@ -22,7 +22,6 @@ often than their output), and headers, which the dependency scan names one by on
 from __future__ import annotations
 
 import os
-import platform as host_platform
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,11 +57,6 @@ class Hasher(Protocol):
     def digest(self, path: Path) -> Digest:
         """SHA-256 of the file. Raises OSError, InputChanged."""
         ...
-
-
-def this_platform() -> str:
-    """`os-arch` of this machine, e.g. `linux-x86_64`."""
-    return f"{host_platform.system().lower()}-{host_platform.machine()}"
 
 
 @attrs.frozen
