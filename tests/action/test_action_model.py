@@ -1,4 +1,4 @@
-"""Paths of actions, trees and results: nothing leaves the mounts, nothing undeclared is accepted."""
+"""Paths of actions, trees and results: nothing leaves the mounts or comes undeclared."""
 
 from __future__ import annotations
 
