@@ -84,7 +84,7 @@ class NodeNotRunning(EnvironmentFault):
 
     code = "VM101"
     exit_code = 10
-    hint = "start one with `vitte mesh init`, `vitte mesh join` or `vitte dist start --nodes 4`"
+    hint = "start it with `vitte dist start`; in no mesh yet? `vitte mesh init` or `vitte mesh join`"
 
 
 class NotInMesh(UserError):
@@ -175,6 +175,13 @@ class NodeForbidden(EnvironmentFault):
     code = "VM113"
     exit_code = 10
     hint = "run this as that user, or start a node of your own in another `--home`"
+
+
+class UnknownCommand(UserError):
+    """`{name}` is not a command of vitte-mesh"""
+
+    code = "VM114"
+    hint = "did you mean `{near}`?"
 
 
 # -- 2xx: identity and admission ----------------------------------------------------------------
@@ -449,6 +456,14 @@ class DemoUnavailable(EnvironmentFault):
     hint = "from a checkout, `python3 bootstrap.py demo` installs what it needs"
 
 
+class GitFailed(EnvironmentFault):
+    """git cannot list the files of `{root}`: {why}"""
+
+    code = "VM316"
+    exit_code = 2
+    hint = "run `git status` there and follow what it says"
+
+
 # -- 4xx: runs ----------------------------------------------------------------------------------
 class ShardFailed(UserError):
     """`{name}` failed on {node} with exit status {status}"""
@@ -553,6 +568,20 @@ class OutputUnnamable(UserError):
     code = "VM414"
     exit_code = 1
     hint = "names of outputs must be UTF-8 and at most 4096 bytes long"
+
+
+class AmbiguousShard(UserError):
+    """`{shard}` fits {count} shards of run {run}: {some}"""
+
+    code = "VM415"
+    hint = "say more of the name, or an index from `vitte dist explain {run} --json`"
+
+
+class AmbiguousRun(UserError):
+    """`{run}` is the start of {count} runs"""
+
+    code = "VM416"
+    hint = "say more of it, or `last` for the newest"
 
 
 # -- 5xx: storage -------------------------------------------------------------------------------

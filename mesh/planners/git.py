@@ -12,7 +12,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from mesh.errors import ToolNotFound, TooManyFiles
+from mesh.errors import GitFailed, ToolNotFound, TooManyFiles
 from mesh.limits import PROBE_TIMEOUT_S, PROJECT_SEARCH_DEPTH_MAX, TREE_ENTRIES_MAX
 
 
@@ -20,7 +20,7 @@ def toplevel(directory: Path) -> Path | None:
     """The top folder of the git tree that holds `directory`, or None."""
     here = directory
     for _ in range(PROJECT_SEARCH_DEPTH_MAX):
-        if (here / ".git").exists():
+        if is_repository(here):
             return here
         if here.parent == here:
             return None
@@ -28,11 +28,24 @@ def toplevel(directory: Path) -> Path | None:
     return None
 
 
+def is_repository(directory: Path) -> bool:
+    """Whether git would look into `directory`. A source archive of a submodule has a `.git` file
+    that points to nothing, and is just a folder."""
+    marker = directory / ".git"
+    if not marker.is_file():
+        return marker.is_dir()
+    try:
+        target = marker.read_text("utf-8", "surrogateescape").removeprefix("gitdir:").strip()
+    except OSError:
+        return False
+    return (directory / target).is_dir()
+
+
 def visible_files(root: Path, below: str = "") -> list[str]:
     """Sorted paths, relative to `root` (a git top folder), of the visible files and symbolic
     links, those of submodules included; `below` limits them to a folder.
 
-    Raises ToolNotFound without git, TooManyFiles.
+    Raises ToolNotFound without git, GitFailed, TooManyFiles.
     """
     found: set[str] = set()
     pending = [(root, "")]
@@ -44,7 +57,7 @@ def visible_files(root: Path, below: str = "") -> list[str]:
             path = folder / name
             if path.is_dir() and not path.is_symlink():
                 # A submodule, or a nested repository that git will not look into.
-                if (path / ".git").exists():
+                if is_repository(path):
                     pending.append((path, f"{prefix}{name.rstrip('/')}/"))
             elif os.path.lexists(path):  # a deleted file is still in the index
                 found.add(prefix + name)
@@ -68,7 +81,7 @@ def _list(folder: Path, below: str) -> list[str]:
     except FileNotFoundError:
         raise ToolNotFound(tool="git", how="install git") from None
     except subprocess.TimeoutExpired:
-        return []
+        raise GitFailed(root=folder, why=f"no answer within {PROBE_TIMEOUT_S:g} s") from None
     if done.returncode != 0:
-        return []
+        raise GitFailed(root=folder, why=os.fsdecode(done.stderr).strip())
     return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
