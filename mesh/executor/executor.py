@@ -161,13 +161,19 @@ class Executor:
             self._check(job)
         else:
             await self._exec.run_sync(self._check, job)
-        async with self._room:
+        try:
+            self._room.acquire_nowait()  # usually there is room: no checkpoint then
+        except trio.WouldBlock:
+            await self._room.acquire()
+        try:
             view = View(job.action.mounts, (*self._config.tool_dirs, *job.tool_dirs))
             slot = self._take(view)
             try:
                 return await self._execute_in(slot, view, job)
             finally:
                 self._free.append(slot)
+        finally:
+            self._room.release()
 
     # -- starting --------------------------------------------------------------------------------
     async def _choose_sandbox(self) -> SandboxChoice:

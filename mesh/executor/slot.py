@@ -59,7 +59,11 @@ class Request:
     log_bytes_max: int = OUTPUT_LOG_BYTES_MAX
 
     def encode(self) -> bytes:
-        return b"A" + json.dumps(attrs.asdict(self, recurse=False)).encode()
+        return b"A" + _encode({name: getattr(self, name) for name in _REQUEST_FIELDS}).encode()
+
+
+_REQUEST_FIELDS = tuple(field.name for field in attrs.fields(Request))
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 @attrs.frozen
@@ -180,7 +184,7 @@ class Slot:
                 if on_output is not None:
                     on_output(stream, data[1:])
             elif kind == b"R":
-                return await self._ended(json.loads(data[1:]), pieces)
+                return await self._ended(json.loads(data[1:].decode()), pieces)
             else:
                 raise await self._failed("ended unexpectedly")
 

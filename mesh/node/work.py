@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import Protocol
 
 import attrs
@@ -23,6 +24,7 @@ from mesh.node.links import Links
 from mesh.node.perform import Performer
 from mesh.node.stolen import StolenRunner
 from mesh.node.verdicts import Claim, Judged, judge
+from mesh.node.workers import End, Workers
 from mesh.ports import Env
 from mesh.scheduler import model as m
 from mesh.scheduler.config import SchedulerConfig
@@ -101,6 +103,7 @@ class WorkDriver:
         self._jobs: dict[m.ShardKey, ShardJob] = {}
         self._runs: dict[RunId, RunSide] = {}
         self._scopes: dict[tuple[NodeId, int], trio.CancelScope] = {}
+        self._workers = Workers()
         self._grants = GrantPacker(parts.performer, parts.config.lease_s)
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()
@@ -293,9 +296,9 @@ class WorkDriver:
                 if (side := self._runs.get(key[0])) is not None:
                     side.shard_trace(key[1], effect)
             case m.StartOwn(lease, shard):
-                self._nursery.start_soon(self._run_own, lease, shard.key)
+                self._workers.start(self._nursery, partial(self._run_own, lease, shard.key))
             case m.StartStolen(victim, granted):
-                self._nursery.start_soon(self._run_stolen, victim, granted)
+                self._workers.start(self._nursery, partial(self._run_stolen, victim, granted))
             case m.GrantOut(peer, leases):
                 self._grant(peer, leases)
             case m.SendSteal(peer, shards):
@@ -328,16 +331,10 @@ class WorkDriver:
         if (scope := self._scopes.get((victim, lease))) is not None:
             scope.cancel()
 
-    async def _run_own(self, lease: int, key: m.ShardKey) -> None:
-        try:
-            await self._own(lease, key)
-        except Exception as bug:  # noqa: BLE001 - as in _contain
-            self._contain(bug, [key[0]])
-
-    async def _own(self, lease: int, key: m.ShardKey) -> None:
+    async def _run_own(self, lease: int, key: m.ShardKey) -> End:
         job, side = self._jobs.get(key), self._runs.get(key[0])
         if job is None or side is None:
-            return  # the run was closed in this very turn
+            return _nothing  # the run was closed in this very turn
         with trio.CancelScope() as scope:
             self._scopes[self._me, lease] = scope
             try:
@@ -345,11 +342,21 @@ class WorkDriver:
                 finished, result = await self._performer.perform(
                     lease, job.digest, self._own_job(job, side)
                 )
+            except Exception as bug:  # noqa: BLE001 - as in _contain
+                self._contain(bug, [key[0]])
+                return _nothing
             finally:
                 del self._scopes[self._me, lease]
+            return partial(self._end_own, job, finished, result)
+        return _nothing  # aborted
+
+    def _end_own(self, job: ShardJob, finished: wire.Finished, result: Result | None) -> None:
+        try:
             if finished.result is not None and result is not None:
                 self._performer.remember(job.digest, finished.result, result, job.cacheable)
             self._finish(self._me, finished, result, *self._own_verdict(finished, result))
+        except Exception as bug:  # noqa: BLE001 - as in _contain
+            self._contain(bug, [job.shard.key[0]])
 
     def _own_job(self, job: ShardJob, side: RunSide) -> Job:
         index = job.shard.key[1]
@@ -374,7 +381,7 @@ class WorkDriver:
             return (m.Verdict.RETRY if retry else m.Verdict.FAILED), finished.error_text
         return (m.Verdict.OK if result.exit_status == 0 else m.Verdict.FAILED), ""
 
-    async def _run_stolen(self, victim: NodeId, granted: wire.GrantedShard) -> None:
+    async def _run_stolen(self, victim: NodeId, granted: wire.GrantedShard) -> End:
         duration_s: float | None = None
         with trio.CancelScope() as scope:
             self._scopes[victim, granted.lease] = scope
@@ -386,7 +393,10 @@ class WorkDriver:
                 # The victim may have started anew meanwhile, and have used the number again.
                 if self._scopes.get((victim, granted.lease)) is scope:
                     del self._scopes[victim, granted.lease]
-        self._apply(self.core.stolen_ended(victim, granted.lease, duration_s, self._now()))
+        return partial(self._end_stolen, victim, granted.lease, duration_s)
+
+    def _end_stolen(self, victim: NodeId, lease: int, duration_s: float | None) -> None:
+        self._apply(self.core.stolen_ended(victim, lease, duration_s, self._now()))
 
     # -- grants ---------------------------------------------------------------------------------
     def _grant(self, peer: NodeId, leases: tuple[m.Lease, ...]) -> None:
@@ -403,6 +413,10 @@ class WorkDriver:
             leased.append((lease, job))
         for grant in self._grants.pack(peer, leased):
             self._links.post(peer, grant)
+
+
+def _nothing() -> None:
+    """The end of a shard that was aborted: whoever did that has told the core."""
 
 
 def _share(done_bytes: int, total_bytes: int) -> str:

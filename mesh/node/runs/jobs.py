@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import attrs
 
-from mesh.action.model import EXECUTABLE, FILE
+from mesh.action.model import EXECUTABLE, FILE, Toolchain
+from mesh.executor.tooldirs import tool_dirs
 from mesh.node.grants import ShardJob
 from mesh.planners.base import Kind, Step
 from mesh.planners.resolve import Resolved
 from mesh.scheduler.model import Shard, ShardKey
+from mesh.types import Digest
 
 HELD_FACTOR, HELD_SLACK_S = 2.0, 60.0
 """A thief may hold a shard for twice its time limit, and this for fetching and waiting there."""
@@ -24,6 +26,27 @@ class ShardRequest:
     rank_s: float
     live: bool
     tool_dirs: tuple[str, ...]
+
+
+@attrs.define
+class Active:
+    """What is known of a step that is past resolving."""
+
+    resolved: Resolved
+    job: ShardJob | None = None
+    refetched: int = 0
+
+
+class ToolDirs:
+    """Directories of tools, worked out once per toolchain: most steps of a run share one."""
+
+    def __init__(self) -> None:
+        self._known: dict[Digest, tuple[str, ...]] = {}
+
+    def of(self, toolchain: Toolchain, digest: Digest) -> tuple[str, ...]:
+        if digest not in self._known:
+            self._known[digest] = tool_dirs(toolchain, None)
+        return self._known[digest]
 
 
 def shard_job(request: ShardRequest, step: Step, resolved: Resolved) -> ShardJob:

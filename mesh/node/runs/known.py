@@ -101,6 +101,11 @@ class KnownActions:
         return Hit(result, self._parts.name_of(result.builder))
 
 
+def is_whole(result: Result) -> bool:
+    """Whether there is nothing to fetch and nothing to place."""
+    return not result.outputs and not _log_sizes(result)
+
+
 def _log_sizes(result: Result) -> dict[Digest, int]:
     """What must be fetched to show the output; a log that nobody could have made is left out."""
     logs = (result.stdout, result.stderr)

@@ -24,7 +24,7 @@ from mesh.action.model import Result
 from mesh.cas.blobs import BlobMissing
 from mesh.cas.place import Placer
 from mesh.control.requests import error_view, to_mesh_error
-from mesh.control.views import RunView
+from mesh.control.views import FailureView, RunView
 from mesh.errors import (
     BlobLost,
     InputChanged,
@@ -33,7 +33,6 @@ from mesh.errors import (
     RunTimedOut,
     catalogue,
 )
-from mesh.executor.tooldirs import tool_dirs
 from mesh.node.grants import ShardJob
 from mesh.node.runs.after import DoneStep, ProjectTree
 from mesh.node.runs.failure import (
@@ -42,10 +41,11 @@ from mesh.node.runs.failure import (
     failure_of_process,
     failure_of_result,
     gave_up,
+    rerun_from,
 )
 from mesh.node.runs.inplace import InPlace
-from mesh.node.runs.jobs import ShardRequest, shard_job
-from mesh.node.runs.known import Hit, KnownActions
+from mesh.node.runs.jobs import Active, ShardRequest, ToolDirs, shard_job
+from mesh.node.runs.known import Hit, KnownActions, is_whole
 from mesh.node.runs.parts import RunOptions, RunParts
 from mesh.node.runs.record import RunRecord
 from mesh.node.work import Outcome
@@ -54,7 +54,7 @@ from mesh.planners.registry import make_plan
 from mesh.planners.resolve import Glance, Resolved, Resolver
 from mesh.scheduler import model as m
 from mesh.scheduler.graph import RunGraph, indices, ranks
-from mesh.types import Digest, NodeId, RunId
+from mesh.types import NodeId, RunId
 
 RESOLVERS = 2
 """Steps are resolved in worker threads; two keep a slow header scan from holding up the rest."""
@@ -66,15 +66,6 @@ REFETCH_MAX = 2
 """Times a shard is run again because its outputs vanished before they were fetched."""
 
 _ERRORS = {cls.code: cls for cls in catalogue()}
-
-
-@attrs.define
-class _Active:
-    """What is known of a step that is past resolving."""
-
-    resolved: Resolved
-    job: ShardJob | None = None
-    refetched: int = 0
 
 
 class Run:
@@ -94,14 +85,14 @@ class Run:
         self._options = options
         self._record = record
         self._ready: deque[int] = deque()
-        self._active: dict[int, _Active] = {}
+        self._active: dict[int, Active] = {}
         self._wake = trio.Event()
         self._over = trio.Event()
         self._resolved_count = 0
         self._command_status: int | None = None
         self._bug: Exception | None = None
         self._completed: list[DoneStep] = []
-        self._dirs: dict[Digest, tuple[str, ...]] = {}
+        self._dirs = ToolDirs()
         self._known = KnownActions(parts)
         self._nursery: trio.Nursery
 
@@ -228,7 +219,7 @@ class Run:
             if isinstance(answer, MeshError):
                 self._fail(index, failure_of_error(self._step(index), "", answer), 0.0)
                 continue
-            self._active[index] = _Active(answer)
+            self._active[index] = Active(answer)
             for digest, path in answer.sources.items():
                 self._parts.store.add_source(digest, path)
             for content in answer.inline.values():
@@ -299,7 +290,12 @@ class Run:
         self._over.set()
 
     def shard_settled(self, index: int, outcome: Outcome) -> None:
-        if not self._over.is_set():
+        if self._over.is_set():
+            return
+        result = outcome.result
+        if result is not None and result.exit_status == 0 and is_whole(result):
+            self._finished(index, result, outcome.holder, self._source(index, outcome))
+        else:
             self._nursery.start_soon(self._settled, index, outcome)
 
     # -- settling -------------------------------------------------------------------------------
@@ -314,19 +310,26 @@ class Run:
         if outcome.result.exit_status != 0:
             await self._known.bring_logs(outcome.result, [outcome.holder])
             self._command_status = outcome.result.exit_status
+            self._tell_lost(index, outcome.result)
             self._fail(index, failure_of_result(step, node, outcome.result, self._text), seconds)
             return
-        source = "local" if outcome.holder == self._parts.me else "remote"
-        if source == "remote":
+        if outcome.holder != self._parts.me:
             self._record.phase(index, "fetching", self._now(), node)
             if not await self._known.bring(outcome.result, [outcome.holder]):
                 self._run_again(index, outcome.holder)
                 return
-            job = self._active[index].job
-            if job is not None and job.cacheable and outcome.finished.result is not None:
-                self._known.remember(outcome.finished.result, job.digest)
+        source = self._source(index, outcome)
         if not await self._complete(index, outcome.result, outcome.holder, source):
             self._run_again(index, outcome.holder)
+
+    def _source(self, index: int, outcome: Outcome) -> str:
+        """Where a good result is from; a peer's is remembered."""
+        if outcome.holder == self._parts.me:
+            return "local"
+        job = self._active[index].job
+        if job is not None and job.cacheable and outcome.finished.result is not None:
+            self._known.remember(outcome.finished.result, job.digest)
+        return "remote"
 
     def _run_again(self, index: int, holder: NodeId) -> None:
         """The outputs are gone: the work is done anew rather than the build failed."""
@@ -357,10 +360,15 @@ class Run:
             except MeshError as error:
                 self._fail(index, failure_of_error(step, "", error), 0.0)
                 return True
+        self._finished(index, result, builder, source)
+        return True
+
+    def _finished(self, index: int, result: Result, builder: NodeId, source: str) -> None:
+        """It is here and in place."""
+        self._tell_lost(index, result)
         if not self._options.live or source == "cached":
             self._show_logs(index, result)
         self._step_done(index, source, builder, result.duration_ms)
-        return True
 
     def _step_done(self, index: int, source: str, builder: NodeId, duration_ms: int) -> None:
         step, now_s = self._step(index), self._now()
@@ -401,12 +409,19 @@ class Run:
             if log.size_bytes:
                 self._record.output(index, node, stream, self._parts.log_text(log) or b"")
 
+    def _tell_lost(self, index: int, result: Result) -> None:
+        lost_bytes = result.stdout.lost_bytes + result.stderr.lost_bytes
+        if lost_bytes:
+            name = _display(self._step(index))
+            self._record.warn(f"`{name}` wrote too much: {lost_bytes} bytes of it were dropped")
+
     def _text(self, result: Result, stream: int) -> bytes:
         return self._parts.log_text(result.stdout if stream == 1 else result.stderr) or b""
 
-    def _fail(self, index: int, failure: object, seconds: float) -> None:
+    def _fail(self, index: int, failure: FailureView, seconds: float) -> None:
         self._active.pop(index, None)
-        self._record.failed(index, self._now(), failure, seconds)  # type: ignore[arg-type]
+        failure = rerun_from(failure, self._step(index), self._plan, self._request.cwd)
+        self._record.failed(index, self._now(), failure, seconds)
         name = _display(self._step(index))
         for skipped in self._graph.failed(index):
             self._record.skipped(skipped, self._now(), f"it needs `{name}`, which failed")
@@ -427,17 +442,10 @@ class Run:
             weight_s=self._weights_s[index],
             rank_s=self._ranks_s[index],
             live=self._options.live,
-            tool_dirs=self._tool_dirs(active.resolved),
+            tool_dirs=self._dirs.of(active.resolved.toolchain, active.resolved.action.toolchain),
         )
         active.job = shard_job(request, step, active.resolved)
         return active.job
-
-    def _tool_dirs(self, resolved: Resolved) -> tuple[str, ...]:
-        """Most steps of a run share one toolchain."""
-        digest = resolved.action.toolchain
-        if digest not in self._dirs:
-            self._dirs[digest] = tool_dirs(resolved.toolchain, None)
-        return self._dirs[digest]
 
     def _step(self, index: int) -> Step:
         return self._plan.steps[index]
