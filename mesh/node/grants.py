@@ -91,7 +91,10 @@ class GrantPacker:
         blobs: list[bytes] = []
         for data in (job.tree_bytes, job.toolchain_bytes):
             digest = digest_of(data)
-            if digest not in sent and len(data) <= min(INLINE_BLOB_BYTES_MAX, room):
+            if digest in sent:
+                continue
+            self._performer.offer(data)  # no project file stands for it: the thief may ask for it
+            if len(data) <= min(INLINE_BLOB_BYTES_MAX, room):
                 sent[digest] = None
                 blobs.append(data)
                 room -= len(data) + INLINE_BLOB_FRAME_BYTES

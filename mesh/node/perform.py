@@ -109,6 +109,10 @@ class Performer:
             except (EnvironmentFault, OSError):
                 logger.warning("a result could not be kept", exc_info=True)
 
+    def offer(self, data: bytes) -> None:
+        """Make a blob that is in no file available to peers for a while."""
+        self._parts.store.hold(data)
+
     def read_small(self, entry: TreeEntry) -> bytes | None:
         """A small file's bytes, to be sent along; None when it is not a file or not here."""
         if entry.kind not in (FILE, EXECUTABLE) or entry.size_bytes > INLINE_BLOB_BYTES_MAX:

@@ -262,3 +262,16 @@ def test_a_mistake_in_the_project_file_names_file_and_line(
     done = cluster.vitte("dist", "run", "build", cwd=write_files(tmp_path / "p", files))
     assert done.returncode == 2
     assert "vitte-dist.toml:5" in done.stderr
+
+
+def test_a_shard_with_very_many_inputs_is_stolen_like_any_other(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    many = {f"data/file-with-a-rather-long-name-{i}.txt": str(i) for i in range(2000)}
+    table = step(name="sum", kind="build", run="cat data/* | wc -c > {out}", out="sum.txt")
+    files = {**many, "vitte-dist.toml": f'[project]\nname = "many"\n{table}'}
+    root = write_files(tmp_path / "many", files)
+    view = cluster.run("build", "--mode", "cluster", cwd=root)
+    assert view["ok"], view["failures"]
+    assert view["remote"] == 1
+    assert int((root / "sum.txt").read_text()) == sum(len(text) for text in many.values())
