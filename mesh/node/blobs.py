@@ -206,6 +206,11 @@ class BlobExchange:
         if (pool := self._pools.pop(node, None)) is not None:
             pool.close()
 
+    def close(self) -> None:
+        """This node leaves: close every stream of ours."""
+        for node in list(self._pools):
+            self.forget(node)
+
     def expel(self, node: NodeId) -> None:
         """The peer is no member any more: it gets nothing more, and we take nothing from it."""
         self.forget(node)

@@ -65,18 +65,26 @@ class Link:
         self._scope.cancel()
 
     async def run(self, on_message: Callable[[Link, Any], None]) -> None:
-        """Pump until either side ends. Never raises for what the peer does."""
-        with self._scope:
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write)
-                    await self._read(on_message)
-                    nursery.cancel_scope.cancel()
-            except* StreamBroken:
-                self._parts.counters.add("link.broken")
-            except* WireError as errors:
-                self._parts.counters.add(f"link.bad-input.{_first_reason(errors)}")
-        await self.discard()
+        """Pump until either side ends; the stream is closed then, however it ended.
+
+        Never raises for what the peer does.
+        """
+        try:
+            with self._scope:
+                await self._pump(on_message)
+        finally:
+            await self.discard()
+
+    async def _pump(self, on_message: Callable[[Link, Any], None]) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                await self._read(on_message)
+                nursery.cancel_scope.cancel()
+        except* StreamBroken:
+            self._parts.counters.add("link.broken")
+        except* WireError as errors:
+            self._parts.counters.add(f"link.bad-input.{_first_reason(errors)}")
 
     async def discard(self) -> None:
         """Close the stream, without waiting for the other side for long."""

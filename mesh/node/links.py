@@ -156,16 +156,20 @@ class Links:
                 await shake_hands(
                     stream, self._owner.hello(BULK_LANE), self._config.hello_timeout_s
                 )
-            except (WireError, trio.TooSlowError) as error:
+            except (WireError, trio.TooSlowError, OSError) as error:
                 await stream.aclose()
                 raise StreamBroken(str(error)) from None
+            except BaseException:
+                await stream.aclose()
+                raise
             return stream
         raise StreamBroken("timed out")
 
     async def _dial(self, node: NodeId, target: _Target) -> None:
         try:
             link = await self._connect(node, target.address)
-        except (StreamBroken, WireError, trio.TooSlowError) as error:
+        except (StreamBroken, WireError, trio.TooSlowError, OSError) as error:
+            # OSError: this machine's own trouble (no descriptors left); it may pass.
             self.counters.add(f"dial.{_reason(error)}")
             jitter = 0.5 + self._env.entropy.random()
             target.next_dial_s = self._env.clock.monotonic() + target.pause_s * jitter

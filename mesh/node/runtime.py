@@ -128,16 +128,19 @@ class MeshRuntime:
         self.gossip = Gossip(self._env, profile, self.identity, setup, self._member_changed)
         self.door = JoinDoor(self._env, self.identity, self._door_addresses, self._roster_changed)
         logger.info("listening on %s, port %d, as %s", host, port, self._config.name)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self.work.run)
-            await nursery.start(self.gossip.run)
-            nursery.start_soon(self.doors.peer.serve, self.links.accept)
-            nursery.start_soon(self.door.serve, self.doors.join)
-            nursery.start_soon(self.links.run)
-            nursery.start_soon(self._report_load)
-            nursery.start_soon(self._discover)
-            self.meet(seeds)
-            task_status.started()
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.work.run)
+                await nursery.start(self.gossip.run)
+                nursery.start_soon(self.doors.peer.serve, self.links.accept)
+                nursery.start_soon(self.door.serve, self.doors.join)
+                nursery.start_soon(self.links.run)
+                nursery.start_soon(self._report_load)
+                nursery.start_soon(self._discover)
+                self.meet(seeds)
+                task_status.started()
+        finally:
+            self.blobs.close()
 
     def meet(self, peers: Iterable[PeerAddress]) -> None:
         """Addresses of members, learnt while joining, by hand or from the network."""
