@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
 
 from mesh.action.model import RESULT_CONTEXT, Result, SignedResult, check_entries
 from mesh.types import Digest, NodeId
@@ -47,7 +47,9 @@ def open_result(
 
 
 def _verify(builder: NodeId, signed: SignedResult) -> None:
+    assert len(builder) == 32, "the field is of fixed size; libsodium would read beyond"
+    assert len(signed.signature) == 64, "likewise"
     try:
-        VerifyKey(builder).verify(RESULT_CONTEXT + signed.body, signed.signature)
+        crypto_sign_open(signed.signature + RESULT_CONTEXT + signed.body, builder)
     except (BadSignatureError, ValueError):
         raise WireError("bad-signature", builder.hex()) from None

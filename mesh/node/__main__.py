@@ -27,6 +27,9 @@ from mesh.ports.real.streams import RealStreams
 
 logger = logging.getLogger("mesh.node")
 GC_THRESHOLDS = (20_000, 20, 20)
+SWITCH_INTERVAL_S = 0.0005
+"""A thread that resolves steps lets the event loop in after this long. With Python's 5 ms the loop,
+which gives the lock away at every system call, would serve nobody while a plan is resolved."""
 DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
 """RFC 5737; a UDP socket "connected" to it sends nothing but shows the default route's address."""
 
@@ -42,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     config = _config(arguments)
     # Most of what a node makes lives for one message; the default of 700 scans it all too often.
     gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     status = 0
     try:
         trio.run(_run, config, strict_exception_groups=True)

@@ -39,7 +39,7 @@ class PeerState:
         """Share of the shard's inputs that the peer holds, 0..1."""
         if not shard.warmth:
             return 0.0
-        return sum(digest in self.warm for digest in shard.warmth) / len(shard.warmth)
+        return sum(map(self.warm.__contains__, shard.warmth)) / len(shard.warmth)
 
     def warmed_by(self, digests: frozenset[Digest], limit: int) -> None:
         self.warm.update(dict.fromkeys(digests))

@@ -66,7 +66,7 @@ class ReadyQueue:
             if score > best_warmth:
                 best, best_warmth = shard, score
             seen += 1
-            if seen >= WARM_LOOKAHEAD:
+            if seen >= WARM_LOOKAHEAD or score >= 1.0:
                 break
         if best is not None:
             self.remove(best.key)

@@ -89,9 +89,6 @@ class Victim:
     def waiting(self) -> int:
         return len(self._queue)
 
-    def lease(self, lease_id: int) -> Lease | None:
-        return self._leases.get(lease_id)
-
     def key_of(self, node: NodeId, lease_id: int) -> ShardKey | None:
         """The shard of a lease that `node` holds, or held until not long ago."""
         lease = self._leases.get(lease_id)
@@ -240,19 +237,20 @@ class Victim:
         )
         for peer in thieves:
             if self._queue.stealable:
-                effects += self._grant(peer, len(thieves), now_s)
+                effects += self._grant(peer, thieves, now_s)
         if not self._queue:
             effects += self._speculate(free_slots, thieves, now_s)
         return effects
 
-    def _grant(self, peer: PeerState, thieves: int, now_s: float) -> list[Effect]:
+    def _grant(self, peer: PeerState, thieves: list[PeerState], now_s: float) -> list[Effect]:
         leases: list[Lease] = []
         traces: list[Effect] = []
-        share = math.ceil(len(self._queue) / (thieves + 1))
-        free, hoard_s = peer.free_slots(), 0.0
+        share, hoard_s = self._share(peer, thieves), 0.0
+        # Who asks with nothing of ours in hand gets one, however busy it last said it was.
+        at_once = peer.free_slots() or int(peer.held == 0)
         window_s = self._config.batch_window_s * max(1, peer.load.slots)
         while peer.demand > 0 and len(leases) < GRANT_SHARDS_MAX:
-            beyond_slots = len(leases) >= max(1, free)
+            beyond_slots = len(leases) >= at_once
             if beyond_slots and (hoard_s >= window_s or len(leases) >= share):
                 break
             shard = self._queue.take(lambda shard: self._fits_peer(shard, peer), peer.warmth_of)
@@ -267,6 +265,12 @@ class Victim:
             leases.append(lease)
             traces.append(trace)
         return [*traces, GrantOut(peer.node, tuple(leases))] if leases else []
+
+    def _share(self, peer: PeerState, thieves: list[PeerState]) -> int:
+        """How many more are the peer's part, by slots, of the shards that wait and that it has."""
+        slots = self._config.slots + sum(max(1, each.load.slots) for each in thieves)
+        left = len(self._queue) + peer.held
+        return math.ceil(left * max(1, peer.load.slots) / slots) - peer.held
 
     def _lease_to(
         self, peer: PeerState, shard: Shard, now_s: float, *, speculative: bool = False

@@ -410,3 +410,19 @@ def test_known_durations_reach_nine_tenths_of_the_ideal_makespan(skew: float) ->
     world.run(60)
     ideal = max(sum(durations) / 8, *durations)
     assert ideal / world.now_s > 0.9
+
+
+def test_at_the_end_a_thief_does_not_sit_on_more_than_its_part() -> None:
+    victim = Scheduler(node(0), SchedulerConfig(slots=1))
+    load = Load(slots=1, busy=0, queued=0, cpu_percent=0, memory_free_mib=0)
+    victim.peer_up(node(1), load, may_execute=True, now_s=0.0)
+    victim.open_run(RUN, m.RunPolicy())
+    shards = [m.Shard((RUN, i), f"s{i}", TOOLS, weight_s=0.001) for i in range(21)]
+    victim.submit(shards, 0.0)  # one starts here at once, 20 wait
+
+    def granted() -> int:
+        effects = victim.steal_requested(node(1), 20, load, 0.0)
+        return sum(len(each.leases) for each in effects if isinstance(each, m.GrantOut))
+
+    assert granted() == 10, "half of what waits, for one slot of two"
+    assert granted() == 0, "it has its part, whatever it asks for"
