@@ -7,6 +7,7 @@ click parses; it neither prints errors nor exits here: `cli.shell` does, in the 
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 
 import click
 
@@ -15,6 +16,7 @@ from cli.commands.base import LazyGroup, global_options
 from cli.i18n import t
 from cli.settings import Settings
 from cli.shell import EXIT_INTERRUPTED, guarded, usage_error
+from mesh.errors import NoPassThrough, UnknownCommand
 
 OURS = {
     "mesh": "cli.commands.mesh:mesh",
@@ -40,8 +42,27 @@ class Root(LazyGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not passthrough.is_ours(args, OURS) and not ctx.resilient_parsing:
-            passthrough.hand_over(args)
+            try:
+                passthrough.hand_over(args)
+            except NoPassThrough:
+                near = self._meant(ctx, args[0])
+                if near is None:
+                    raise
+                raise UnknownCommand(name=f"{PROGRAM} {args[0]}", near=near) from None
         return super().resolve_command(ctx, args)
+
+    def _meant(self, ctx: click.Context, name: str) -> str | None:
+        """The command of ours that this may have been: `build`, `dits`, or `status` alone."""
+        if name in passthrough.DIST_COMMANDS:
+            return f"{PROGRAM} {name} --dist"
+        known = {each: f"{PROGRAM} {each}" for each in OURS}
+        for group in ("mesh", "dist"):
+            command = self.get_command(ctx, group)
+            assert isinstance(command, LazyGroup)
+            known.update({each: f"{PROGRAM} {group} {each}" for each in command.list_commands(ctx)})
+        known["explain"] = f"{PROGRAM} dist explain"
+        near = get_close_matches(name, known, n=1)
+        return known[near[0]] if near else None
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

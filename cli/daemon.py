@@ -25,7 +25,7 @@ from cli.client import Call, ask, log_path
 from cli.homes import SOCKET_NAME, answers
 from cli.i18n import t, user_environment
 from cli.settings import note
-from mesh.errors import MeshError, NodeDidNotStart, NodeDidNotStop
+from mesh.errors import CannotPlace, MeshError, NodeDidNotStart, NodeDidNotStop
 
 NODE_COMMAND = (sys.executable, "-P", "-m", "mesh.node")
 LOCK_NAME = "node.pid"
@@ -46,6 +46,7 @@ class Node:
         self.home = home
         self.process = process
         self._attached = attached
+        self.log_from = 0
 
     @property
     def started(self) -> bool:
@@ -82,7 +83,7 @@ class Node:
             self.process.returncode = 0
 
     def _failure(self, why: str) -> NodeDidNotStart:
-        tail = _log_tail(Path(log_path(self.home)))
+        tail = _log_tail(Path(log_path(self.home)), self.log_from)
         return NodeDidNotStart(
             home=self.home, why="\n  ".join([why, *tail]), log=log_path(self.home)
         )
@@ -95,12 +96,19 @@ def spawn(home: str, options: Sequence[str] = (), *, foreground: bool = False) -
     """
     if answers(home):
         return Node(home, None)
-    Path(home).mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        Path(home).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotPlace(path=home, why=error.strerror) from None
     argv = [*NODE_COMMAND, "--home", home, *options]
     if foreground:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=user_environment())
         return Node(home, process, attached=True)
-    log = os.open(log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        log = os.open(log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise CannotPlace(path=log_path(home), why=error.strerror) from None
+    said_before = os.fstat(log).st_size
     try:
         process = subprocess.Popen(
             argv,
@@ -113,7 +121,9 @@ def spawn(home: str, options: Sequence[str] = (), *, foreground: bool = False) -
         )
     finally:
         os.close(log)
-    return Node(home, process)
+    node = Node(home, process)
+    node.log_from = said_before
+    return node
 
 
 def ensure(home: str, options: Sequence[str] = (), *, foreground: bool = False) -> Node:
@@ -237,11 +247,12 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def _log_tail(path: Path) -> list[str]:
+def _log_tail(path: Path, begin: int) -> list[str]:
+    """The last lines that were written after the log had `begin` bytes."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(file.tell() - LOG_TAIL_BYTES, 0))
+            file.seek(max(file.tell() - LOG_TAIL_BYTES, begin))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []

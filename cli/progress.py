@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any, BinaryIO
 
-from cli.i18n import t
+from cli.i18n import n, t
 from cli.settings import note
 from cli.text import human_seconds, print_json, printable
 from mesh.control.views import FINAL_PHASES
@@ -98,10 +98,11 @@ class CommandSink(OutputSink):
 
 
 def plan_text(event: dict[str, Any]) -> str:
-    return t(
-        "{explanation}: {shards} shards",
+    return n(
+        "{explanation}: {count} shard",
+        "{explanation}: {count} shards",
+        event["shards"],
         explanation=printable(event["explanation"]).rstrip("."),
-        shards=event["shards"],
     )
 
 

@@ -24,7 +24,24 @@ def print_summary(view: dict[str, Any] | None, *, quiet: bool, settings: Setting
         for line in lines(view):
             (note if view["kind"] == "command" else out)(line)
     if view["kind"] == "command" and view["error"] is None and not _surprising(view):
+        _tell_killed(view)
         return
+    _print_failures(view)
+    if view["error"] is not None:
+        from cli.client import to_error
+        from cli.shell import print_error
+
+        print_error(to_error(view["error"]), settings)
+
+
+def _tell_killed(view: dict[str, Any]) -> None:
+    """A command that was killed could not say so itself."""
+    for failure in view["failures"]:
+        if failure["status"] < 0:
+            note(failure_lines(failure)[0])
+
+
+def _print_failures(view: dict[str, Any]) -> None:
     failures = view["failures"]
     for failure in failures[:FAILURES_SHOWN_MAX]:
         note("\n" + "\n".join(failure_lines(failure)))
@@ -38,11 +55,6 @@ def print_summary(view: dict[str, Any] | None, *, quiet: bool, settings: Setting
                 run=view["run"],
             )
         )
-    if view["error"] is not None:
-        from cli.client import to_error
-        from cli.shell import print_error
-
-        print_error(to_error(view["error"]), settings)
 
 
 def _surprising(view: dict[str, Any]) -> bool:

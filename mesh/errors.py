@@ -84,7 +84,7 @@ class NodeNotRunning(EnvironmentFault):
 
     code = "VM101"
     exit_code = 10
-    hint = "start it with `vitte dist start`; in no mesh yet? `vitte mesh init` or `vitte mesh join`"
+    hint = "start it with `vitte dist start`; new here: `vitte mesh init` or `vitte mesh join`"
 
 
 class NotInMesh(UserError):

@@ -19,6 +19,8 @@ from cli.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PORT_MAX = 65_534
+
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -123,6 +125,28 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic since clic
         return seconds
 
 
+class Endpoint(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """`HOST` or `HOST:PORT`, as it was written. The port after it is used too, so 65535 is not."""
+
+    name = "endpoint"
+
+    def __init__(self, port_min: int = 1) -> None:
+        self._port_min = port_min
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).strip()
+        host, colon, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
+        if text.startswith("["):
+            host, _, rest = text[1:].partition("]")
+            colon, port = rest[:1], rest[1:]
+        right = not colon or (
+            colon == ":" and port.isdecimal() and self._port_min <= int(port) <= PORT_MAX
+        )
+        if not host or any(c.isspace() for c in host) or not right:
+            self.fail(t("{value} is not HOST or HOST:PORT", value=text), param, ctx)
+        return text
+
+
 def option(*names: str, **more: Any) -> Callable[[F], F]:
     """click.option under a short name, so that command files read easily."""
     return click.option(*names, **more)
@@ -144,6 +168,7 @@ def node_options(function: F) -> F:
         option("--slots", type=click.IntRange(1, 4096), help=t("Shards to run at once here.")),
         option(
             "--bind",
+            type=Endpoint(port_min=0),
             metavar="HOST[:PORT]",
             help=t("Address for other nodes; the node chooses when it is not given."),
         ),

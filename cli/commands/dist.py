@@ -13,6 +13,7 @@ dist = LazyGroup(
         "status": "cli.commands.dist_show:status",
         "connect": "cli.commands.dist_nodes:connect",
         "run": "cli.commands.dist_run:run",
+        "cancel": "cli.commands.dist_run:cancel",
         "logs": "cli.commands.dist_show:logs",
         "explain": "cli.commands.dist_show:explain",
         "demo": "cli.commands.dist_demo:demo",

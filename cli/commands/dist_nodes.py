@@ -10,7 +10,7 @@ import click
 
 from cli import cluster, daemon, homes
 from cli.client import ask
-from cli.commands.base import Command, node_options, option
+from cli.commands.base import Command, Endpoint, node_options, option
 from cli.commands.mesh_enter import node_arguments
 from cli.i18n import n, t
 from cli.settings import Settings, note
@@ -121,7 +121,13 @@ def _stop_what(settings: Settings, directory: str | None) -> int:
     cls=Command,
     help=t("Tell this node a member's address.\n\nFor networks where it cannot find one itself."),
 )
-@option("--host", required=True, metavar="ADDR[:PORT]", help=t("Address of the member."))
+@option(
+    "--host",
+    required=True,
+    type=Endpoint(),
+    metavar="ADDR[:PORT]",
+    help=t("Address of the member."),
+)
 @click.pass_obj
 def connect(settings: Settings, host: str) -> int:
     view = ask(homes.home_to_ask(settings), "connect", host=host)

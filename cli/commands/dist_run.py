@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cli import homes
+from cli.client import ask
 from cli.commands.base import Command, Duration, F, option
 from cli.i18n import t, user_environment
 from cli.runs import execute
 from cli.settings import Settings
+from cli.shell import out
+from cli.text import print_json
 
 KINDS = ("build", "test", "bench")
+
+
+def _complete_words(ctx: click.Context, _: click.Parameter, start: str) -> list[str]:
+    """TAB offers the kinds first; what targets there are, only planning would say."""
+    return [] if ctx.params.get("words") else [kind for kind in KINDS if kind.startswith(start)]
 
 
 class RunCommand(Command):
@@ -84,7 +93,12 @@ def run_options(function: F) -> F:
     ),
     options_metavar="[OPTIONS]",
 )
-@click.argument("words", nargs=-1, metavar="build|test|bench [TARGET]... | -- CMD [ARG]...")
+@click.argument(
+    "words",
+    nargs=-1,
+    metavar="build|test|bench [TARGET]... | -- CMD [ARG]...",
+    shell_complete=_complete_words,
+)
 @run_options
 @click.pass_context
 def run(ctx: click.Context, /, words: tuple[str, ...], **wishes: Any) -> int:
@@ -93,6 +107,10 @@ def run(ctx: click.Context, /, words: tuple[str, ...], **wishes: Any) -> int:
         return submit(ctx.obj, "command", (), tuple(argv), **wishes)
     if argv is not None:
         raise click.UsageError(t("give a command after `--`, and nothing before it"))
+    near = get_close_matches(words[0], KINDS, n=1) if words and words[0] not in KINDS else []
+    if near:
+        names = {"name": words[0], "near": near[0]}
+        raise click.UsageError(t("no such command `{name}`; did you mean `{near}`?", **names))
     if not words or words[0] not in KINDS:
         raise click.UsageError(
             t("say `build`, `test` or `bench`, or put `--` before a command of your own")
@@ -121,3 +139,23 @@ def submit(
         "live": kind == "command",
     }
     return execute(homes.home_to_ask(settings), request, settings, progress)
+
+
+@click.command(
+    cls=Command,
+    help=t(
+        "Stop a run that this node started.\n\n"
+        "RUN: its id, the start of one, or `last`. What is done stays done."
+    ),
+)
+@click.argument("run")
+@click.pass_obj
+def cancel(settings: Settings, run: str) -> int:
+    view = ask(homes.home_to_ask(settings), "cancel", run=run)
+    if settings.json:
+        print_json(view)
+    elif view["cancelled"]:
+        out(t("run {run} is cancelled", run=view["run"]))
+    else:
+        out(t("run {run} had ended already ({state})", run=view["run"], state=view["state"]))
+    return 0

@@ -99,8 +99,9 @@ def admit(settings: Settings, name: str | None, role: str, deny: bool, yes: bool
     home = homes.home_to_ask(settings)
     if name is None:
         return _list_candidates(settings, home)
-    if not (yes or deny or settings.json):
-        _confirm_words(home, name)
+    asks = not (yes or deny or settings.json)
+    if asks and not _confirm_words(home, name):
+        return 1
     view = ask(home, "admit", name=name, role=role, deny=deny)
     if settings.json:
         print_json(view)
@@ -135,15 +136,17 @@ def _list_candidates(settings: Settings, home: str) -> int:
     return 0
 
 
-def _confirm_words(home: str, name: str) -> None:
+def _confirm_words(home: str, name: str) -> bool:
     """Show the check words of the one who is meant, and ask. The node complains about others."""
     candidates = ask(home, "admit", list=True)["candidates"]
     for each in candidates:
         if name == each["name"] or each["id"].startswith(name):
             words = " ".join(each["words"])
-            question = t("does the other screen show: {words} ?", words=words)
+            question = t("does the other screen show: {words}?", words=words)
             if not _confirmed(question):
-                raise click.Abort
+                note(t("not admitted, it still waits; `--deny` turns it away"))
+                return False
+    return True
 
 
 def _confirmed(question: str) -> bool:

@@ -12,7 +12,7 @@ import click
 
 from cli import daemon, homes
 from cli.client import Call, ask
-from cli.commands.base import Command, node_options, option
+from cli.commands.base import Command, Endpoint, node_options, option
 from cli.i18n import t
 from cli.settings import Settings, note
 from cli.shell import out
@@ -57,11 +57,17 @@ def init(settings: Settings, /, name: str | None, node_name: str | None, **node:
     ),
 )
 @click.argument("invitation", required=False)
-@option("--token-file", metavar="FILE", help=t("Read the invitation from FILE; `-` is stdin."))
+@option(
+    "--token-file",
+    type=click.Path(),
+    metavar="FILE",
+    help=t("Read the invitation from FILE; `-` is stdin."),
+)
 @option(
     "--host",
     "hosts",
     multiple=True,
+    type=Endpoint(),
     metavar="ADDR[:PORT]",
     help=t("Ask this member, where the network cannot be searched. Repeatable."),
 )
@@ -136,8 +142,10 @@ def _invitation(argument: str | None, token_file: str | None) -> str | None:
     if token_file:
         try:
             return Path(token_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadToken(why=str(error)) from None
+        except OSError as error:
+            raise BadToken(why=f"{token_file}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise BadToken(why=f"{token_file}: {error}") from None
     return os.environ.get("VITTE_TOKEN", "").strip() or None
 
 

@@ -21,6 +21,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,14 @@ logger = logging.getLogger(__name__)
 class ControlServer:
     """Serves `handlers` at `path` (`<home>/control.sock`), and holds the home's lock meanwhile."""
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, path: Path, handlers: Mapping[str, Handler], *, home_is_owned: bool = False
+    ) -> None:
+        """`home_is_owned`: the caller holds the home's lock already."""
         unknown = handlers.keys() - ops.OPS.keys()
         assert not unknown, f"handlers without an entry in ops.OPS: {sorted(unknown)}"
         self._path = path
+        self._home_is_owned = home_is_owned
         self._handlers = handlers
         self._slots = trio.CapacityLimiter(CONTROL_CONNECTIONS_MAX)
         self.counters: Counter[str] = Counter()
@@ -64,7 +69,8 @@ class ControlServer:
 
         Raises NodeAlreadyRunning when another process owns this home.
         """
-        with own_home(self._path.parent), listening_socket(self._path) as raw:
+        lock = nullcontext() if self._home_is_owned else own_home(self._path.parent)
+        with lock, listening_socket(self._path) as raw:
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(raw))
             async with listener, trio.open_nursery() as nursery:
                 await nursery.start(trio.serve_listeners, self._accept, [listener])

@@ -312,10 +312,12 @@ class ExplainView(TypedDict):
 
 
 class CancelView(TypedDict):
-    """`vitte.cancel/1`"""
+    """`vitte.cancel/1`: `state` is the run's own, before; `cancelled` whether it was under way."""
 
     schema: str
     run: str
+    state: str
+    cancelled: bool
 
 
 class CheckView(TypedDict):

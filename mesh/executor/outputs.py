@@ -24,6 +24,7 @@ from mesh.action.model import (
     DIRECTORY,
     EXECUTABLE,
     FILE,
+    PROJECT_MOUNT,
     SYMLINK,
     OutputSpec,
     TreeEntry,
@@ -93,9 +94,9 @@ class Collector:
         except (FileNotFoundError, NotADirectoryError):
             if spec.optional:
                 return
-            raise OutputMissing(name=survey.promise.name, path=spec.path) from None
+            raise OutputMissing(name=survey.promise.name, path=_shown(spec.path)) from None
         if spec.directory and not stat.S_ISDIR(info.st_mode):
-            raise OutputMissing(name=survey.promise.name, path=spec.path + "/")
+            raise OutputMissing(name=survey.promise.name, path=_shown(spec.path) + "/")
         self._add(spec.path, info, survey)
 
     def _check_way(self, path: str, survey: Survey) -> None:
@@ -182,6 +183,11 @@ class Survey:
             raise OutputTooLarge(name=self.promise.name, limit=f"{limit // MIB} MiB")
         if len(self.found) > TREE_ENTRIES_MAX:
             raise OutputTooLarge(name=self.promise.name, limit=f"{TREE_ENTRIES_MAX} files")
+
+
+def _shown(path: str) -> str:
+    """As people know it: what is in the project, relative to it."""
+    return path.removeprefix(f"{PROJECT_MOUNT}/")
 
 
 def _is_depfile(found: _Found) -> bool:

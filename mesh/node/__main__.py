@@ -52,7 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     except* MeshError as errors:
         status = 10
         for error in _leaves(errors):
-            logger.error("%s", error)  # noqa: TRY400 - it is for the user, not a bug
+            hint = f"; {error.next_step()}" if error.hint else ""
+            text = f"{error.message()} [{error.code}]{hint}"
+            logger.error("%s", text)  # noqa: TRY400 - it is for the user, not a bug
     return status
 
 
@@ -130,8 +132,8 @@ async def _stop_on_signal(node: Node, nursery: trio.Nursery) -> None:
             node.stop()
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    leaves: list[BaseException] = []
+def _leaves(group: BaseExceptionGroup[MeshError]) -> list[MeshError]:
+    leaves: list[MeshError] = []
     for error in group.exceptions:
         leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return leaves

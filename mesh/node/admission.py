@@ -15,7 +15,7 @@ from mesh.identity import trust
 from mesh.identity.names import clean_name
 from mesh.identity.roles import ADMIT, role_of
 from mesh.node import views
-from mesh.node.doors import join_door, parse_host
+from mesh.node.doors import DEFAULT_PORT, join_door, parse_host
 from mesh.node.joining import (
     Joined,
     join_by_approval,
@@ -146,7 +146,7 @@ async def _invite_code(node: Node, params: dict[str, Any], emit: Outbox) -> Mapp
         {
             "event": "code",
             "code": opened.code,
-            "command": f"vitte mesh join {opened.code}",
+            "command": f"vitte mesh join {_named(node)}{opened.code}",
             "expires_unix_s": opened.expires_wall_s,
         }
     )
@@ -158,6 +158,14 @@ async def _invite_code(node: Node, params: dict[str, Any], emit: Outbox) -> Mapp
         return answer
     emit({"event": "joined", "name": member.name, "mesh": runtime.identity.mesh_name})
     return {**answer, "joined": member.name}
+
+
+def _named(node: Node) -> str:
+    """`--host ADDR ` where a joiner could not find us by searching the network."""
+    if node.config.discovery != "none":
+        return ""
+    host, port = node.config.bind[0], node.runtime.doors.port
+    return f"--host {host} " if port == DEFAULT_PORT else f"--host {host}:{port} "
 
 
 async def _admit(node: Node, params: dict[str, Any]) -> Mapping[str, Any]:

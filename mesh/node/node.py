@@ -12,8 +12,10 @@ from collections.abc import Iterable
 
 import trio
 
+from mesh.control.requests import to_mesh_error
 from mesh.control.server import ControlServer
-from mesh.errors import AlreadyInMesh, MeshError, NotInMesh
+from mesh.control.socketfile import own_home
+from mesh.errors import AlreadyInMesh, Bug, MeshError, NotInMesh
 from mesh.identity import trust
 from mesh.identity.keys import NodeKey, load_or_create_key
 from mesh.identity.messages import PeerAddress
@@ -63,9 +65,14 @@ class Node:
             raise AlreadyInMesh(name=self._runtime.identity.mesh_name)
 
     async def run(self) -> None:
-        """Serve until stopped."""
+        """Serve until stopped. Raises NodeAlreadyRunning before anything in the home changes."""
+        with own_home(self.config.home):
+            await self._serve()
+
+    async def _serve(self) -> None:
         async with open_workshop(self.env, self.config) as self.workshop:
-            server = ControlServer(self.config.home / SOCKET_FILE, handlers_of(self))
+            socket, handlers = self.config.home / SOCKET_FILE, handlers_of(self)
+            server = ControlServer(socket, handlers, home_is_owned=True)
             async with trio.open_nursery() as self._nursery:
                 identity = trust.load(self.env)
                 if identity is not None and identity.me() is not None:
@@ -106,7 +113,13 @@ class Node:
     async def enter(self, identity: MeshIdentity, seeds: Iterable[PeerAddress] = ()) -> None:
         """Start to be a member. Raises AddressInUse."""
         runtime = MeshRuntime(self.env, self.config, identity, self.workshop)
-        await self._nursery.start(self._be_member, runtime, tuple(seeds))
+        try:
+            await self._nursery.start(self._be_member, runtime, tuple(seeds))
+        except ExceptionGroup as group:  # of the nursery in `_be_member`
+            error = to_mesh_error(group)
+            if isinstance(error, Bug):
+                raise
+            raise error from None
         self._runtime = runtime
 
     async def exit(self) -> None:

@@ -55,9 +55,11 @@ def run_handlers(node: Node) -> dict[str, Handler]:
 
     async def cancel(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         record = node.archive.find(params["run"])
-        if (scope := scopes.get(record.head.run)) is not None:
+        scope = scopes.get(record.head.run)
+        if scope is not None:
             scope.cancel()
-        return {"schema": "vitte.cancel/1", "run": record.head.run}
+        view = {"schema": "vitte.cancel/1", "run": record.head.run, "state": record.state}
+        return {**view, "cancelled": scope is not None}
 
     return {"run": run, "runs": runs, "logs": logs, "explain": explain_, "cancel": cancel}
 

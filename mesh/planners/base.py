@@ -147,6 +147,11 @@ class NotMine:
     looked_for: str
 
 
+def counted(number: int, word: str) -> str:
+    """`1 step`, `2 steps`: for explanations."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 class Planner(Protocol):
     name: str
 

@@ -90,7 +90,9 @@ def _piece(pattern: str, position: int) -> tuple[str, int]:
 
 def _class(text: str) -> tuple[str, int]:
     """A bracket expression; one that means nothing stands for itself."""
-    body = text[1:-1].replace("\\", "\\\\").replace("[", "\\[").replace("&&", "&\\&")
+    body = text[1:-1].replace("\\", "\\\\").replace("[", "\\[")
+    for doubled in ("&&", "||", "~~", "--"):  # reserved by `re` for operations on sets
+        body = body.replace(doubled, f"{doubled[0]}\\{doubled[0]}")
     if body[0] in "!^":
         body = "^/" + body[1:]
     try:

@@ -27,7 +27,7 @@ import attrs
 from mesh.action.model import PROJECT_MOUNT, OutputSpec
 from mesh.errors import PathEscapes, ToolNotFound, UnknownTarget
 from mesh.planners import globs, jsonlines
-from mesh.planners.base import Kind, Mount, NotMine, Plan, PlanRequest, Step
+from mesh.planners.base import Kind, Mount, NotMine, Plan, PlanRequest, Step, counted
 from mesh.planners.environment import find_program, step_env
 from mesh.planners.jsonlines import Document
 from mesh.planners.steps.planner import find_above, nearest
@@ -79,7 +79,8 @@ class VittePlanner:
             root=found.parent,
             mounts=(Mount(found.parent),),
             steps=steps,
-            explanation=f"{len(steps)} steps of {len(packages)} Vitte packages in `{found}`",
+            explanation=f"{counted(len(steps), 'step')} of "
+            f"{counted(len(packages), 'Vitte package')} in `{found}`",
         )
 
 

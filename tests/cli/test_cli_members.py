@@ -79,7 +79,7 @@ def test_who_waits_to_be_admitted(tmp_path: Path, vitte: Any) -> None:
     ("words", "answer", "code", "says"),
     [
         (("lyon-2",), "y\n", 0, "lyon-2 was admitted as builder"),
-        (("lyon-2",), "n\n", 130, ""),
+        (("lyon-2",), "n\n", 1, ""),
         (("lyon-2", "--yes", "--role", "admin"), "", 0, "lyon-2 was admitted as admin"),
         (("lyon-2", "--deny"), "", 0, "lyon-2 was turned away"),
         (("nobody",), "", 2, ""),

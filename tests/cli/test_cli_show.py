@@ -69,7 +69,7 @@ def test_no_node_is_an_error_with_its_own_status(tmp_path: Path, vitte: Any) -> 
         assert done.code == 10
         assert done.out == ""
         assert done.err.startswith("error[VM101]: No node is running for `")
-        assert "\nhint: start one with `vitte mesh init`" in done.err
+        assert "\nhint: start it with `vitte dist start`" in done.err
 
 
 def test_an_error_is_json_when_json_is_asked_for(tmp_path: Path, vitte: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from mesh.errors import MeshError, NoSuchRun
+from mesh.errors import AmbiguousRun, MeshError, NoSuchRun
 from mesh.limits import RUNS_KEPT_MAX
 from mesh.node.runs.record import RunRecord
 from mesh.ports import Disk
@@ -32,14 +32,19 @@ class RunArchive:
         return list(reversed(self._records.values()))
 
     def find(self, run: str | None) -> RunRecord:
-        """The run whose id starts so; None or "last": the newest. Raises NoSuchRun."""
+        """The run whose id starts so; None or "last": the newest.
+
+        Raises NoSuchRun, AmbiguousRun.
+        """
         if run in (None, "last"):
             if not self._records:
                 raise NoSuchRun(run="yet")
             return self.newest_first()[0]
         found = [record for key, record in self._records.items() if key.startswith(run or "")]
-        if len(found) != 1:
-            raise NoSuchRun(run=f"{run} ({len(found)} match)" if found else run)
+        if len(found) > 1:
+            raise AmbiguousRun(run=run, count=len(found))
+        if not found:
+            raise NoSuchRun(run=run)
         return found[0]
 
     def encode(self, record: RunRecord) -> bytes:

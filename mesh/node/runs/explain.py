@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from mesh.control.views import ExplainView, NodeReason, ShardView
-from mesh.errors import NoSuchShard
+from mesh.errors import AmbiguousShard, NoSuchShard
 from mesh.node.runs.record import RunRecord, ShardRecord
+
+SHOWN_MAX = 3
+"""Shards named when one that was asked for is not clear."""
 
 _WHY = {
     "cached": "its result was already known: same command, same inputs, same tools",
@@ -23,7 +26,7 @@ _WHY = {
 def explain(record: RunRecord, shard: str | None, nodes: Sequence[str]) -> ExplainView:
     """All shards, or the one that `shard` names, with every node's reason.
 
-    `nodes` are the names of the nodes that are linked now. Raises NoSuchShard.
+    `nodes` are the names of the nodes that are linked now. Raises NoSuchShard, AmbiguousShard.
     """
     if shard is None:
         views = [_view(each) for each in record.shards]
@@ -45,10 +48,14 @@ def _find(record: RunRecord, wanted: str) -> ShardRecord:
     partly = [each for each in record.shards if wanted in each.name]
     if exact or len(partly) == 1:
         return (exact or partly)[0]
-    close = get_close_matches(wanted, [each.name for each in record.shards], 3)
-    hint = f"{wanted} ({len(partly)} match)" if partly else wanted
-    near = f"; close: {', '.join(close)}" if close and not partly else ""
-    raise NoSuchShard(run=record.head.run, shard=hint + near)
+    if partly:
+        some = ", ".join(each.name for each in partly[:SHOWN_MAX])
+        more = ", ..." if len(partly) > SHOWN_MAX else ""
+        run = record.head.run
+        raise AmbiguousShard(run=run, shard=wanted, count=len(partly), some=some + more)
+    close = get_close_matches(wanted, [each.name for each in record.shards], SHOWN_MAX)
+    near = f"; close: {', '.join(close)}" if close else ""
+    raise NoSuchShard(run=record.head.run, shard=wanted + near)
 
 
 def _view(shard: ShardRecord) -> ShardView:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from mesh.action.model import Result
 from mesh.control.requests import error_view
 from mesh.control.views import ErrorView, FailureView
 from mesh.errors import MeshError, NoNodeFits
 from mesh.node.runs.record import RunRecord
-from mesh.planners.base import Kind, Step
+from mesh.planners.base import Kind, Plan, Step
+from mesh.planners.validate import host_path
 from mesh.ports import ProcessEnd
 
 TAIL_LINES = 20
@@ -53,6 +55,14 @@ def _view(step: Step, node: str, status: int, output: tuple[bytes, bytes]) -> Fa
         "stderr_tail": _tail(output[1]),
         "error": None,
     }
+
+
+def rerun_from(failure: FailureView, step: Step, plan: Plan, cwd: Path) -> FailureView:
+    """With the way to the step's folder, when the caller was in another one."""
+    folder = host_path(step.cwd, plan.mounts)
+    if folder is None or folder == str(cwd):
+        return failure
+    return {**failure, "rerun": f"(cd {shlex.quote(folder)} && {failure['rerun']})"}
 
 
 def gave_up(step: Step, reasons: Sequence[tuple[str, str]]) -> FailureView:

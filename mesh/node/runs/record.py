@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import attrs
 
+from mesh.action.model import Result
 from mesh.control.views import (
     FINAL_PHASES,
     ErrorView,
@@ -212,6 +213,13 @@ class RunRecord:
         else:
             self._output_lost += len(data)
         self._emit(event)
+
+    def dropped(self, index: int, result: Result) -> None:
+        """Say what of a shard's output was more than its node keeps."""
+        lost_bytes = result.stdout.lost_bytes + result.stderr.lost_bytes
+        if lost_bytes:
+            name = self.shards[index].name
+            self.warn(f"`{name}` wrote too much: {lost_bytes} bytes of it were dropped")
 
     def warn(self, sentence: str) -> None:
         if sentence not in self.warnings:

@@ -25,14 +25,7 @@ from mesh.cas.blobs import BlobMissing
 from mesh.cas.place import Placer
 from mesh.control.requests import error_view, to_mesh_error
 from mesh.control.views import FailureView, RunView
-from mesh.errors import (
-    BlobLost,
-    InputChanged,
-    MeshError,
-    NoNodeFits,
-    RunTimedOut,
-    catalogue,
-)
+from mesh.errors import BlobLost, InputChanged, MeshError, NoNodeFits, RunTimedOut, catalogue
 from mesh.node.grants import ShardJob
 from mesh.node.runs.after import DoneStep, ProjectTree
 from mesh.node.runs.failure import (
@@ -310,7 +303,7 @@ class Run:
         if outcome.result.exit_status != 0:
             await self._known.bring_logs(outcome.result, [outcome.holder])
             self._command_status = outcome.result.exit_status
-            self._tell_lost(index, outcome.result)
+            self._record.dropped(index, outcome.result)
             self._fail(index, failure_of_result(step, node, outcome.result, self._text), seconds)
             return
         if outcome.holder != self._parts.me:
@@ -365,7 +358,7 @@ class Run:
 
     def _finished(self, index: int, result: Result, builder: NodeId, source: str) -> None:
         """It is here and in place."""
-        self._tell_lost(index, result)
+        self._record.dropped(index, result)
         if not self._options.live or source == "cached":
             self._show_logs(index, result)
         self._step_done(index, source, builder, result.duration_ms)
@@ -409,22 +402,16 @@ class Run:
             if log.size_bytes:
                 self._record.output(index, node, stream, self._parts.log_text(log) or b"")
 
-    def _tell_lost(self, index: int, result: Result) -> None:
-        lost_bytes = result.stdout.lost_bytes + result.stderr.lost_bytes
-        if lost_bytes:
-            name = _display(self._step(index))
-            self._record.warn(f"`{name}` wrote too much: {lost_bytes} bytes of it were dropped")
-
     def _text(self, result: Result, stream: int) -> bytes:
         return self._parts.log_text(result.stdout if stream == 1 else result.stderr) or b""
 
     def _fail(self, index: int, failure: FailureView, seconds: float) -> None:
         self._active.pop(index, None)
-        failure = rerun_from(failure, self._step(index), self._plan, self._request.cwd)
-        self._record.failed(index, self._now(), failure, seconds)
-        name = _display(self._step(index))
+        step, now_s = self._step(index), self._now()
+        told = rerun_from(failure, step, self._plan, self._request.cwd)
+        self._record.failed(index, now_s, told, seconds)
         for skipped in self._graph.failed(index):
-            self._record.skipped(skipped, self._now(), f"it needs `{name}`, which failed")
+            self._record.skipped(skipped, now_s, f"it needs `{_display(step)}`, which failed")
         if self._graph.stopped:
             self._over.set()
         self._check_over()

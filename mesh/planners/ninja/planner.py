@@ -18,7 +18,7 @@ import attrs
 
 from mesh.action.model import OutputSpec
 from mesh.errors import ToolNotFound
-from mesh.planners.base import Kind, NotMine, Plan, PlanRequest, Step
+from mesh.planners.base import Kind, NotMine, Plan, PlanRequest, Step, counted
 from mesh.planners.environment import step_env
 from mesh.planners.ninja.ctest import TEST_FILE, TestMaker
 from mesh.planners.ninja.evaluate import Edge
@@ -181,9 +181,9 @@ def _tests(
 
 
 def _explanation(build: Path, steps: list[Step], tests: list[Step], reasons: Counter[str]) -> str:
-    parts = [f"{len(steps)} steps of `{build / BUILD_FILE}`"]
+    parts = [f"{counted(len(steps), 'step')} of `{build / BUILD_FILE}`"]
     if tests:
-        parts.append(f"{len(tests)} tests of CTest")
+        parts.append(f"{counted(len(tests), 'test')} of CTest")
     parts += [f"{count} run here because {reason}" for reason, count in sorted(reasons.items())]
     return "; ".join(parts)
 

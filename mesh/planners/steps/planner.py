@@ -10,12 +10,13 @@ from pathlib import Path
 from mesh.action.model import PROJECT_MOUNT
 from mesh.errors import UnknownTarget
 from mesh.limits import PROJECT_SEARCH_DEPTH_MAX
-from mesh.planners.base import Mount, NotMine, Plan, PlanRequest, Step
+from mesh.planners.base import Mount, NotMine, Plan, PlanRequest, Step, counted
 from mesh.planners.globs import project_files
 from mesh.planners.steps.expand import Expander
 from mesh.planners.steps.file import FILE_NAME, ProjectFile, read_project_file
 
 _NEAREST_SHOWN = 2
+_KNOWN_SHOWN = 8
 
 
 class StepsPlanner:
@@ -41,7 +42,7 @@ class StepsPlanner:
             root=root,
             mounts=(Mount(root),),
             steps=tuple(step for name, step in steps.items() if name in chosen),
-            explanation=f"{len(chosen)} steps of `{path}` ({project.name})",
+            explanation=f"{counted(len(chosen), 'step')} of `{path}` ({project.name})",
         )
 
 
@@ -91,9 +92,13 @@ def _wanted(
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known names."""
-    near = difflib.get_close_matches(name, list(known), n=_NEAREST_SHOWN)
-    return "did you mean " + " or ".join(f"`{each}`" for each in near) + "?" if near else ""
+    """A hint that names the nearest known names, or the first few."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=_NEAREST_SHOWN)
+    if near:
+        return "did you mean " + " or ".join(f"`{each}`" for each in near) + "?"
+    some = ", ".join(f"`{each}`" for each in names[:_KNOWN_SHOWN])
+    return f"there are {some}" + (", ..." if len(names) > _KNOWN_SHOWN else "") if some else ""
 
 
 def _with_needs(names: list[str], steps: dict[str, Step]) -> set[str]:
