@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from mesh.action.model import Tool, Toolchain
-from mesh.action.platform import this_platform
+from mesh.action.platform import native_platform, this_platform
 from mesh.cas.filehash import FileHasher
 from mesh.errors import InputChanged
 from mesh.types import Digest, digest_of
@@ -46,8 +46,9 @@ class ToolCheck:
         return answer
 
     def _look(self, toolchain: Toolchain) -> str | None:
-        if toolchain.platform != this_platform():
-            return f"it is {this_platform()}, and {toolchain.platform} is needed"
+        if toolchain.platform not in (this_platform(), native_platform()):
+            own = native_platform() if "+" in toolchain.platform else this_platform()
+            return f"it is {own}, and {toolchain.platform} is needed"
         for tool in toolchain.tools:
             problem = self._problem(tool)
             if problem:

@@ -34,7 +34,7 @@ from mesh.action.model import (
     check_action,
     check_entries,
 )
-from mesh.action.platform import this_platform
+from mesh.action.platform import platform_for
 from mesh.errors import MissingInput, UnusablePath
 from mesh.planners.base import Plan, Step
 from mesh.planners.listing import Listings
@@ -57,7 +57,8 @@ class ResolverConfig:
     """Memory of dependency scans; without one the compiler is asked every time."""
     toolchains: Toolchains | None = None
     """Shared between resolvers of one node, so that drivers are asked once."""
-    platform: str = attrs.field(factory=this_platform)
+    platform: str = ""
+    """Instead of this machine's own."""
 
 
 class Glance:
@@ -67,7 +68,9 @@ class Glance:
     def __init__(self) -> None:
         self.linked_folders: dict[str, str | None] = {}
         self.tools: dict[object, Tools] = {}
-        self.toolchains: dict[tuple[tuple[str, Digest], ...], tuple[Toolchain, bytes, Digest]] = {}
+        self.toolchains: dict[
+            tuple[str, tuple[tuple[str, Digest], ...]], tuple[Toolchain, bytes, Digest]
+        ] = {}
         self.envs: dict[tuple[tuple[str, str], ...], tuple[EnvVar, ...]] = {}
 
 
@@ -131,7 +134,7 @@ class Resolver:
             newest_ns = self._add_scan(builder, scan, tools)
             builder.newest_ns = max(builder.newest_ns, newest_ns)
         try:
-            chain = _toolchain(tools, self._platform, glance)
+            chain = _toolchain(tools, self._platform or _platform_of(step), glance)
             return self._pack(step, builder, scan, chain, glance)
         except (WireError, UnicodeError) as error:
             raise UnusablePath(path=step.cwd, step=step.name, why=error) from error
@@ -209,12 +212,17 @@ class Resolver:
 def _toolchain(tools: Tools, platform: str, glance: Glance) -> tuple[Toolchain, bytes, Digest]:
     """With its bytes and their digest; steps with the same tools share all three."""
     rows = tuple(sorted(tools.items()))
-    known = glance.toolchains.get(rows)
+    known = glance.toolchains.get((platform, rows))
     if known is None:
         toolchain = Toolchain(platform, tuple(Tool(path, digest) for path, digest in rows))
         data = encode_struct(toolchain)
-        known = glance.toolchains[rows] = (toolchain, data, digest_of(data))
+        known = glance.toolchains[platform, rows] = (toolchain, data, digest_of(data))
     return known
+
+
+def _platform_of(step: Step) -> str:
+    made_up = (content.decode("utf-8", "replace") for _, content in step.response_files)
+    return platform_for((*step.argv, *(value for _, value in step.env), *made_up))
 
 
 def _sorted(outputs: tuple[OutputSpec, ...]) -> tuple[OutputSpec, ...]:

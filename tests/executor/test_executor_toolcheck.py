@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from mesh.action.model import Tool, Toolchain
-from mesh.action.platform import this_platform
+from mesh.action.platform import native_platform, this_platform
 from mesh.cas.filehash import FileHasher
 from mesh.executor.toolcheck import FRESH_S, ToolCheck
 from mesh.types import digest_of
@@ -61,3 +62,20 @@ def test_answers_are_bounded(tool: Path) -> None:
     for number in range(1000):
         check.reason(chain(tool), 0.0, digest_of(str(number).encode()))
     assert len(check._answers) <= 256
+
+
+def test_a_command_for_another_processor_is_refused_and_for_this_one_not(tool: Path) -> None:
+    check = ToolCheck(FileHasher())
+    assert check.reason(chain(tool, platform=native_platform()), 0.0) is None
+    other = f"{this_platform()}+0000000000000000"
+    reason = check.reason(chain(tool, platform=other), 0.0)
+    assert reason == f"it is {native_platform()}, and {other} is needed"
+
+
+def test_what_is_no_regular_file_is_no_tool(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    check = ToolCheck(FileHasher())
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        reason = check.reason(chain(path), 0.0)
+        assert reason is not None
+        assert "cannot be read" in reason
