@@ -83,7 +83,9 @@ def follow(call: Call, sink: Sink) -> tuple[Outcome, int]:
                 else:
                     sink.event(line["event"])
             elif "ok" in line:
-                outcome.view = line["ok"]
+                view = outcome.view = line["ok"]
+                if view["cancelled"]:  # from another terminal: this one must say so, too
+                    outcome.error = RunCancelled()
                 return outcome, interrupts.count
             else:
                 outcome.error = to_error(line["error"])

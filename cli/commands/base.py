@@ -137,8 +137,8 @@ class Endpoint(click.ParamType):  # type: ignore[type-arg]  # generic since clic
         text = str(value).strip()
         host, colon, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
         if text.startswith("["):
-            host, _, rest = text[1:].partition("]")
-            colon, port = rest[:1], rest[1:]
+            host, end, rest = text[1:].partition("]")
+            colon, port = rest[:1] if end else "]", rest[1:]
         right = not colon or (
             colon == ":" and port.isdecimal() and self._port_min <= int(port) <= PORT_MAX
         )

@@ -24,6 +24,7 @@ from mesh.ports.real.disk import RealDisk
 from mesh.ports.real.entropy import RealEntropy
 from mesh.ports.real.exec import RealExec
 from mesh.ports.real.streams import RealStreams
+from mesh.types import Address
 
 logger = logging.getLogger("mesh.node")
 GC_THRESHOLDS = (20_000, 20, 20)
@@ -70,20 +71,30 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _config(arguments: argparse.Namespace) -> NodeConfig:
-    host, _, port = arguments.bind.rpartition(":") if ":" in arguments.bind else ("", "", "")
-    if not host:
-        host, port = arguments.bind, ""
+    host, port = _host_and_port(arguments.bind)
     if not host:
         host = _default_host()
         logger.info("no --bind given: using %s, the address of the default route", host)
     return NodeConfig(
         home=arguments.home.absolute(),
         name=arguments.name or socket.gethostname().split(".")[0],
-        bind=(host, int(port or 0)),
+        bind=(host, port),
         slots=arguments.slots or len(os.sched_getaffinity(0)),
         discovery=arguments.discovery,
         sandbox=arguments.sandbox,
     )
+
+
+def _host_and_port(text: str) -> Address:
+    """`HOST`, `HOST:PORT` (0: choose), `[IPV6]:PORT`; the command line has checked it."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, ""
+    return host, int(port or 0)
 
 
 def _default_host() -> str:
