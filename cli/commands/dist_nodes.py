@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from mesh.limits import LOCAL_NODES_MAX
 @option("--dir", "directory", metavar="DIR", help=t("Where a local cluster keeps its homes."))
 @option("--name", "node_name", metavar="NAME", help=t("This node's name (default: host name)."))
 @node_options
+@option("--foreground", is_flag=True, help=t("Stay attached: for containers and services."))
 @click.pass_obj
 def start(
     settings: Settings,
@@ -38,26 +40,36 @@ def start(
     nodes: int | None,
     directory: str | None,
     node_name: str | None,
+    foreground: bool,
     **node: Any,
 ) -> int:
     if nodes is not None or directory is not None:
-        if node_name or node["bind"] or node["discovery"]:
+        if node_name or node["bind"] or node["discovery"] or foreground:
             raise click.UsageError(
-                t("--name, --bind and --discovery are for one node, not for a local cluster")
+                t(
+                    "--name, --bind, --discovery and --foreground are for one node, not for a"
+                    " local cluster"
+                )
             )
         return _start_cluster(settings, nodes, directory, node["slots"], node["sandbox"])
     home = homes.home_to_start(settings)
-    running = daemon.ensure(home, node_arguments(node_name, **node))
+    arguments = node_arguments(node_name, **node)
+    with daemon.entering(home, arguments, foreground=foreground) as running:
+        _tell_started(settings, home, started=running.started)
+    return 0
+
+
+def _tell_started(settings: Settings, home: str, *, started: bool) -> None:
     view = ask(home, "ping")
     if settings.json:
-        print_json({"schema": "vitte.start/1", "homes": [home], "started": running.started})
-    elif running.started:
+        print_json({"schema": "vitte.start/1", "homes": [home], "started": started})
+    elif started:
         out(t("node {name} started (process {pid})", name=view["name"], pid=view["pid"]))
     else:
         out(t("node {name} was running already", name=view["name"]))
     if view["mesh"] is None:
         note(t("create one with `vitte mesh init` or join one with `vitte mesh join`"))
-    return 0
+    sys.stdout.flush()
 
 
 def _start_cluster(

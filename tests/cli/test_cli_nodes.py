@@ -229,19 +229,28 @@ def test_options_of_one_node_are_refused_for_a_cluster(vitte: Any) -> None:
     assert "not for a local cluster" in done.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_init_in_the_foreground_ends_with_the_node(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    ("command", "number", "says"),
+    [
+        ("mesh init", signal.SIGINT, "created"),
+        ("mesh init", signal.SIGTERM, "created"),
+        ("dist start", signal.SIGTERM, "started"),
+    ],
+)
+def test_the_foreground_ends_with_the_node(
+    tmp_path: Path, command: str, number: int, says: str
+) -> None:
     code = (
         "import sys; from cli import daemon; daemon.NODE_COMMAND = tuple(sys.argv[1:4]);"
         "from cli.main import main; sys.exit(main(sys.argv[4:]))"
     )
-    words = ["mesh", "init", "--foreground", *home_args(tmp_path / "n")]
+    words = [*command.split(), "--foreground", *home_args(tmp_path / "n")]
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", code, *NODE, *words], stdout=subprocess.PIPE, text=True
     )
     with process:
         assert process.stdout is not None
-        assert "created" in process.stdout.readline()
+        assert says in process.stdout.readline()
         assert daemon.owner_pid(str(tmp_path / "n")) is not None
         begin_s = time.monotonic()
         process.send_signal(number)
