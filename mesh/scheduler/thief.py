@@ -123,11 +123,11 @@ class Thief:
 
     def ask(self, own_busy: int, own_waiting: int, peers: dict[NodeId, PeerState]) -> list[Effect]:
         """Leave, raise or withdraw standing requests. `own_waiting` shards of ours come first."""
+        loaded = [peer for peer in peers.values() if peer.load.queued > 0]
+        if not loaded and not self._asked:
+            return []
         wanted = self._wanted(own_busy, own_waiting)
-        loaded = sorted(
-            (peer for peer in peers.values() if peer.load.queued > 0),
-            key=lambda peer: (peer.rtt_s, peer.node),
-        )
+        loaded.sort(key=lambda peer: (peer.rtt_s, peer.node))
         victims = {peer.node for peer in loaded[: self._config.victims_max]} if wanted else set()
         effects: list[Effect] = []
         for node in sorted(victims | self._asked.keys()):

@@ -26,6 +26,8 @@ from mesh.limits import RUN_OUTPUT_BYTES_MAX, SHARD_TRACES_MAX
 OUTPUT_EVENT_BYTES = 512
 """What one stored piece of output costs besides its text: a peer may send it byte by byte."""
 
+Moment = tuple[float, str, str, str]
+"""Seconds since the run's start, phase, where, detail."""
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -43,18 +45,35 @@ class ShardRecord:
     seconds: float = 0.0
     refusals: dict[str, str] = attrs.field(factory=dict)
     """Node name to its reason for not running this shard."""
-    timeline: list[TimelineEntry] = attrs.field(factory=list)
+    moments: list[Moment] = attrs.field(factory=list)
+    """The timeline in short: a run makes seven per shard, and few are ever looked at."""
+
+    @property
+    def timeline(self) -> list[TimelineEntry]:
+        return [
+            {"at_s": round(at_s, 4), "phase": phase, "where": where, "detail": detail}
+            for at_s, phase, where, detail in self.moments
+        ]
 
     def document(self) -> dict[str, Any]:
         """All fields as JSON values; `attrs.asdict` copies deeply, at 50 times the price."""
-        return {name: getattr(self, name) for name in _SHARD_FIELDS}
+        fields = {name: getattr(self, name) for name in _SHARD_FIELDS}
+        return {**fields, "timeline": self.timeline}
+
+    @classmethod
+    def restore(cls, document: dict[str, Any]) -> ShardRecord:
+        """The inverse of `document`."""
+        fields = {name: document[name] for name in _SHARD_FIELDS}
+        timeline = document["timeline"]
+        moments = [(e["at_s"], e["phase"], e["where"], e["detail"]) for e in timeline]
+        return cls(**fields, moments=moments)
 
     def item(self) -> ShardItem:
         seconds = round(self.seconds, 3) if self.phase in FINAL_PHASES else 0.0
         return [self.index, self.phase, self.where, self.detail, self.name, seconds]
 
 
-_SHARD_FIELDS = tuple(field.name for field in attrs.fields(ShardRecord))
+_SHARD_FIELDS = tuple(field.name for field in attrs.fields(ShardRecord) if field.name != "moments")
 
 
 @attrs.frozen
@@ -164,10 +183,9 @@ class RunRecord:
 
     def trace(self, index: int, what: str, now_s: float, where: str = "", detail: str = "") -> None:
         """A line of the shard's story that is not a phase of its own."""
-        timeline = self.shards[index].timeline
-        if len(timeline) < SHARD_TRACES_MAX:
-            at_s = round(now_s - self.head.started_s, 4)
-            timeline.append({"at_s": at_s, "phase": what, "where": where, "detail": detail})
+        moments = self.shards[index].moments
+        if len(moments) < SHARD_TRACES_MAX:
+            moments.append((now_s - self.head.started_s, what, where, detail))
 
     def done(self, index: int, now_s: float, source: str, where: str, seconds: float) -> None:
         """A shard succeeded; `source` is cached, remote or local."""
@@ -289,7 +307,7 @@ class RunRecord:
         record = cls(RunHead(**document["head"]))
         record.state = document["state"]
         record.planner, record.explanation = document["planner"], document["explanation"]
-        record.shards = [ShardRecord(**shard) for shard in document["shards"]]
+        record.shards = [ShardRecord.restore(shard) for shard in document["shards"]]
         record._outputs = list(document["outputs"])
         record.view = document["view"]
         view = document["view"]

@@ -229,8 +229,6 @@ class Run:
         if self._options.use_cache:
             misses = [index for index in chunk if not await self._known_here(index)]
             misses = await self._known_elsewhere(misses)
-        for index in misses:
-            self._record.phase(index, "queued", self._now())
         if misses:
             self._parts.work.submit([self._job(index) for index in misses])
 
@@ -261,10 +259,11 @@ class Run:
 
     def shard_trace(self, index: int, trace: m.Trace) -> None:
         name = self._parts.name_of(trace.peer) if trace.peer is not None else ""
-        self._record.trace(index, trace.what, self._now(), name, trace.detail)
+        if trace.what != "queued":  # a phase of its own, below
+            self._record.trace(index, trace.what, self._now(), name, trace.detail)
         if trace.what in ("declined", "retry") and name:
             self._record.shards[index].refusals[name] = trace.detail
-        if trace.what in ("expired", "lost", "declined", "retry"):
+        if trace.what in ("expired", "lost", "declined", "retry", "queued"):
             self._record.phase(index, "queued", self._now())
 
     def shard_output(self, index: int, node: NodeId, stream: int, data: bytes) -> None:
