@@ -45,6 +45,17 @@ class ToolCheck:
             self._answers.popitem(last=False)
         return answer
 
+    def still(self, toolchain: Toolchain, digest: Digest) -> bool:
+        """Whether it may run by what is here at this moment, whatever was found before.
+
+        To be asked after an action: tools that were replaced while it ran (an upgrade) make a
+        result that is not what its toolchain says.
+        """
+        if self._look(toolchain) is None:
+            return True
+        self._answers.pop(digest, None)
+        return False
+
     def _look(self, toolchain: Toolchain) -> str | None:
         if toolchain.platform not in (this_platform(), native_platform()):
             own = native_platform() if "+" in toolchain.platform else this_platform()

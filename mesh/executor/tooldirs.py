@@ -63,6 +63,15 @@ def tool_dirs(toolchain: Toolchain, roots: tuple[str, ...] | None) -> tuple[str,
     )
 
 
+def hidden_tool(toolchain: Toolchain, shown: tuple[str, ...]) -> str:
+    """The first tool that an action could not see although it is there, or ""."""
+    visible = (*SYSTEM_DIRS, *shown)
+    for tool in toolchain.tools:
+        if not any(inside(tool.path, each) for each in visible):
+            return tool.path
+    return ""
+
+
 def _shown(tool: str) -> str:
     """The directory that a tool at this path needs, or "" when it must not be shown."""
     directory = Path(tool).parent

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from mesh.action.model import Action, Tree
+from mesh.action.model import Action, Toolchain, Tree
 from mesh.limits import (
     FRAME_BYTES_MAX,
     INLINE_BLOB_BYTES_MAX,
@@ -41,6 +41,7 @@ class ShardJob:
     digest: Digest
     tree: Tree
     tree_bytes: bytes
+    toolchain: Toolchain
     toolchain_bytes: bytes
     timeout_s: float
     memory_bytes: int

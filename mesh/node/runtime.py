@@ -17,6 +17,7 @@ from typing import Any
 import trio
 
 from mesh.action.platform import this_platform
+from mesh.executor.sandbox import BWRAP
 from mesh.identity.messages import PeerAddress
 from mesh.identity.roles import BUILD, SUBMIT
 from mesh.identity.roster import RosterChange
@@ -94,7 +95,15 @@ class MeshRuntime:
             )
         )
         self.stolen = StolenRunner(
-            StolenParts(env, self.links, workshop.store, self.blobs, self.performer, workshop.tools)
+            StolenParts(
+                env,
+                self.links,
+                workshop.store,
+                self.blobs,
+                self.performer,
+                workshop.tools,
+                lambda: workshop.executor.sandbox.kind == BWRAP,
+            )
         )
         scheduling = SchedulerConfig(
             slots=config.slots if self.may_build(me) else 0,

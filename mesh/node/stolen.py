@@ -24,7 +24,7 @@ from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.errors import EnvironmentFault, InputChanged
 from mesh.executor.executor import Job
 from mesh.executor.toolcheck import ToolCheck
-from mesh.executor.tooldirs import owners_roots, tool_dirs
+from mesh.executor.tooldirs import hidden_tool, owners_roots, tool_dirs
 from mesh.limits import BLOB_CHUNK_BYTES, STRUCT_BYTES_MAX
 from mesh.node.blobs import BlobExchange, Expected
 from mesh.node.counters import Counters
@@ -43,6 +43,8 @@ TRIVIAL_MS = 50
 """Below this a shard is over before anybody could read that it runs."""
 DONE_BATCH_MAX = 8
 TOOLCHAINS_MAX = 1024
+TOOLS_KEPT_MAX = 4096
+TOOLS_INLINE_MAX = 16
 TOOLCHAIN_RECHECK_S = 5.0
 REASON_BYTES_MAX = 1000
 _STRUCT = Expected(max_bytes=STRUCT_BYTES_MAX)
@@ -56,6 +58,26 @@ class StolenParts:
     blobs: BlobExchange
     performer: Performer
     tools: ToolCheck
+    sandboxed: Callable[[], bool]
+    """Whether actions see only what they are shown."""
+
+
+@attrs.frozen
+class _ToolVerdict:
+    """What was found about a toolchain; believed until `until_s`."""
+
+    until_s: float
+    reason: str | None
+    dirs: tuple[str, ...]
+    toolchain: Toolchain | None
+    """To look again; None when it is too large to be kept."""
+
+
+async def tools_are_still(parts: StolenParts, toolchain: Toolchain, digest: Digest) -> bool:
+    """Look again after an action; a few tools without a thread, because a hop costs more."""
+    if len(toolchain.tools) <= TOOLS_INLINE_MAX:
+        return parts.tools.still(toolchain, digest)
+    return await parts.env.exec.run_sync(parts.tools.still, toolchain, digest)
 
 
 class _Declined(Exception):
@@ -69,7 +91,7 @@ class StolenRunner:
 
     def __init__(self, parts: StolenParts) -> None:
         self._parts = parts
-        self._verdicts: dict[Digest, tuple[float, str | None, tuple[str, ...]]] = {}
+        self._verdicts: dict[Digest, _ToolVerdict] = {}
         self._roots = owners_roots()
         self._waiting: dict[NodeId, tuple[list[wire.Finished], list[wire.InlineBlob]]] = {}
         self.has_more: Callable[[NodeId], bool] = lambda _victim: False
@@ -132,6 +154,8 @@ class StolenRunner:
             raise _Declined("an input was lost here", unfit=False)
         blobs: tuple[wire.InlineBlob, ...] = ()
         if finished.result is not None and result is not None:
+            if result.exit_status == 0 and not await self._tools_are_still(victim, action):
+                raise _Declined("one of its tools was replaced here while it ran", unfit=False)
             self._parts.performer.remember(digest, finished.result, result, granted.cacheable)
             blobs = self._parts.performer.inline_outputs(result)
         self._done(victim, finished, blobs)
@@ -171,18 +195,39 @@ class StolenRunner:
     async def _check_tools(self, victim: NodeId, digest: Digest) -> tuple[str, ...]:
         """Compare the tools with ours; returns the directories to show to the action."""
         now_s = self._parts.env.clock.monotonic()
-        until_s, reason, dirs = self._verdicts.get(digest, (0.0, None, ()))
-        if until_s <= now_s:
+        known = self._verdicts.get(digest)
+        if known is None or known.until_s <= now_s:
             toolchain = decode_struct(Toolchain, await self._blob(victim, digest))
             run_sync = self._parts.env.exec.run_sync
             reason = await run_sync(self._parts.tools.reason, toolchain, now_s, digest)
             dirs = tool_dirs(toolchain, self._roots)
-            self._verdicts[digest] = (now_s + TOOLCHAIN_RECHECK_S, reason, dirs)
+            if reason is None and self._parts.sandboxed():
+                hidden = hidden_tool(toolchain, dirs)
+                reason = (
+                    f"{hidden} is in a folder that others' shards cannot see" if hidden else None
+                )
+            kept = toolchain if len(toolchain.tools) <= TOOLS_KEPT_MAX else None
+            known = _ToolVerdict(now_s + TOOLCHAIN_RECHECK_S, reason, dirs, kept)
+            self._verdicts[digest] = known
             while len(self._verdicts) > TOOLCHAINS_MAX:
                 del self._verdicts[next(iter(self._verdicts))]
-        if reason is not None:
-            raise _Declined(reason, unfit=True)
-        return dirs
+        if known.reason is not None:
+            raise _Declined(known.reason, unfit=True)
+        return known.dirs
+
+    async def are_still(self, toolchain: Toolchain, digest: Digest) -> bool:
+        """Whether our own tools are still these; looked at anew."""
+        return await tools_are_still(self._parts, toolchain, digest)
+
+    async def _tools_are_still(self, victim: NodeId, action: Action) -> bool:
+        known = self._verdicts.get(action.toolchain)
+        toolchain = known.toolchain if known is not None else None
+        if toolchain is None:
+            toolchain = decode_struct(Toolchain, await self._blob(victim, action.toolchain))
+        still = await tools_are_still(self._parts, toolchain, action.toolchain)
+        if not still:
+            self._verdicts.pop(action.toolchain, None)
+        return still
 
     async def _blob(self, victim: NodeId, digest: Digest) -> bytes:
         """A small structural blob (a tree, a toolchain), from the store or the victim."""

@@ -342,18 +342,23 @@ class WorkDriver:
                 finished, result = await self._performer.perform(
                     lease, job.digest, self._own_job(job, side)
                 )
+                cacheable = job.cacheable and await self._stolen.are_still(
+                    job.toolchain, job.action.toolchain
+                )
             except Exception as bug:  # noqa: BLE001 - as in _contain
                 self._contain(bug, [key[0]])
                 return _nothing
             finally:
                 del self._scopes[self._me, lease]
-            return partial(self._end_own, job, finished, result)
+            return partial(self._end_own, job, finished, result, cacheable=cacheable)
         return _nothing  # aborted
 
-    def _end_own(self, job: ShardJob, finished: wire.Finished, result: Result | None) -> None:
+    def _end_own(
+        self, job: ShardJob, finished: wire.Finished, result: Result | None, *, cacheable: bool
+    ) -> None:
         try:
             if finished.result is not None and result is not None:
-                self._performer.remember(job.digest, finished.result, result, job.cacheable)
+                self._performer.remember(job.digest, finished.result, result, cacheable)
             self._finish(self._me, finished, result, *self._own_verdict(finished, result))
         except Exception as bug:  # noqa: BLE001 - as in _contain
             self._contain(bug, [job.shard.key[0]])

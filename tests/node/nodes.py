@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from mesh.action.model import Action, Result, SignedResult, TreeEntry
+from mesh.action.model import FILE, Action, Result, SignedResult, TreeEntry
 from mesh.action.signing import sign_result
 from mesh.identity import trust
 from mesh.identity.keys import load_or_create_key
@@ -57,6 +57,7 @@ from mesh.wire.messages import (
     Grant,
     GrantedShard,
     Hello,
+    InlineBlob,
     Load,
     LogBlob,
 )
@@ -301,6 +302,14 @@ async def serve_honestly(intruder: Intruder, speaker: Speaker) -> None:
                 await speaker.send(BlobHeader(digest, None))
             else:
                 await speaker.send(BlobHeader(digest, len(data)), BlobChunk(data))
+
+
+def blobs(*contents: bytes) -> tuple[InlineBlob, ...]:
+    return tuple(InlineBlob(each) for each in contents)
+
+
+def entry(path: str, content: bytes = b"x", **fields: object) -> TreeEntry:
+    return TreeEntry(path, FILE, digest_of(content), len(content), **fields)
 
 
 def action_of(granted: GrantedShard) -> Action:

@@ -70,6 +70,7 @@ def shard_job(request: ShardRequest, step: Step, resolved: Resolved) -> ShardJob
         digest=resolved.digest,
         tree=resolved.tree,
         tree_bytes=resolved.tree_bytes,
+        toolchain=resolved.toolchain,
         toolchain_bytes=resolved.toolchain_bytes,
         timeout_s=step.timeout_s,
         memory_bytes=step.memory_bytes,
