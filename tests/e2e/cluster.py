@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,16 @@ class Cluster:
 
     def freeze(self, number: int) -> None:
         """Stop the node and everything below it, as a suspended laptop would be."""
-        for pid in [self.pid(number), *descendants(self.pid(number))]:
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(self.pid(number), signal.SIGSTOP)
+        for pid in descendants(self.pid(number)):
+            with suppress(ProcessLookupError):  # a shard's own process may just have ended
+                os.kill(pid, signal.SIGSTOP)
 
     def thaw(self, number: int) -> None:
-        for pid in [*descendants(self.pid(number)), self.pid(number)]:
-            os.kill(pid, signal.SIGCONT)
+        for pid in descendants(self.pid(number)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        os.kill(self.pid(number), signal.SIGCONT)
 
     def start_command(
         self, *args: str, cwd: Path | None = None, number: int = 1
