@@ -350,6 +350,13 @@ class StrangerAt(PeerError):
     hint = "check the address; a node joins with `vitte mesh join`"
 
 
+class LastAdmin(UserError):
+    """`{name}` is the only admin of the mesh: without it nobody can be let in any more"""
+
+    code = "VM222"
+    hint = "admit another first (`vitte mesh invite --role admin`), or leave with `--yes`"
+
+
 # -- 3xx: projects and plans --------------------------------------------------------------------
 class NoPlan(UserError):
     """Nothing here says how to {kind} `{root}`; looked for: {looked_for}"""

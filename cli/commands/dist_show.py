@@ -34,7 +34,7 @@ def status(settings: Settings) -> int:
 @option("--follow", "-f", is_flag=True, help=t("Stay until the run has ended."))
 @click.pass_obj
 def logs(settings: Settings, run: str | None, follow: bool) -> int:
-    show_event = print_json if settings.json else _show_log_event
+    show_event = print_json if settings.json else LogPrinter().event
     with Call(homes.home_to_ask(settings), "logs", run=run, follow=follow) as call:
         view = call.result(show_event, timeout_s=None if follow else 60.0)
     if settings.json:
@@ -44,25 +44,35 @@ def logs(settings: Settings, run: str | None, follow: bool) -> int:
     return 0
 
 
-def _show_log_event(event: dict[str, Any]) -> None:
-    match event["event"]:
-        case "plan":
-            out(
-                t(
-                    "run {run}: {kind} {root}",
-                    **{key: event[key] for key in ("run", "kind", "root")},
-                )
-            )
-            out(plan_text(event))
-        case "shards":
-            for item in (item for item in event["items"] if item[1] in FINAL_PHASES):
-                out(shard_text(item))
-        case "output":
-            text = event["text"].encode(*ENCODING).decode("utf-8", "replace")
-            for line in text.rstrip("\n").split("\n"):
-                out(f"{printable(event['name'])} | {safe_line(line)}")
-        case "finish":
-            _show_log_end(event["view"])
+class LogPrinter:
+    """Prints the events of a run. The node sends its plan and its shards as a snapshot, and again
+    whenever some may have been missed: what was printed once is not printed again."""
+
+    def __init__(self) -> None:
+        self._planned = False
+        self._ended: set[int] = set()
+
+    def event(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "plan" if not self._planned:
+                self._planned = True
+                fields = {key: event[key] for key in ("run", "kind", "root")}
+                out(t("run {run}: {kind} {root}", **fields))
+                out(plan_text(event))
+            case "shards":
+                for item in event["items"]:
+                    self._shard(item)
+            case "output":
+                text = event["text"].encode(*ENCODING).decode("utf-8", "replace")
+                for line in text.rstrip("\n").split("\n"):
+                    out(f"{printable(event['name'])} | {safe_line(line)}")
+            case "finish":
+                _show_log_end(event["view"])
+
+    def _shard(self, item: list[Any]) -> None:
+        if item[1] in FINAL_PHASES and item[0] not in self._ended:
+            self._ended.add(item[0])
+            out(shard_text(item))
 
 
 def _show_log_end(view: dict[str, Any]) -> None:

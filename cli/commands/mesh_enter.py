@@ -17,7 +17,7 @@ from cli.i18n import t
 from cli.settings import Settings, note
 from cli.shell import out
 from cli.text import print_json, printable
-from mesh.errors import BadToken
+from mesh.errors import BadToken, LastAdmin
 
 STDIN = "-"
 CODE = re.compile(r"^\d{1,4}(-[a-z]{2,16}){2,4}$")
@@ -102,14 +102,26 @@ def join(
 
 
 @click.command(cls=Command, help=t("Leave the mesh. The others forget this node for good."))
+@option("--yes", is_flag=True, help=t("Even when nobody can be let in any more."))
 @click.pass_obj
-def leave(settings: Settings) -> int:
-    view = ask(homes.home_to_ask(settings), "leave")
+def leave(settings: Settings, yes: bool) -> int:
+    home = homes.home_to_ask(settings)
+    if not yes:
+        _require_another_admin(home)
+    view = ask(home, "leave")
     if settings.json:
         print_json(view)
     else:
         out(t("{node} has left {mesh}", node=view["name"], mesh=view["mesh"]["name"]))
     return 0
+
+
+def _require_another_admin(home: str) -> None:
+    """Raises LastAdmin when this node is one and others would be left without."""
+    members = ask(home, "members")["members"]
+    admins = [each for each in members if each["role"] == "admin"]
+    if len(members) > 1 and len(admins) == 1 and admins[0]["self"]:
+        raise LastAdmin(name=admins[0]["name"])
 
 
 def node_arguments(

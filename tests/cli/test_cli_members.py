@@ -108,6 +108,7 @@ def test_admitting_asks_for_the_check_words_first(
 def test_leave_and_connect(tmp_path: Path, vitte: Any) -> None:
     handlers = {
         "leave": ok_view("leave", mesh=MESH, name="paris-1"),
+        "members": ok_view("members", mesh=MESH, members=[member("paris-1", "admin", own=True)]),
         "connect": ok_view("connect", name="lyon-2", address="10.0.0.2:4242"),
     }
     home = ("--home", str(tmp_path / "n"))
@@ -115,8 +116,32 @@ def test_leave_and_connect(tmp_path: Path, vitte: Any) -> None:
         assert vitte("mesh", "leave", *home).out == "paris-1 has left atelier\n"
         connected = vitte("dist", "connect", "--host", "10.0.0.2", *home)
         assert connected.out == "connected to lyon-2 at 10.0.0.2:4242\n"
-        assert node.requests[1] == ("connect", {"host": "10.0.0.2"})
+        assert node.requests[2] == ("connect", {"host": "10.0.0.2"})
         assert json.loads(vitte("mesh", "leave", "--json", *home).out) == handlers["leave"]
+
+
+def member(name: str, role: str, *, own: bool = False) -> dict[str, Any]:
+    return {"name": name, "role": role, "self": own}
+
+
+@pytest.mark.parametrize(
+    ("others", "words", "code"),
+    [
+        ([member("lyon-2", "builder")], (), 2),
+        ([member("lyon-2", "builder")], ("--yes",), 0),
+        ([member("lyon-2", "admin")], (), 0),
+    ],
+)
+def test_the_only_admin_leaves_only_when_it_means_it(
+    tmp_path: Path, vitte: Any, others: list[Any], words: tuple[str, ...], code: int
+) -> None:
+    members = ok_view("members", mesh=MESH, members=[member("paris-1", "admin", own=True), *others])
+    left = ok_view("leave", mesh=MESH, name="paris-1")
+    with FakeNode(tmp_path / "n", members=members, leave=left) as node:
+        done = vitte("mesh", "leave", *words, "--home", str(tmp_path / "n"))
+    assert done.code == code
+    assert ("leave" in [op for op, _ in node.requests]) == (code == 0)
+    assert ("error[VM222]: `paris-1` is the only admin" in done.err) == (code == 2)
 
 
 def test_the_demo_builds_twice_and_leaves_nothing(vitte: Any, monkeypatch: Any) -> None:

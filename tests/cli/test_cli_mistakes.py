@@ -93,3 +93,23 @@ def test_a_command_that_was_killed_is_told_so(tmp_path: Path, vitte: Any) -> Non
     assert done.code == 137
     assert done.out == ""
     assert done.err == "FAILED sh -c x on lyon-2: ended by SIGKILL\n"
+
+
+def test_followed_logs_say_everything_once(tmp_path: Path, vitte: Any) -> None:
+    """The node repeats its snapshot when it may have changed while the start was sent."""
+    plan = {"event": "plan", "run": "00ff", "kind": "build", "root": "/src", "shards": 2}
+    ended = {"event": "shards", "items": [[0, "done", "paris", "local", "compile a.c", 0.5]]}
+
+    async def logs(_params: Any, emit: Any) -> Any:
+        for _ in range(2):
+            emit({**plan, "explanation": "2 steps"})
+            emit(ended)
+        return ok_view("logs", run="00ff", state="ok")
+
+    with FakeNode(tmp_path / "n", logs=logs):
+        done = vitte("dist", "logs", "-f", "--home", str(tmp_path / "n"))
+    assert done.out.splitlines() == [
+        "run 00ff: build /src",
+        "2 steps: 2 shards",
+        "compile a.c  local  0.50 s",
+    ]
