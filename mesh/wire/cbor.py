@@ -38,49 +38,50 @@ def decode(data: bytes) -> object:
 
 def scan(data: bytes) -> None:  # noqa: C901, PLR0912 - one flat loop; calls would triple its cost
     """Check that `data` is exactly one canonical item of the allowed types."""
-    position, size, items = 0, len(data), 0
-    open_arrays: list[int] = []  # items still to come, per open array
-    while True:
+    position, size, items = 0, len(data), 1
+    left = 1  # items still to come in the innermost open array
+    outer: list[int] = []  # the same of the arrays around it
+    while left:
         if position >= size:
             raise WireError("truncated")
         initial = data[position]
         position += 1
-        major, info = initial >> 5, initial & 31
-        argument = info
-        if info >= 24:
-            argument, position = _long_argument(data, position, major, info)
-        items += 1
-        if items > CBOR_ITEMS_MAX:
-            raise WireError("too-many-items")
-        if major in (type_bytes, type_text):
+        left -= 1
+        major, argument = initial >> 5, initial & 31
+        if argument >= 24:
+            argument, position = _long_argument(data, position, major, argument)
+        if major == type_bytes or major == type_text:  # noqa: SIM109 - no tuple to build
             position += argument
             if position > size:
                 raise WireError("truncated")
         elif major == type_array:
             if argument > size - position:  # each item needs at least one byte
                 raise WireError("truncated")
+            items += argument
+            if items > CBOR_ITEMS_MAX:
+                raise WireError("too-many-items")
             if argument:
-                if len(open_arrays) >= CBOR_DEPTH_MAX:
+                if len(outer) >= CBOR_DEPTH_MAX:
                     raise WireError("too-deep")
-                open_arrays.append(argument)
-                continue
+                outer.append(left)
+                left = argument
         elif major == type_simple:
-            if info not in _SIMPLE_ALLOWED:
-                raise WireError("type", f"simple value {info}")
-        elif major in (_map, _tag):
+            if argument not in _SIMPLE_ALLOWED:
+                raise WireError("type", f"simple value {argument}")
+        elif major >= _map:
             raise WireError("type", "maps and tags are not used")
-        while open_arrays:
-            open_arrays[-1] -= 1
-            if open_arrays[-1]:
-                break
-            open_arrays.pop()
-        if not open_arrays:
-            break
+        while not left and outer:
+            left = outer.pop()
     if position != size:
         raise WireError("trailing-bytes")
 
 
 def _long_argument(data: bytes, position: int, major: int, info: int) -> tuple[int, int]:
+    if info == 24 and major != type_simple and position < len(data):  # nearly always
+        argument = data[position]
+        if argument < 24:
+            raise WireError("not-minimal")
+        return argument, position + 1
     width = _ARGUMENT_BYTES.get(info)
     if width is None or major == type_simple:
         raise WireError("type", "indefinite length, float or reserved value")

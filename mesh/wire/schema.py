@@ -20,6 +20,7 @@ import attrs
 from mesh.limits import FRAME_BYTES_MAX, TEXT_BYTES_MAX
 from mesh.wire import cbor
 from mesh.wire.errors import WireError
+from mesh.wire.straight import Field, compile_pack, compile_unpack
 
 T = TypeVar("T")
 
@@ -36,6 +37,9 @@ class Codec:
     to_wire: Callable[[Any], object]
     from_wire: Callable[[object], Any]
     cddl: str
+    refused_if: str = ""
+    """For values that travel as they are: what `mesh.wire.straight` checks before it calls these,
+    an expression about `{v}`. Never true for a good value, always for a bad one."""
 
 
 def _field(codec: Codec, default: Any) -> Any:
@@ -55,7 +59,8 @@ def c_uint(maximum: int = 2**64 - 1) -> Codec:
             raise _bad(expected, value)
         return value
 
-    return Codec(check, check, "uint" if maximum == 2**64 - 1 else f"0..{maximum}")
+    cddl = "uint" if maximum == 2**64 - 1 else f"0..{maximum}"
+    return Codec(check, check, cddl, f"type({{v}}) is not int or not 0 <= {{v}} <= {maximum}")
 
 
 def c_int() -> Codec:
@@ -64,7 +69,8 @@ def c_int() -> Codec:
             raise _bad("int of 64 bits", value)
         return value
 
-    return Codec(check, check, "int")
+    refused_if = f"type({{v}}) is not int or not {-(2**63)} <= {{v}} < {2**63}"
+    return Codec(check, check, "int", refused_if)
 
 
 def c_boolean() -> Codec:
@@ -73,7 +79,7 @@ def c_boolean() -> Codec:
             raise _bad("bool", value)
         return value
 
-    return Codec(check, check, "bool")
+    return Codec(check, check, "bool", "type({v}) is not bool")
 
 
 def c_blob(maximum: int, exact: int | None = None) -> Codec:
@@ -85,7 +91,8 @@ def c_blob(maximum: int, exact: int | None = None) -> Codec:
         return value
 
     size = str(exact) if exact is not None else f"0..{maximum}"
-    return Codec(check, check, f"bstr .size ({size})")
+    refused_if = f"type({{v}}) is not bytes or not {low} <= len({{v}}) <= {high}"
+    return Codec(check, check, f"bstr .size ({size})", refused_if)
 
 
 def c_text(max_bytes: int) -> Codec:
@@ -94,7 +101,10 @@ def c_text(max_bytes: int) -> Codec:
             raise _bad(f"text up to {max_bytes} bytes", value)
         return value
 
-    return Codec(check, check, f"tstr .size (0..{max_bytes})")
+    # No character takes more than 4 bytes, so most texts are known to fit by their length.
+    size = "len({v}.encode('utf-8', 'surrogatepass'))"
+    refused_if = f"type({{v}}) is not str or 4 * len({{v}}) > {max_bytes} < {size}"
+    return Codec(check, check, f"tstr .size (0..{max_bytes})", refused_if)
 
 
 def c_array(item: Codec, max_items: int) -> Codec:
@@ -122,7 +132,8 @@ def c_optional(item: Codec) -> Codec:
 
 
 def c_struct(cls: type[T]) -> Codec:
-    return Codec(_pack, lambda value: _unpack(cls, value), cls.__name__)
+    made = cast("Any", cls)
+    return Codec(_pack, made.__wire_unpack__, cls.__name__)
 
 
 # -- fields --------------------------------------------------------------------------------------
@@ -184,7 +195,12 @@ def struct(cls: type[T]) -> type[T]:
         (field.name, cast("Codec", field.metadata[_WIRE]))
         for field in attrs.fields(cast("Any", made))
     )
+    fields = [Field(name, c.to_wire, c.from_wire, c.refused_if) for name, c in codecs]
     made.__wire_fields__ = codecs  # type: ignore[attr-defined]
+    made.__wire_pack__ = staticmethod(compile_pack(fields))  # type: ignore[attr-defined]
+    made.__wire_unpack__ = staticmethod(  # type: ignore[attr-defined]
+        compile_unpack(made, fields, _refuser(f"array of {len(fields)} for {cls.__name__}"))
+    )
     _STRUCTS.append(made)
     return made
 
@@ -216,15 +232,20 @@ def message(kind: int) -> Callable[[type[T]], type[T]]:
     return register
 
 
+def _refuser(expected: str) -> Callable[[object], None]:
+    def refuse(value: object) -> None:
+        raise _bad(expected, value)
+
+    return refuse
+
+
 def _pack(value: Any) -> list[object]:
-    return [codec.to_wire(getattr(value, name)) for name, codec in type(value).__wire_fields__]
+    packed: list[object] = type(value).__wire_pack__(value)
+    return packed
 
 
 def _unpack(cls: type[T], value: object) -> T:
-    codecs = cls.__wire_fields__  # type: ignore[attr-defined]
-    if type(value) is not list or len(value) != len(codecs):
-        raise _bad(f"array of {len(codecs)} for {cls.__name__}", value)
-    return cls(*[codec.from_wire(item) for (_, codec), item in zip(codecs, value, strict=True)])
+    return cast("T", cls.__wire_unpack__(value))  # type: ignore[attr-defined]
 
 
 def evolve(value: T, **changes: object) -> T:
