@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from mesh.errors import MeshError
+from mesh.node import options
 from mesh.node.config import NodeConfig
 from mesh.node.node import Node
 from mesh.ports import Discovery, Env
@@ -62,26 +63,30 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mesh.node", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="where keys and stores are")
-    parser.add_argument("--bind", default="", metavar="HOST[:PORT]", help="address of the doors")
-    parser.add_argument("--name", default="", help="what people call this node")
-    parser.add_argument("--slots", type=int, default=0, help="shards at once; 0: one per core")
-    parser.add_argument("--discovery", choices=("mdns", "none"), default="mdns")
-    parser.add_argument("--sandbox", choices=("auto", "bwrap", "plain"), default="auto")
+    parser.add_argument("--bind", metavar="HOST[:PORT]", help="address of the doors")
+    parser.add_argument("--name", help="what people call this node")
+    parser.add_argument("--slots", type=int, help="shards at once (default: one per core)")
+    parser.add_argument("--discovery", choices=("mdns", "none"), help="default: mdns")
+    parser.add_argument("--sandbox", choices=("auto", "bwrap", "plain"), help="default: auto")
     return parser
 
 
 def _config(arguments: argparse.Namespace) -> NodeConfig:
-    host, port = _host_and_port(arguments.bind)
+    home = arguments.home.absolute()
+    given = {name: getattr(arguments, name) for name in options.NAMES}
+    said = options.combine(options.recall(home), given)
+    host, port = _host_and_port(str(said.get("bind", "")))
     if not host:
         host = _default_host()
         logger.info("no --bind given: using %s, the address of the default route", host)
     return NodeConfig(
-        home=arguments.home.absolute(),
-        name=arguments.name or socket.gethostname().split(".")[0],
+        home=home,
+        name=str(said.get("name") or socket.gethostname().split(".")[0]),
         bind=(host, port),
-        slots=arguments.slots or len(os.sched_getaffinity(0)),
-        discovery=arguments.discovery,
-        sandbox=arguments.sandbox,
+        slots=int(said.get("slots") or len(os.sched_getaffinity(0))),
+        discovery=str(said.get("discovery", "mdns")),
+        sandbox=str(said.get("sandbox", "auto")),
+        said=options.encode(said),
     )
 
 

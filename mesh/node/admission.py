@@ -15,7 +15,7 @@ from mesh.identity import trust
 from mesh.identity.names import clean_name
 from mesh.identity.roles import ADMIT, role_of
 from mesh.node import views
-from mesh.node.doors import DEFAULT_PORT, join_door, parse_host
+from mesh.node.doors import DEFAULT_PORT, check_bind, join_door, parse_host
 from mesh.node.joining import (
     Joined,
     join_by_approval,
@@ -38,6 +38,7 @@ def admission_handlers(node: Node) -> dict[str, Handler]:
 
     async def join(params: dict[str, Any], emit: Outbox) -> Mapping[str, Any]:
         node.require_no_mesh()
+        await check_bind(node.env, node.config.bind)  # before an invitation is spent
         joined = await _join(node, params, emit)
         try:
             await node.enter(joined.identity, joined.peers)

@@ -30,6 +30,9 @@ class NodeConfig:
     discovery: str = "mdns"
     """`mdns`, or `none` for meshes that only know static addresses."""
 
+    said: bytes = b""
+    """The options the user gave, now or earlier, as `mesh.node.options` keeps them."""
+
     cache_bytes_max: int = 20 * GIB
     """The blob store is trimmed, least recently used first, when it has grown beyond this."""
 

@@ -69,6 +69,11 @@ async def _open(env: Env, bind: Address, trust: TrustStore) -> Doors:
     return Doors(peer, join)
 
 
+async def check_bind(env: Env, bind: Address) -> None:
+    """Raise AddressInUse when nothing could be opened at `bind`; opens nothing for good."""
+    (await env.datagrams.open(bind)).close()
+
+
 def join_door(address: Address) -> Address:
     """Where strangers knock, given a member's address."""
     return address[0], address[1] + 1

@@ -22,6 +22,7 @@ from mesh.identity.messages import PeerAddress
 from mesh.identity.trust import MeshIdentity
 from mesh.node.config import NodeConfig
 from mesh.node.handlers import handlers_of
+from mesh.node.options import OPTIONS_FILE
 from mesh.node.runs.archive import RunArchive
 from mesh.node.runs.record import RunRecord
 from mesh.node.runtime import MeshRuntime
@@ -67,6 +68,8 @@ class Node:
     async def run(self) -> None:
         """Serve until stopped. Raises NodeAlreadyRunning before anything in the home changes."""
         with own_home(self.config.home):
+            if self.config.said:
+                self.env.disk.write(OPTIONS_FILE, self.config.said)
             await self._serve()
 
     async def _serve(self) -> None:
@@ -106,6 +109,7 @@ class Node:
             except MeshError as error:
                 logger.warning("caches could not be saved: %s", error)
         self.archive.drop_oldest()
+        self.cache_bytes = (await self.env.exec.run_sync(self.workshop.store.stats)).size_bytes
 
     def stop(self) -> None:
         self._stop.set()

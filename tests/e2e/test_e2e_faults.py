@@ -65,7 +65,7 @@ def test_a_node_that_restarts_keeps_its_place_and_its_cache(
     root = sleepers(tmp_path / "nap", 3, 0.05)
     assert own_cluster.run("build", cwd=root)["ok"]
     own_cluster.vitte("dist", "stop", number=1)
-    started = own_cluster.vitte("dist", "start", "--bind", "127.0.0.1", "--discovery", "none")
+    started = own_cluster.vitte("dist", "start")
     assert started.returncode == 0, started.stderr
     view = own_cluster.run("build", cwd=root)
     assert view["cached"] == 3

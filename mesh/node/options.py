@@ -1,0 +1,36 @@
+"""What a node was started with, kept in its home: a start after a reboot needs no options again.
+
+Only what the user said is kept, never a default: those may become better.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+OPTIONS_FILE = "options.json"
+NAMES = ("bind", "name", "slots", "discovery", "sandbox")
+
+Options = dict[str, str | int]
+
+
+def recall(home: Path) -> Options:
+    """The options of earlier starts; none when there is no file or it is damaged."""
+    try:
+        stored = json.loads((home / OPTIONS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(stored, dict):
+        return {}
+    return {name: stored[name] for name in NAMES if isinstance(stored.get(name), str | int)}
+
+
+def combine(earlier: Options, given: Mapping[str, str | int | None]) -> Options:
+    """What is said now goes before what was said earlier."""
+    said = {name: value for name, value in given.items() if value is not None}
+    return {**earlier, **said}
+
+
+def encode(options: Options) -> bytes:
+    return (json.dumps(options, sort_keys=True) + "\n").encode()
