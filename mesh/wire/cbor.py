@@ -50,7 +50,7 @@ def scan(data: bytes) -> None:  # noqa: C901, PLR0912 - one flat loop; calls wou
         major, argument = initial >> 5, initial & 31
         if argument >= 24:
             argument, position = _long_argument(data, position, major, argument)
-        if major == type_bytes or major == type_text:  # noqa: SIM109 - no tuple to build
+        if major == type_bytes or major == type_text:  # noqa: PLR1714, SIM109 - no tuple
             position += argument
             if position > size:
                 raise WireError("truncated")
