@@ -23,7 +23,7 @@ from cli.i18n import n, t
 from cli.progress import output_text
 from cli.settings import Settings
 from cli.text import cut, human_seconds, printable
-from mesh.control.views import FINAL_PHASES
+from mesh.control.phases import FINAL_PHASES
 
 ROWS_MAX = 8
 BAR_CELLS = 24

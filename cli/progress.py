@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from cli.i18n import n, t
 from cli.settings import note
 from cli.text import human_seconds, print_json, printable
-from mesh.control.views import FINAL_PHASES
+from mesh.control.phases import FINAL_PHASES
 
 ENCODING = ("utf-8", "surrogateescape")
 

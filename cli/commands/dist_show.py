@@ -17,7 +17,7 @@ from cli.status import show
 from cli.summary import failure_lines
 from cli.summary import lines as summary_lines
 from cli.text import human_seconds, print_json, printable, table, width
-from mesh.control.views import FINAL_PHASES
+from mesh.control.phases import FINAL_PHASES
 
 
 @click.command(cls=Command, help=t("Show the nodes, the runs under way, and what is wrong."))

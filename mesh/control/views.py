@@ -29,11 +29,8 @@ PHASES: tuple[Phase, ...] = (
     "failed",
     "skipped",
 )
-"""In the order of a shard's life; it may go back to `queued` (a thief died). The last three end it.
-
-`skipped`: something it needs failed, or the run was stopped before it started.
-"""
-FINAL_PHASES = frozenset({"done", "failed", "skipped"})
+"""In the order of a shard's life; it may go back to `queued` (a thief died). The last three end it
+(`mesh.control.phases`)."""
 Source = Literal["", "cached", "remote", "local"]
 NODE_STATES = ("alive", "suspect", "dead", "left", "offline")
 CHECK_STATES = ("ok", "warn", "fail")

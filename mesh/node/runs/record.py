@@ -12,8 +12,8 @@ from typing import Any, cast
 import attrs
 
 from mesh.action.model import Result
+from mesh.control.phases import FINAL_PHASES
 from mesh.control.views import (
-    FINAL_PHASES,
     ErrorView,
     FailureView,
     RunBrief,
