@@ -14,6 +14,7 @@ Not here: who runs a shard (the scheduler), what a project means (planners), how
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Sequence
 
@@ -49,8 +50,9 @@ from mesh.scheduler import model as m
 from mesh.scheduler.graph import RunGraph, indices, ranks
 from mesh.types import NodeId, RunId
 
-RESOLVERS = 2
-"""Steps are resolved in worker threads; two keep a slow header scan from holding up the rest."""
+RESOLVERS = max(1, (os.cpu_count() or 1) // 2)
+"""Steps are resolved in worker threads, which mostly wait for the compiler to list headers. One per
+two cores stays ahead of the slots without taking the cores from them."""
 CHUNK_MAX = 64
 """Steps resolved in one go: one thread hop and one question to the neighbours for all of them."""
 FLUSH_S = 0.05
