@@ -11,6 +11,7 @@ or people compare check words.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -97,7 +98,7 @@ class JoinerConfig:
     """Randomness: size in bytes -> bytes."""
 
 
-class JoinerSession:
+class JoinerSession(ABC):
     """What the three ways have in common. Subclasses say how to greet and what to answer."""
 
     def __init__(self, config: JoinerConfig) -> None:
@@ -126,17 +127,17 @@ class JoinerSession:
         return effects
 
     # -- to be filled in ------------------------------------------------------------------------
-    def _hello(self) -> JoinHello:
-        raise NotImplementedError
+    @abstractmethod
+    def _hello(self) -> JoinHello: ...
 
-    def _answer_welcome(self, welcome: JoinWelcome) -> tuple[Effect, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def _answer_welcome(self, welcome: JoinWelcome) -> tuple[Effect, ...]: ...
 
     def _receive_more(self, message: object) -> tuple[Effect, ...]:
         """A message that only this way in knows."""
         raise WireError("unexpected", type(message).__name__)
 
-    def _check_admitted(self, admitted: JoinAdmitted) -> None:
+    def _check_admitted(self, admitted: JoinAdmitted) -> None:  # noqa: B027 - most check nothing
         """Raise a MeshError unless the door has proved what it must prove."""
 
     # -- steps ----------------------------------------------------------------------------------

@@ -75,7 +75,6 @@ class BlobExchange:
         self._shunned_until: dict[NodeId, float] = {}
         self.counters = Counters()
         self.server = BlobServer(env, store, config, self.counters)
-        self.fetched_bytes = 0
 
     @property
     def served_bytes(self) -> int:
@@ -169,7 +168,6 @@ class BlobExchange:
                 if not isinstance(chunk, BlobChunk) or len(chunk.data) != full:
                     raise WireError("bulk-chunk")
                 writer.write(chunk.data)
-                self.fetched_bytes += full
                 progress(full)
             writer.finish()
 

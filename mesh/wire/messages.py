@@ -1,9 +1,10 @@
 """Every message that members send each other on a stream. Datagrams are in `mesh.swim.messages`,
-the join door's in `mesh.identity.messages`. Kinds: 1-19 link, 20-39 work, 40-59 blobs."""
+the join door's in `mesh.identity.messages`. Kinds: 1-19 link, 20-39 work, 40-59 blobs, 80-99 datagrams,
+from 100 the join door."""
 
 from __future__ import annotations
 
-from mesh.action.model import LogBlob, SignedResult
+from mesh.action.model import SignedResult
 from mesh.limits import (
     BLOB_BYTES_MAX,
     BLOB_CHUNK_BYTES,
@@ -174,8 +175,6 @@ class Finished:
     error_text: str = text(8192, default="")
     """Already formatted: an error the thief's machine made up, for people to read."""
     retry_elsewhere: bool = boolean(default=False)
-    stdout: LogBlob | None = optional(c_struct(LogBlob), default=None)
-    stderr: LogBlob | None = optional(c_struct(LogBlob), default=None)
     duration_ms: int = uint(default=0)
 
 
@@ -214,20 +213,6 @@ class KnownResult:
 class KnownResults:
     request: int = uint()
     results: tuple[KnownResult, ...] = array(c_struct(KnownResult), BLOB_REQUEST_MAX)
-
-
-@message(42)
-class AskBlobs:
-    """Which of these do you hold? Answered by HeldBlobs: one flag per digest, in order."""
-
-    request: int = uint()
-    digests: tuple[Digest, ...] = array(c_blob(32, 32), BLOB_REQUEST_MAX)
-
-
-@message(43)
-class HeldBlobs:
-    request: int = uint()
-    held: tuple[int, ...] = array(c_uint(1), BLOB_REQUEST_MAX)
 
 
 @message(44)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from mesh.action.model import FILE, Action, Result, SignedResult, TreeEntry
+from mesh.action.model import FILE, Action, LogBlob, Result, SignedResult, TreeEntry
 from mesh.action.signing import sign_result
 from mesh.identity import trust
 from mesh.identity.keys import load_or_create_key
@@ -59,7 +59,6 @@ from mesh.wire.messages import (
     Hello,
     InlineBlob,
     Load,
-    LogBlob,
 )
 from mesh.wire.schema import decode_message, decode_struct, encode_message
 
