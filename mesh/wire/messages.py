@@ -1,6 +1,6 @@
 """Every message that members send each other on a stream. Datagrams are in `mesh.swim.messages`,
-the join door's in `mesh.identity.messages`. Kinds: 1-19 link, 20-39 work, 40-59 blobs, 80-99 datagrams,
-from 100 the join door."""
+the join door's in `mesh.identity.messages`. Kinds: 1-19 link, 20-39 work, 40-59 blobs, 80-99
+datagrams, from 100 the join door."""
 
 from __future__ import annotations
 
