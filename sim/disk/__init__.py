@@ -1,0 +1,27 @@
+"""The simulated disk of one machine: what is durable, what is only written, and how both go wrong.
+
+    disk = SimDisk(world.rng("disk 3"), quota_bytes=None)  # survives its machine's lives
+    port = disk.open(stall)        # `mesh.ports.Disk` for one life; stall(duration_s) = time it takes
+    port.detach()                  # the process ended: its calls fail, what it wrote stays (kill -9)
+    disk.power_cut()               # what was not synced is lost in part: a random prefix of the
+                                   # pending operations happened, the next one is torn, renames may
+                                   # have overtaken; returns what was lost, for the story
+    image = disk.snapshot(); disk.restore(image)           # an old disk comes back
+    disk.wipe()                                            # a new, empty one
+
+Faults; every verb returns a `Fault` with `undo()`:
+
+    fill(free_bytes=0)             no room beyond what is there: StoreFull as the real port says it
+    read_only()                    EROFS on every change
+    fail_reads(chance=, names=)    EIO
+    fail_writes(chance=, names=)   EIO
+    fail_syncs(chance=, names=)    EIO, and what was not synced is gone from the cache afterwards
+    slow_syncs(duration_s=)        each sync takes so long
+    slow_reads(duration_s=)
+    lose_syncs()                   a disk that lies: says yes and keeps it in its cache only
+  Once, nothing to undo:
+    rot(name=None, bits=1)         bit rot at rest in one file (a random one); returns its name
+    tear(name=None)                a file loses its end; returns its name
+
+Deliberately not here: the real disk (`mesh.ports.real.disk`) and who runs on it (`sim.machine`).
+"""
