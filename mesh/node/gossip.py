@@ -1,39 +1,38 @@
-"""The thin trio driver of membership: one socket, one task, one sealed core.
+"""The thin driver of membership: one socket, one timer, one sealed core.
 
-    socket -> drain everything that waits -> core -> then timers -> socket
+    socket -> everything that waits -> core -> socket          timer -> the same, then the timer
 
 Rules: no protocol decision is made here. Datagrams that wait are handed over before a timer may
-fire, so that an ack that arrived while we were starved counts. Commands (join, leave, load, roster)
-may come from any task: they go through the core at once, and what it wants sent is queued for the
-one task that sends. Deliberately not here: the protocol (`mesh.swim`), who is a member (identity),
+fire, with the times at which the machine received them, so that an ack that arrived while we were
+starved counts. Commands (join, leave, load, roster) may come from any task: what they want sent is
+sent at once. Nothing here is a task of its own, except the one that waits for the socket.
+Deliberately not here: the protocol (`mesh.swim`), who is a member (identity),
 discovery (whoever browses calls `join`).
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import attrs
 import trio
 
 from mesh.errors import EnvironmentFault
-from mesh.limits import DATAGRAM_DRAIN_MAX, SWIM_OUTBOX_MAX, SWIM_SEEDS_MAX
+from mesh.limits import SWIM_SEEDS_MAX
 from mesh.node.peers_file import load_peers, save_peers
-from mesh.ports import DatagramPort, Env
+from mesh.ports import Arrived, DatagramPort, Env, Refused, Timer
 from mesh.swim.config import SwimConfig
 from mesh.swim.core import Swim
 from mesh.swim.effects import NO_LOAD, MemberChanged, MemberView, SelfInfo
-from mesh.swim.endpoint import Endpoint, Output, Transmit
+from mesh.swim.endpoint import Endpoint, Output
 from mesh.swim.sealed import COUNTER_START_BITS, Sealer, SealerConfig
 from mesh.types import Address, NodeId
 from mesh.wire.messages import Load
 
 LEAVE_ROUNDS = 3
 """Gossip intervals for which a leaving node keeps talking."""
-IDLE_S = 60.0
-"""Longest sleep when the core has no timer."""
 REMEMBER_S = 5.0
 """Addresses of members are stored at most this often."""
 
@@ -87,9 +86,9 @@ class Gossip:
         self._early_seeds: list[tuple[NodeId, Address]] = []
         self._endpoint: Endpoint | None = None
         self._port: DatagramPort | None = None
-        self._outbox: deque[Transmit] = deque()
-        self._waiting: trio.CancelScope | None = None
-        self._remember_at_s: float | None = None
+        self._timer: Timer | None = None
+        self._timer_s = 0.0
+        self._remember_timer: Timer | None = None
         self._counters: Counter[str] = Counter()
 
     # -- what others ask -------------------------------------------------------------------------
@@ -151,10 +150,9 @@ class Gossip:
         try:
             self._start(self._port.address)
             task_status.started(self._port.address)
-            await self._serve(self._port)
+            await self._port.serve(self._received)
         finally:
-            self._remember()
-            self._port.close()
+            self._stop(self._port)
 
     def _start(self, address: Address) -> None:
         setup, entropy = self._setup, self._env.entropy
@@ -174,62 +172,61 @@ class Gossip:
         self.join(load_peers(self._env.disk))
         self.join(self._early_seeds)
 
-    async def _serve(self, port: DatagramPort) -> None:
-        assert self._endpoint is not None
-        while True:
-            await self._flush(port)
-            got = await self._next_datagram(port)
-            for _ in range(DATAGRAM_DRAIN_MAX):
-                if got is None:
-                    break
-                self._act(self._endpoint.receive(*got, self._env.clock.monotonic()))
-                got = port.receive_nowait()
-            now_s = self._env.clock.monotonic()
-            due_s = self._endpoint.next_timer_s()
-            if due_s is not None and due_s <= now_s:
-                self._act(self._endpoint.handle_timer(now_s))
-            if self._remember_at_s is not None and self._remember_at_s <= now_s:
-                self._remember()
+    def _stop(self, port: DatagramPort) -> None:
+        for timer in (self._timer, self._remember_timer):
+            if timer is not None:
+                timer.cancel()
+        self._remember()
+        port.close()
 
-    async def _next_datagram(self, port: DatagramPort) -> tuple[bytes, Address] | None:
-        """Wait for a datagram, a timer or a command; None when it was not a datagram."""
+    # -- socket and timer ------------------------------------------------------------------------
+    def _received(self, batch: Sequence[Arrived | Refused]) -> None:
         assert self._endpoint is not None
-        due_s = self._endpoint.next_timer_s()
-        now_s = self._env.clock.monotonic()
-        wait_s = IDLE_S if due_s is None else min(IDLE_S, max(0.0, due_s - now_s))
-        got = port.receive_nowait()
-        if got is not None or wait_s == 0.0:
-            await trio.lowlevel.checkpoint()
-            return got
-        with trio.move_on_after(wait_s) as self._waiting:
-            got = await port.receive()
-        self._waiting = None
-        return got
+        for each in batch:
+            if isinstance(each, Arrived):
+                now_s = self._env.clock.monotonic()
+                self._act(self._endpoint.receive(each.data, each.source, now_s))
+            else:
+                self._counters["refused"] += 1
 
-    async def _flush(self, port: DatagramPort) -> None:
-        while self._outbox:
-            transmit = self._outbox.popleft()
-            await port.send(transmit.data, transmit.address)
+    def _fire(self) -> None:
+        assert self._endpoint is not None
+        assert self._port is not None
+        self._timer = None
+        self._received(self._port.take_waiting())
+        self._act(self._endpoint.handle_timer(self._env.clock.monotonic()))
 
     def _act(self, outputs: Iterable[Output]) -> None:
+        assert self._port is not None
         for output in outputs:
             if isinstance(output, MemberChanged):
                 self._changed(output)
-            elif len(self._outbox) < SWIM_OUTBOX_MAX:
-                self._outbox.append(output)
             else:
-                self._counters["outbox-full"] += 1
-        if self._waiting is not None:
-            self._waiting.cancel()  # timers may have moved and there may be something to send
+                self._port.send(output.data, output.address)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Let the timer be due when the core wants it."""
+        assert self._endpoint is not None
+        due_s = self._endpoint.next_timer_s()
+        if self._timer is not None:
+            if due_s == self._timer_s:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if due_s is not None:
+            self._timer_s = due_s
+            self._timer = self._env.clock.call_at(due_s, self._fire)
 
     def _changed(self, change: MemberChanged) -> None:
-        if change.previous_state != change.view.state and self._remember_at_s is None:
-            self._remember_at_s = self._env.clock.monotonic() + REMEMBER_S
+        if change.previous_state != change.view.state and self._remember_timer is None:
+            due_s = self._env.clock.monotonic() + REMEMBER_S
+            self._remember_timer = self._env.clock.call_at(due_s, self._remember)
         self._on_change(change.view)
 
     def _remember(self) -> None:
         """Store addresses. Losing them costs nothing but a slower return."""
-        self._remember_at_s = None
+        self._remember_timer = None
         if self._endpoint is None:
             return
         try:

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from mesh.ports.disk import Disk as Disk
 from mesh.types import Address, NodeId
 
 T = TypeVar("T")
+
+
+class Timer(Protocol):
+    """A call that is still to come."""
+
+    def cancel(self) -> None:
+        """Let it not happen; harmless when it has."""
+        ...
 
 
 class Clock(Protocol):
@@ -34,6 +42,13 @@ class Clock(Protocol):
         """Return once `monotonic()` has reached `deadline_s`."""
         ...
 
+    def call_at(self, deadline_s: float, fn: Callable[[], None]) -> Timer:
+        """Call `fn` once `monotonic()` has reached `deadline_s`, in the event loop: it must not
+        block, and what it raises is logged and goes no further. Never called from within
+        `call_at`. Cheaper than a task that sleeps: use it for everything periodic. Ends silently
+        with the event loop."""
+        ...
+
 
 class Entropy(Protocol):
     """Randomness: `token` for secrets and names, `random` for choices of protocols."""
@@ -45,20 +60,48 @@ class Entropy(Protocol):
         ...
 
 
+@attrs.frozen
+class Arrived:
+    """A datagram that came in."""
+
+    data: bytes
+    """Up to DATAGRAM_BYTES_MAX + 1 bytes: one too many says that it was larger."""
+    source: Address
+    arrived_s: float
+    """Monotonic time at which this machine took it off the network, which may be long before it
+    was read: late acks are judged by this."""
+
+
+@attrs.frozen
+class Refused:
+    """An answer of the network: nobody listens at `to` (ICMP port unreachable)."""
+
+    to: Address
+    """Where our datagram went."""
+    quoted: bytes
+    """The beginning of our datagram as the notice quotes it; only a match with something really
+    sent makes the notice worth anything, because anybody can forge one."""
+
+
 class DatagramPort(Protocol):
     """One bound UDP socket (or its simulated twin)."""
 
     @property
     def address(self) -> Address: ...
 
-    async def send(self, data: bytes, to: Address) -> None:
+    def send(self, data: bytes, to: Address) -> None:
         """Send; a datagram that cannot be sent is lost, never an error."""
         ...
 
-    async def receive(self) -> tuple[bytes, Address]: ...
+    async def serve(self, handler: Callable[[Sequence[Arrived | Refused]], None]) -> None:
+        """Call `handler` whenever something has come in, with all of it in order of arrival, until
+        cancelled. The handler runs in the event loop and must not raise; no task wakes up in the
+        simulator."""
+        ...
 
-    def receive_nowait(self) -> tuple[bytes, Address] | None:
-        """A datagram that has already arrived, or None. Survives errors of earlier sends."""
+    def take_waiting(self) -> Sequence[Arrived | Refused]:
+        """What has come in and was not given to the handler yet. A timer's callback takes it
+        before it judges anybody's silence."""
         ...
 
     def close(self) -> None: ...
@@ -144,38 +187,6 @@ class Streams(Protocol):
         """Connect to a join door; returns the node id its certificate claims. It proves that the
         other side holds that key and nothing else: the join protocol checks who that is. Raises
         StreamBroken."""
-        ...
-
-
-class Disk(Protocol):
-    """Small durable state (keys, records, logs) below one directory; names are relative paths."""
-
-    def read(self, name: str) -> bytes | None:
-        """The whole file, or None when there is none."""
-        ...
-
-    def write(self, name: str, data: bytes, *, private: bool = False) -> None:
-        """Replace atomically and durably (write aside, fsync, rename). `private` is mode 0600."""
-        ...
-
-    def append(self, name: str, data: bytes) -> None:
-        """Append; durable only after `sync`. Creates the file and its folders."""
-        ...
-
-    def sync(self, name: str) -> None: ...
-
-    def truncate(self, name: str, size_bytes: int) -> None: ...
-
-    def remove(self, name: str) -> None:
-        """Remove if present."""
-        ...
-
-    def names(self, folder: str) -> list[str]:
-        """Sorted names in a folder; empty when there is no such folder."""
-        ...
-
-    def path(self, name: str) -> Path:
-        """Where it is, for what must live in real files (sockets, sandboxes, blobs)."""
         ...
 
 
