@@ -23,7 +23,8 @@ MAY_BE_LONG = {"mesh/errors.py"}
 LAYERS = (
     {"mesh", "mesh.types", "mesh.limits", "mesh.errors"},
     {"mesh.wire"},
-    {"mesh.action", "mesh.ports"},
+    {"mesh.action"},
+    {"mesh.ports"},
     {"mesh.identity", "mesh.swim", "mesh.cas", "mesh.scheduler", "mesh.planners"},
     {"mesh.executor"},
     {"mesh.control"},
