@@ -40,6 +40,7 @@ _EXTENDED_ERROR = struct.Struct("=IBBBBII")  # struct sock_extended_err, linux/e
 _PORT_UNREACHABLE = {(2, 3, 3), (3, 1, 4)}
 """(origin, type, code): ICMP and ICMPv6."""
 _ANCILLARY_BYTES = 256
+_MSG_ERRQUEUE: int = getattr(socket, "MSG_ERRQUEUE", 0)
 
 
 class RealDatagramPort:
@@ -107,17 +108,19 @@ class RealDatagramPort:
                 if len(data) < _TIMESPEC.size:
                     break
                 seconds, nanoseconds = _TIMESPEC.unpack_from(data)
-                age_s = time.time() - (seconds + nanoseconds * 1e-9)
+                age_s: float = time.time() - (seconds + nanoseconds * 1e-9)
                 return min(now_s, max(self._empty_s, now_s - age_s))
         return now_s
 
     def _take_refusals(self) -> list[Refused]:
         """Empty the queue of errors."""
+        if not _MSG_ERRQUEUE:
+            return []
         taken: list[Refused] = []
         for _ in range(DATAGRAM_DRAIN_MAX):
             try:
                 quoted, ancillary, _flags, to = self._socket.recvmsg(
-                    DATAGRAM_BYTES_MAX, _ANCILLARY_BYTES, socket.MSG_ERRQUEUE
+                    DATAGRAM_BYTES_MAX, _ANCILLARY_BYTES, _MSG_ERRQUEUE
                 )
             except OSError:  # empty, or a system without such a queue
                 break
