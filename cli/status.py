@@ -101,6 +101,7 @@ def state_word(state: str) -> str:
     words = {
         "alive": t("alive"),
         "suspect": t("suspect"),
+        "unreachable": t("unreachable"),
         "dead": t("dead"),
         "left": t("left"),
         "offline": t("offline"),

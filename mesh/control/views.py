@@ -32,7 +32,7 @@ PHASES: tuple[Phase, ...] = (
 """In the order of a shard's life; it may go back to `queued` (a thief died). The last three end it
 (`mesh.control.phases`)."""
 Source = Literal["", "cached", "remote", "local"]
-NODE_STATES = ("alive", "suspect", "dead", "left", "offline")
+NODE_STATES = ("alive", "suspect", "unreachable", "dead", "left", "offline")
 CHECK_STATES = ("ok", "warn", "fail")
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _STATES = {
     State.ALIVE: "alive",
     State.SUSPECT: "suspect",
+    State.UNREACHABLE: "unreachable",
     State.DEAD: "dead",
     State.LEFT: "offline",
 }

@@ -14,6 +14,8 @@ from math import ceil, log, log10
 
 import attrs
 
+from mesh.swim.effects import MemberView
+
 
 @attrs.frozen
 class SwimConfig:
@@ -71,6 +73,16 @@ class SwimConfig:
             return low
         high = low * self.suspicion_max_factor
         return max(low, high - (high - low) * log(confirmed + 1) / log(expected + 1))
+
+    def subject_suspicion_s(self, _subject: MemberView, members: int, confirmed: int) -> float:
+        """How long `_subject` may stay suspected: the one question membership asks about timing."""
+        return self.suspicion_timeout_s(members, confirmed)
+
+    def refutation_window_s(self, members: int) -> float:
+        """How long hard evidence waits for a refutation: about twice what a rumour takes to reach
+        everybody (the first of its log N rounds starts at once)."""
+        rounds = ceil(log(max(2, members), self.gossip_fanout + 1)) - 1
+        return 2 * self.gossip_interval_s * max(1, rounds)
 
     def retransmit_limit(self, members: int) -> int:
         """How often one rumour is sent by each node: lambda * log(N) of the SWIM paper."""

@@ -22,6 +22,7 @@ from mesh.swim import repair
 from mesh.swim.choice import Rng
 from mesh.swim.config import SwimConfig
 from mesh.swim.effects import Effect, MemberChanged, MemberView, SelfInfo, State
+from mesh.swim.evidence import Evidence
 from mesh.swim.membership import Membership, Origin
 from mesh.swim.messages import (
     Ack,
@@ -125,6 +126,21 @@ class Swim:
                 effects.append(self._introduce(node, address, now_s))
         return effects
 
+    def accuse(self, node: NodeId, evidence: Evidence, now_s: float) -> list[Effect]:
+        """Take evidence against a member from outside the probes: a refused datagram that quoted
+        one of ours, a stream that was reset. Nothing happens when it is unknown or gone."""
+        member = self._facts.table.get(node)
+        if member is None or member.state >= State.DEAD or self._facts.leaving:
+            return []
+        return self._after(self._facts.accuse(member, evidence, now_s), now_s)
+
+    def heard(self, node: NodeId, now_s: float) -> None:
+        """A sign of life that came by another way than a datagram, such as bytes on a stream: until
+        something newer speaks against it, we do not vote for its death."""
+        member = self._facts.table.get(node)
+        if member is not None:
+            member.heard_s = max(member.heard_s, now_s)
+
     def leave(self, now_s: float) -> list[Effect]:
         """Tell everyone (or many) that we go. Keep running the timers for a few gossip intervals
         afterwards, so that those who missed it hear it from us again."""
@@ -156,7 +172,7 @@ class Swim:
         sends, failed = self._prober.run(now_s)
         if failed is None:
             return list(sends)
-        return [*sends, *self._after(self._facts.accuse(failed, now_s), now_s)]
+        return [*sends, *self._after(self._facts.accuse(failed, Evidence.SILENT, now_s), now_s)]
 
     def _reconnect(self, now_s: float) -> list[Effect]:
         node = self._reconnector.take_due(now_s)

@@ -21,8 +21,11 @@ class State(IntEnum):
 
     ALIVE = 0
     SUSPECT = 1
-    DEAD = 2
-    LEFT = 3
+    UNREACHABLE = 2
+    """Silent for longer than suspicion lasts, but not enough of its observers say so: our own
+    opinion, told to nobody. Not to be used, and tried again for ever."""
+    DEAD = 3
+    LEFT = 4
 
 
 @attrs.frozen

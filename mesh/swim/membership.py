@@ -23,6 +23,7 @@ import attrs
 from mesh.swim.config import SwimConfig
 from mesh.swim.dissemination import Rumours
 from mesh.swim.effects import MemberChanged, MemberView, SelfInfo, State
+from mesh.swim.evidence import Evidence
 from mesh.swim.health import Health
 from mesh.swim.messages import EPOCH_MAX, INCARNATION_MAX, Fact, prefix_of
 from mesh.swim.suspicion import Suspicions
@@ -181,8 +182,8 @@ class Membership:
         return [MemberChanged(member.view(), previous)]
 
     # -- judgement -------------------------------------------------------------------------------
-    def accuse(self, member: Member, now_s: float) -> list[MemberChanged]:
-        """Our own probe of it failed."""
+    def accuse(self, member: Member, _evidence: Evidence, now_s: float) -> list[MemberChanged]:
+        """We have evidence against it of our own."""
         accused = evolve(
             member.fact, state=State.SUSPECT.value, accuser=prefix_of(self._info.node_id)
         )

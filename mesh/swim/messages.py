@@ -55,7 +55,7 @@ class Fact:
     """Wall-clock milliseconds at the subject's start, made monotone: one start, one epoch."""
     incarnation: int = uint(INCARNATION_MAX)
     """Raised by the subject alone, to refute what is said of it."""
-    state: int = uint(3)
+    state: int = uint(4)
     accuser: bytes = blob(PREFIX_BYTES)
     """Who suspects or buried it; empty for what the subject says itself."""
     host: str = text(64)

@@ -27,7 +27,7 @@ class Spreader:
         self._facts = facts
         self._packets = packets
         self._rng = rng
-        self._last_s = float("-inf")
+        self._last_s = 0.0
         self._load_told_s = float("-inf")
         self._load_changed = False
 

@@ -42,6 +42,8 @@ class Member:
     mark: int
     """`fingerprint(fact)`, kept because it is needed at every change."""
     rtt_s: float | None = None
+    heard_s: float = float("-inf")
+    """When it was last heard directly: its own datagram, or bytes on a stream."""
 
     @property
     def state(self) -> State:

@@ -145,14 +145,14 @@ def test_what_is_said_against_us_is_refuted(state: State) -> None:
 def test_stale_accusations_do_not_raise_our_incarnation() -> None:
     membership = a_membership()
     membership.hear(fact(0, OWN_EPOCH, 3, State.SUSPECT.value), FROM_ONE, 0.0)
-    for stale in (fact(0, OWN_EPOCH, 3, 2), fact(0, OWN_EPOCH - 1, 9, 2), fact(0, OWN_EPOCH, 4)):
+    for stale in (fact(0, OWN_EPOCH, 3, 3), fact(0, OWN_EPOCH - 1, 9, 3), fact(0, OWN_EPOCH, 4)):
         membership.hear(stale, FROM_ONE, 0.0)
     assert membership.table.own.incarnation == 4
 
 
 def test_the_highest_incarnation_is_outdone_by_an_epoch() -> None:
     membership = a_membership()
-    membership.hear(fact(0, OWN_EPOCH, INCARNATION_MAX, 2), FROM_ONE, 0.0)
+    membership.hear(fact(0, OWN_EPOCH, INCARNATION_MAX, 3), FROM_ONE, 0.0)
     own = membership.table.own
     assert (own.epoch, own.incarnation, own.state) == (OWN_EPOCH + 1, 0, State.ALIVE)
 
