@@ -1,18 +1,20 @@
-"""The blob store: content-addressed plain files, `root/ab/cdef...`, one per blob.
+"""The blob store: content-addressed plain files, `ab/cdef...` below one folder, one per blob.
 
 Rules
-- A blob becomes visible by one rename of a complete file; half-written ones live in `root/tmp`,
-  which is emptied at the start.
+- A blob becomes visible by one rename of a complete file; half-written ones live in `tmp`, which is
+  emptied at the start.
 - No fsync: this is a cache. What a crash tore is found by its digest: the first use of a blob in a
-  process hashes it, later uses compare its stat signature. A damaged blob is moved to `root/bad`
-  and counts as missing.
-- Blob files are mode 0444 and are copied out, never hard-linked: an action could write through a
+  process hashes it, later uses compare its file's state. A damaged blob is moved to `bad` and
+  counts as missing.
+- Blob files are read-only and are copied out, never hard-linked: an action could write through a
   link.
 - A project file may *back* a blob (`add_source`): it is hashed again when it is used, and copied
   in only when somebody needs a file of the store. InputChanged when it is no longer that content.
 - Small blobs are also kept in memory.
 
-Thread-safe. Deliberately not here: fetching from peers, who may have what, pinning.
+The store's own files are behind the `Disk` port; sources, and where things are copied out to, are
+real files of this machine. Thread-safe. Deliberately not here: fetching from peers, who may have
+what, pinning.
 """
 
 from __future__ import annotations
@@ -21,20 +23,25 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import attrs
 
-from mesh.cas.filehash import is_racy, signature
-from mesh.cas.files import NotPlainFile, copy_fd, copy_hashing, open_plain, write_all
+from mesh.cas.filehash import is_racy
+from mesh.cas.files import pour, read_all
 from mesh.cas.memory import BlobMemory
 from mesh.cas.shelf import Shelf
 from mesh.cas.sources import Sources
 from mesh.cas.writer import BlobWriter
 from mesh.errors import InputChanged
 from mesh.limits import BLOB_BYTES_MAX, SMALL_BLOB_BYTES_MAX
+from mesh.ports import Disk
+from mesh.ports.disk import DiskFile, NotPlainFile
 from mesh.ports.real.disk import full_disk_as_error
+from mesh.ports.real.diskfile import RealDiskFile
+from mesh.ports.real.files import open_plain, write_all
 from mesh.types import Digest, digest_of
+
+BLOBS_FOLDER = "store/blobs"
 
 
 class BlobMissing(LookupError):
@@ -60,9 +67,8 @@ class StoreStats:
 class BlobStore:
     """See the module's head. Every method that needs a blob raises BlobMissing without it."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._shelf = Shelf(root)
+    def __init__(self, disk: Disk, folder: str = BLOBS_FOLDER) -> None:
+        self._shelf = Shelf(disk, folder)
         self._memory = BlobMemory()
         self._sources = Sources()
         self._imported = 0
@@ -70,7 +76,7 @@ class BlobStore:
     # -- asking ----------------------------------------------------------------------------------
     def has(self, digest: Digest) -> bool:
         """Whether the blob can be used now, as far as a glance tells."""
-        if self._memory.get(digest) is not None or os.path.lexists(self._shelf.file(digest)):
+        if self._memory.get(digest) is not None or self._shelf.has(digest):
             return True
         source = self._sources.get(digest)
         return source is not None and os.path.isfile(source)
@@ -84,14 +90,22 @@ class BlobStore:
         data = self._memory.get(digest)
         if data is not None:
             return len(data)
-        for path in self._places(digest):
+        info = self._shelf.info(digest)
+        if info is not None:
+            return info.size_bytes
+        source = self._sources.get(digest)
+        if source is not None:
             with contextlib.suppress(OSError):
-                return os.stat(path).st_size
+                return os.stat(source).st_size
         raise BlobMissing(digest)
+
+    def name(self, digest: Digest) -> str:
+        """The name on the disk of the blob's file, which need not exist."""
+        return self._shelf.name(digest)
 
     def stats(self) -> StoreStats:
         """Counts everything: walks the whole store, so for people, not for hot paths."""
-        sizes = [stat.st_size for _, stat in self._shelf.files()]
+        sizes = [info.size_bytes for _, info in self._shelf.files()]
         return StoreStats(
             blobs=len(sizes),
             size_bytes=sum(sizes),
@@ -105,10 +119,10 @@ class BlobStore:
     def put(self, data: bytes) -> Digest:
         """Store `data`. Raises StoreFull."""
         digest = digest_of(data)
-        if not os.path.lexists(self._shelf.file(digest)):
-            with self._shelf.aside() as (path, fd):
-                write_all(fd, data)
-                self._shelf.adopt(path, fd, digest)
+        if not self._shelf.has(digest):
+            with self._shelf.aside() as aside:
+                aside.file.write(data)
+                self._shelf.adopt(aside, digest)
         self._memory.put(digest, data)
         return digest
 
@@ -126,23 +140,20 @@ class BlobStore:
         `move` takes the file away when it is on the same file system and has no other name (through
         which it could still change); otherwise it is copied, and with `move` then removed.
         """
-        source = open_plain(os.fspath(path))
-        try:
-            stat = os.fstat(source)
-            if move and self._shelf.can_take(stat):
-                return self._shelf.take(os.fspath(path), source)
-            with self._shelf.aside() as (aside, fd):
-                digest, size = copy_hashing(source, fd)
-                self._shelf.adopt(aside, fd, digest)
-            if move:
-                os.unlink(path)
-            return digest, size
-        finally:
-            os.close(source)
+        name = os.fspath(path)
+        taken = self._shelf.take(name) if move else None
+        if taken is not None:
+            return taken
+        with RealDiskFile(open_plain(name), name) as source, self._shelf.aside() as aside:
+            digest, size = pour(source, aside.file.write)
+            self._shelf.adopt(aside, digest)
+        if move:
+            os.unlink(name)
+        return digest, size
 
     def writer(self, digest: Digest, size_bytes: int) -> BlobWriter:
         """Receive a blob piece by piece: see BlobWriter. Raises WireError when it is too large."""
-        return BlobWriter(self._shelf.aside(), self._shelf.adopt, digest, size_bytes)
+        return BlobWriter(self._shelf, digest, size_bytes)
 
     def add_source(self, digest: Digest, path: Path) -> None:
         """Let the project file at `path` stand for the blob until somebody needs it."""
@@ -159,49 +170,47 @@ class BlobStore:
         data = self._memory.get(digest)
         if data is not None:
             return _bounded(data, max_bytes)
-        for path in self._places(digest):
-            found = self._read_checked(path, digest, max_bytes)
+        for source in self._places(digest):
+            found = self._read_checked(source, digest, max_bytes)
             if found is not None:
                 self._memory.put(digest, found)
                 return found
         raise BlobMissing(digest)
 
-    def path(self, digest: Digest) -> Path:
-        """A file of the store with the content; imports a source first. Do not write to it."""
-        path = self._shelf.file(digest)
-        if not os.path.lexists(path):
+    def open(self, digest: Digest) -> DiskFile:
+        """Open a verified file of the store for reading; imports a source first."""
+        if not self._shelf.has(digest):
             data = self._memory.get(digest)
             if data is not None:
                 self.put(data)
             else:
                 self._import(digest)
-        self._check_file(path, digest)
-        return Path(path)
-
-    def open(self, digest: Digest) -> BinaryIO:
-        """Open a verified file of the store for reading."""
-        return open(self.path(digest), "rb", buffering=0)
+        self._check_file(digest)
+        try:
+            return self._shelf.open(digest)
+        except FileNotFoundError:  # trimmed meanwhile
+            raise BlobMissing(digest) from None
 
     def copy_to(self, digest: Digest, fd: int) -> None:
-        """Write the content to `fd`, verified; on an error `fd` holds rubbish.
+        """Write the content to the real file `fd`, verified; on an error `fd` holds rubbish.
 
         Raises BlobMissing, InputChanged, StoreFull.
         """
         data = self._memory.get(digest)
-        with full_disk_as_error(self.root):
+        with full_disk_as_error("the file system of an output or a work tree"):
             if data is not None:
                 write_all(fd, data)
                 return
             start = os.lseek(fd, 0, os.SEEK_CUR)
-            for path in self._places(digest):
-                if self._copy_checked(path, digest, fd):
+            for source in self._places(digest):
+                if self._copy_checked(source, digest, fd):
                     return
                 os.lseek(fd, start, os.SEEK_SET)
                 os.ftruncate(fd, start)
         raise BlobMissing(digest)
 
     def copy_out(self, digest: Digest, dest: Path | str, *, executable: bool = False) -> None:
-        """Make the new file `dest` (0644 or 0755 whatever the umask) with the content.
+        """Make the new real file `dest` (0644 or 0755 whatever the umask) with the content.
 
         Raises FileExistsError when there is something already, and what `copy_to` raises; nothing
         is left at `dest` then.
@@ -223,11 +232,10 @@ class BlobStore:
         return self._shelf.trim(keep_bytes)
 
     # -- inside ----------------------------------------------------------------------------------
-    def _places(self, digest: Digest) -> Iterator[str]:
-        """Where the content may be: the store's file, then a project file."""
-        path = self._shelf.file(digest)
-        if os.path.lexists(path):
-            yield path
+    def _places(self, digest: Digest) -> Iterator[str | None]:
+        """Where the content may be: None is the store's own file, then a project file's path."""
+        if self._shelf.has(digest):
+            yield None
         source = self._sources.get(digest)
         if source is not None:
             yield source
@@ -236,96 +244,88 @@ class BlobStore:
         source = self._sources.get(digest)
         if source is None:
             raise BlobMissing(digest)
-        fd = self._sources.open(digest, source)
-        try:
-            with self._shelf.aside() as (aside, target):
-                found, _ = copy_hashing(fd, target)
-                if found != digest:
-                    raise InputChanged(path=source)
-                self._shelf.adopt(aside, target, digest)
-        finally:
-            os.close(fd)
+        with self._sources.open(digest, source) as file, self._shelf.aside() as aside:
+            found, _ = pour(file, aside.file.write)
+            if found != digest:
+                raise InputChanged(path=source)
+            self._shelf.adopt(aside, digest)
         self._imported += 1
 
-    def _open_any(self, path: str, digest: Digest) -> int | None:
-        if path != self._shelf.file(digest):
-            return self._sources.open(digest, path)
+    def _open_any(self, source: str | None, digest: Digest) -> DiskFile | None:
+        if source is not None:
+            return self._sources.open(digest, source)
         try:
-            return open_plain(path)
+            return self._shelf.open(digest)
         except FileNotFoundError:
             return None  # trimmed meanwhile
         except NotPlainFile:
-            self._reject(path, digest)
+            self._reject(None, digest)
             return None
 
-    def _read_checked(self, path: str, digest: Digest, max_bytes: int) -> bytes | None:
-        fd = self._open_any(path, digest)
-        if fd is None:
+    def _read_checked(self, source: str | None, digest: Digest, max_bytes: int) -> bytes | None:
+        file = self._open_any(source, digest)
+        if file is None:
             return None
-        with open(fd, "rb", buffering=0) as file:
-            size = os.fstat(fd).st_size
+        with file:
+            size = file.info().size_bytes
             if size > max_bytes:
                 raise ValueError(f"blob {digest.hex()} has {size} bytes, over {max_bytes}")
-            data = file.readall()
+            data = read_all(file, size)
         if digest_of(data) == digest:
             return data
-        self._reject(path, digest)
+        self._reject(source, digest)
         return None
 
-    def _copy_checked(self, path: str, digest: Digest, target: int) -> bool:
+    def _copy_checked(self, source: str | None, digest: Digest, target: int) -> bool:
         """Copy and make sure; False (and quarantined) when the file was not that blob."""
-        fd = self._open_any(path, digest)
-        if fd is None:
+        file = self._open_any(source, digest)
+        if file is None:
             return False
-        try:
-            before = signature(os.fstat(fd))
-            if before[2] <= SMALL_BLOB_BYTES_MAX:
-                return self._copy_small(fd, path, digest, target)
-            if self._shelf.is_checked(digest, before):
-                copy_fd(fd, target)
+        with file:
+            before = file.info()
+            if before.size_bytes <= SMALL_BLOB_BYTES_MAX:
+                return self._copy_small(file, source, digest, target)
+            if self._shelf.is_checked(digest, before.state):
+                file.copy_to(target)
                 found = digest
             else:
-                found, _ = copy_hashing(fd, target)
-            after = signature(os.fstat(fd))
-        finally:
-            os.close(fd)
-        if found == digest and before == after:
-            if path == self._shelf.file(digest) or not is_racy(before):
-                self._shelf.note_checked(digest, before)
+                found, _ = pour(file, lambda chunk: write_all(target, chunk))
+            after = file.info()
+        if found == digest and before.state == after.state:
+            if source is None or not is_racy(before.state):
+                self._shelf.note_checked(digest, before.state)
             return True
-        self._reject(path, digest)
+        self._reject(source, digest)
         return False
 
-    def _copy_small(self, fd: int, path: str, digest: Digest, target: int) -> bool:
-        data = os.read(fd, SMALL_BLOB_BYTES_MAX + 1)
+    def _copy_small(self, file: DiskFile, source: str | None, digest: Digest, target: int) -> bool:
+        data = read_all(file, SMALL_BLOB_BYTES_MAX)
         if digest_of(data) != digest:
-            self._reject(path, digest)
+            self._reject(source, digest)
             return False
         self._memory.put(digest, data)
         write_all(target, data)
         return True
 
-    def _check_file(self, path: str, digest: Digest) -> None:
-        fd = self._open_any(path, digest)
-        if fd is None:
+    def _check_file(self, digest: Digest) -> None:
+        file = self._open_any(None, digest)
+        if file is None:
             raise BlobMissing(digest)
-        try:
-            before = signature(os.fstat(fd))
+        with file:
+            before = file.info().state
             if self._shelf.is_checked(digest, before):
                 return
-            found, _ = copy_hashing(fd, None)
-        finally:
-            os.close(fd)
+            found, _ = pour(file)
         if found != digest:
-            self._reject(path, digest)
+            self._reject(None, digest)
             raise BlobMissing(digest)
         self._shelf.note_checked(digest, before)
 
-    def _reject(self, path: str, digest: Digest) -> None:
+    def _reject(self, source: str | None, digest: Digest) -> None:
         """The file is not that blob: a changed source is the user's, a damaged blob ours."""
-        if path != self._shelf.file(digest):
+        if source is not None:
             self._sources.forget(digest)
-            raise InputChanged(path=path)
+            raise InputChanged(path=source)
         self._shelf.quarantine(digest)
         self._memory.drop(digest)
 

@@ -19,12 +19,12 @@ import os
 import stat
 import struct
 import threading
-import time
 from hashlib import sha256
 from pathlib import Path
 
 from mesh.errors import InputChanged
 from mesh.limits import FILE_HASHES_MAX, MIB, PATH_BYTES_MAX
+from mesh.ports.real.files import file_time_ns
 from mesh.types import DIGEST_BYTES, Digest
 
 RACY_NS = 20_000_000
@@ -43,9 +43,9 @@ def signature(info: os.stat_result) -> Signature:
     return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
-def is_racy(sig: Signature) -> bool:
+def is_racy(sig: tuple[int, ...]) -> bool:
     """Whether a write right now could leave this very signature."""
-    return time.time_ns() - max(sig[3], sig[4]) < RACY_NS
+    return file_time_ns() - max(sig[3], sig[4]) < RACY_NS
 
 
 def hash_fd(fd: int) -> Digest:

@@ -1,81 +1,33 @@
-"""Few verbs on file descriptors that the stores share: copy, copy and hash, open plain files only.
-
-No policy here: who may be read and where things go is the callers'.
-"""
+"""Hashing on the way: the one loop by which the stores read files. No policy here."""
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
+from collections.abc import Callable
 from hashlib import sha256
 
 from mesh.limits import MIB
+from mesh.ports.disk import DiskFile
 from mesh.types import Digest
 
-_COPY_BYTES = 16 * MIB
-_HASH_BYTES = MIB
-_NO_COPY_RANGE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
+_READ_BYTES = MIB
 
 
-class NotPlainFile(OSError):
-    """The path is a link, a device, a pipe, a socket or a directory."""
-
-
-def open_plain(path: str, dir_fd: int | None = None) -> int:
-    """Open a regular file for reading, following no final link and waiting for no pipe.
-
-    Raises NotPlainFile, FileNotFoundError and other OSErrors.
-    """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        fd = os.open(path, flags, dir_fd=dir_fd)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise NotPlainFile(error.errno, "not a regular file", path) from None
-        raise
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise NotPlainFile(errno.EINVAL, "not a regular file", path)
-    return fd
-
-
-def write_all(fd: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def copy_fd(source: int, target: int) -> int:
-    """Copy from the current positions to the end in the kernel; returns the number of bytes."""
-    total = 0
-    while True:
-        try:
-            copied = os.copy_file_range(source, target, _COPY_BYTES)
-        except OSError as error:
-            if error.errno not in _NO_COPY_RANGE:
-                raise
-            return total + _copy_plainly(source, target)
-        if copied == 0:
-            # Some file systems (procfs, old overlayfs) say 0 where there is more to read.
-            return total + _copy_plainly(source, target)
-        total += copied
-
-
-def copy_hashing(source: int, target: int | None) -> tuple[Digest, int]:
-    """Copy to the end while hashing what is written (None: only hash); (digest, size_bytes)."""
+def pour(file: DiskFile, write: Callable[[bytes], object] | None = None) -> tuple[Digest, int]:
+    """Read from here to the end, handing every piece to `write`; (digest, size_bytes) of it all."""
     state, total = sha256(), 0
-    while chunk := os.read(source, _HASH_BYTES):
+    while chunk := file.read(_READ_BYTES):
         state.update(chunk)
         total += len(chunk)
-        if target is not None:
-            write_all(target, chunk)
+        if write is not None:
+            write(chunk)
     return Digest(state.digest()), total
 
 
-def _copy_plainly(source: int, target: int) -> int:
-    total = 0
-    while chunk := os.read(source, _HASH_BYTES):
-        write_all(target, chunk)
-        total += len(chunk)
-    return total
+def read_all(file: DiskFile, size_bytes: int) -> bytes:
+    """The rest of a file that should have `size_bytes`; one more byte tells that it has grown."""
+    parts = []
+    wanted = size_bytes + 1
+    while wanted > 0 and (chunk := file.read(wanted)):
+        parts.append(chunk)
+        wanted -= len(chunk)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -16,11 +16,13 @@ Blocking: run it in a worker thread when there is more than a handful.
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
-import secrets
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -31,6 +33,10 @@ from mesh.cas.filehash import FileHasher
 from mesh.errors import CannotPlace, PathEscapes
 from mesh.ports.real.disk import full_disk_as_error
 from mesh.wire.errors import WireError
+
+T = TypeVar("T")
+
+_ASIDE_TRIES = 10_000
 
 
 @attrs.frozen
@@ -53,6 +59,7 @@ class Placer:
         self._store = store
         self._mounts = dict(mounts)
         self._hasher = FileHasher() if hasher is None else hasher
+        self._numbers = itertools.count()
 
     def place(self, entries: Sequence[TreeEntry], *, keep_unchanged: bool = False) -> Placed:
         """Make the tree hold `entries`.
@@ -113,9 +120,8 @@ class Placer:
 
     def _place_file(self, parent: int, name: str, entry: TreeEntry) -> None:
         mode = 0o777 if entry.kind == EXECUTABLE else 0o666
-        aside = _aside_name()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(aside, flags, mode, dir_fd=parent)
+        aside, fd = self._make_aside(lambda each: os.open(each, flags, mode, dir_fd=parent))
         try:
             try:
                 self._store.copy_to(entry.digest, fd)
@@ -130,14 +136,22 @@ class Placer:
         with contextlib.suppress(OSError):
             if keep_unchanged and os.readlink(name, dir_fd=parent) == entry.link:
                 return False
-        aside = _aside_name()
-        os.symlink(entry.link, aside, dir_fd=parent)
+        aside, _ = self._make_aside(lambda each: os.symlink(entry.link, each, dir_fd=parent))
         try:
             os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
         except BaseException:
             os.unlink(aside, dir_fd=parent)
             raise
         return True
+
+    def _make_aside(self, make: Callable[[str], T]) -> tuple[str, T]:
+        """Make something under a name that nothing has: left-overs of a crash, and other runs that
+        place in the same directory right now, have theirs."""
+        for _ in range(_ASIDE_TRIES):
+            aside = f".vitte-{next(self._numbers)}"
+            with contextlib.suppress(FileExistsError):
+                return aside, make(aside)
+        raise FileExistsError(errno.EEXIST, "too many left-over .vitte-* files")
 
     def _is_already(self, path: Path, parent: int, name: str, entry: TreeEntry) -> bool:
         """Whether the file is there with that content; its executable bit is put right."""
@@ -176,7 +190,3 @@ class _Where:
         existed = self.path.is_dir()
         self.descent.open(self.relative)
         return not existed
-
-
-def _aside_name() -> str:
-    return f".vitte-{secrets.token_hex(8)}"

@@ -1,115 +1,110 @@
-"""The files of the blob store: `root/ab/cdef...` for blobs, `root/tmp` for what is being written,
-`root/bad` for what turned out damaged.
+"""The files of the blob store: `ab/cdef...` for blobs, `tmp` for what is being written, `bad` for
+what turned out damaged, all below one folder of the node's disk.
 
-Rules: a blob appears by one rename of a complete file, mode 0444; nothing is fsynced, because what
-a crash tears is found by its digest: `is_checked` is false until this process has hashed the file
-in its present state. Not here: memory, project files, decisions.
+Rules: a blob appears by one rename of a complete file; nothing is fsynced, because what a crash
+tears is found by its digest: `is_checked` is false until this process has hashed the file in its
+present state. Not here: memory, project files, decisions.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
 
-from mesh.cas.filehash import Signature, signature
-from mesh.cas.files import copy_hashing
+from mesh.cas.files import pour
 from mesh.errors import InputChanged
 from mesh.limits import FILE_HASHES_MAX
-from mesh.ports.real.disk import full_disk_as_error
+from mesh.ports import Disk
+from mesh.ports.disk import DiskFile, FileInfo
 from mesh.types import Digest
 
 _TMP, _BAD = "tmp", "bad"
+_FOLDERS = 256
+
+State = tuple[int, ...]
+"""See `FileInfo.state`."""
 
 
 class Shelf:
     """See the module's head. Thread-safe."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._root = os.fspath(root)
-        self._checked: OrderedDict[Digest, Signature] = OrderedDict()
+    def __init__(self, disk: Disk, folder: str) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._checked: OrderedDict[Digest, State] = OrderedDict()
         self._lock = threading.Lock()
         self._serial = itertools.count()
         self.damaged = 0
         """Blobs moved to `bad` since the start."""
-        shutil.rmtree(root / _TMP, ignore_errors=True)
-        for name in (_TMP, _BAD):
-            (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._device = root.stat().st_dev
+        disk.remove_tree(f"{folder}/{_TMP}")
 
-    def file(self, digest: Digest) -> str:
-        """Where the blob is, or would be."""
+    def name(self, digest: Digest) -> str:
+        """Where the blob is, or would be, on the disk."""
         name = digest.hex()
-        return f"{self._root}/{name[:2]}/{name[2:]}"
+        return f"{self._folder}/{name[:2]}/{name[2:]}"
 
-    def files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """All blobs, as (path, stat)."""
-        for byte in range(256):
-            with (
-                contextlib.suppress(FileNotFoundError),
-                os.scandir(f"{self._root}/{byte:02x}") as entries,
-            ):
-                for entry in entries:
-                    with contextlib.suppress(FileNotFoundError):
-                        yield entry.path, entry.stat(follow_symlinks=False)
+    def has(self, digest: Digest) -> bool:
+        return self._disk.exists(self.name(digest))
+
+    def info(self, digest: Digest) -> FileInfo | None:
+        return self._disk.info(self.name(digest))
+
+    def open(self, digest: Digest) -> DiskFile:
+        """Raises FileNotFoundError, NotPlainFile."""
+        return self._disk.open(self.name(digest))
+
+    def files(self) -> Iterator[tuple[str, FileInfo]]:
+        """All blobs, as (name on the disk, info)."""
+        for byte in range(_FOLDERS):
+            folder = f"{self._folder}/{byte:02x}"
+            for name, info in self._disk.files(folder):
+                yield f"{folder}/{name}", info
 
     @contextlib.contextmanager
-    def aside(self) -> Iterator[tuple[str, int]]:
-        """A new file in `tmp`, as (path, fd); gone at the end unless `adopt` renamed it.
-
-        A full disk inside the block is StoreFull.
-        """
-        path = self._new_name()
-        with full_disk_as_error(self.root):
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    def aside(self) -> Iterator[Aside]:
+        """A new file in `tmp`; gone at the end unless `adopt` has made a blob of it."""
+        name = self._new_name()
+        with Aside(name, self._disk.create(name)) as aside:
             try:
-                yield path, fd
+                yield aside
             finally:
-                os.close(fd)
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+                if not aside.adopted:
+                    self._disk.remove(name)
 
-    def adopt(self, path: str, fd: int, digest: Digest) -> None:
-        """Make the complete file at `path`, open as `fd`, the blob `digest`."""
-        target = self.file(digest)
-        try:
-            os.rename(path, target)
-        except FileNotFoundError:  # the first blob in its folder
-            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-            os.rename(path, target)
-        self.note_checked(digest, signature(os.fstat(fd)))
+    def adopt(self, aside: Aside, digest: Digest) -> None:
+        """Make the complete file `aside` the blob `digest`."""
+        self._disk.rename(aside.name, self.name(digest))
+        aside.adopted = True
+        self.note_checked(digest, aside.file.info().state)
 
-    def can_take(self, stat: os.stat_result) -> bool:
-        """Whether a file can be moved in: same device, and no other name to change it through."""
-        return stat.st_nlink == 1 and stat.st_dev == self._device
+    def take(self, path: str) -> tuple[Digest, int] | None:
+        """Move a real file in; (digest, size_bytes), None when it has to be copied.
 
-    def take(self, path: str, fd: int) -> tuple[Digest, int]:
-        """Move the file at `path`, open as `fd`, in; (digest, size_bytes). Raises InputChanged."""
-        aside = self._new_name()
-        os.rename(path, aside)
-        try:
-            os.fchmod(fd, 0o444)
-            digest, size = _hash_still(path, fd)
-            self.adopt(aside, fd, digest)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(aside)
-            raise
+        Raises NotPlainFile, InputChanged.
+        """
+        name = self._new_name()
+        file = self._disk.take(path, name)
+        if file is None:
+            return None
+        with Aside(name, file) as aside:
+            try:
+                digest, size = _hash_still(path, file)
+                self.adopt(aside, digest)
+            except BaseException:
+                self._disk.remove(name)
+                raise
         return digest, size
 
-    def is_checked(self, digest: Digest, sig: Signature) -> bool:
-        """Whether a file with this signature was found to be that blob."""
-        return self._checked.get(digest) == sig
+    def is_checked(self, digest: Digest, state: State) -> bool:
+        """Whether a file in this state was found to be that blob."""
+        return self._checked.get(digest) == state
 
-    def note_checked(self, digest: Digest, sig: Signature) -> None:
+    def note_checked(self, digest: Digest, state: State) -> None:
         with self._lock:
-            self._checked[digest] = sig
+            self._checked[digest] = state
             if len(self._checked) > FILE_HASHES_MAX:
                 self._checked.popitem(last=False)
 
@@ -118,29 +113,44 @@ class Shelf:
         with self._lock:
             self._checked.pop(digest, None)
         with contextlib.suppress(FileNotFoundError):
-            os.rename(self.file(digest), f"{self._root}/{_BAD}/{digest.hex()}")
+            self._disk.rename(self.name(digest), f"{self._folder}/{_BAD}/{digest.hex()}")
             self.damaged += 1
 
     def trim(self, keep_bytes: int) -> int:
         """Remove the least recently used blobs until at most `keep_bytes` stay; bytes freed."""
-        files = sorted(self.files(), key=lambda item: max(item[1].st_atime, item[1].st_mtime))
-        total, freed = sum(stat.st_size for _, stat in files), 0
-        for path, stat in files:
+        files = sorted(self.files(), key=lambda item: (item[1].used_s, item[0]))
+        total, freed = sum(info.size_bytes for _, info in files), 0
+        for name, info in files:
             if total - freed <= keep_bytes:
                 break
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-                freed += stat.st_size
+            self._disk.remove(name)
+            freed += info.size_bytes
         return freed
 
     def _new_name(self) -> str:
-        return f"{self._root}/{_TMP}/{next(self._serial)}"
+        return f"{self._folder}/{_TMP}/{next(self._serial)}"
 
 
-def _hash_still(path: str, fd: int) -> tuple[Digest, int]:
-    before = os.fstat(fd)
-    digest, size = copy_hashing(fd, None)
-    after = os.fstat(fd)
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+class Aside:
+    """A file that is no blob yet."""
+
+    __slots__ = ("adopted", "file", "name")
+
+    def __init__(self, name: str, file: DiskFile) -> None:
+        self.name = name
+        self.file = file
+        self.adopted = False
+
+    def __enter__(self) -> Aside:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def _hash_still(path: str, file: DiskFile) -> tuple[Digest, int]:
+    before = file.info().state
+    digest, size = pour(file)
+    if file.info().state != before:
         raise InputChanged(path=path)
     return digest, size

@@ -1,6 +1,7 @@
 """Project files that stand for blobs until somebody needs them. Bounded; thread-safe.
 
-A source is only a claim: whoever opens one hashes what it reads.
+A source is only a claim: whoever opens one hashes what it reads. These are the user's own files,
+not the node's disk.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ import os
 import threading
 from collections import OrderedDict
 
-from mesh.cas.files import NotPlainFile, open_plain
 from mesh.errors import InputChanged
 from mesh.limits import BLOB_SOURCES_MAX
+from mesh.ports.disk import DiskFile, NotPlainFile
+from mesh.ports.real.diskfile import RealDiskFile
+from mesh.ports.real.files import open_plain
 from mesh.types import Digest
 
 
@@ -39,10 +42,10 @@ class Sources:
         with self._lock:
             self._paths.pop(digest, None)
 
-    def open(self, digest: Digest, path: str) -> int:
+    def open(self, digest: Digest, path: str) -> DiskFile:
         """Open for reading, links followed. Raises InputChanged when it is no plain file now."""
         try:
-            return open_plain(os.path.realpath(path))
+            return RealDiskFile(open_plain(os.path.realpath(path)), path)
         except (FileNotFoundError, NotADirectoryError, NotPlainFile):
             self.forget(digest)
             raise InputChanged(path=path) from None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from hashlib import sha256
-from types import TracebackType
 
-from mesh.cas.files import write_all
+from mesh.cas.shelf import Shelf
 from mesh.limits import BLOB_BYTES_MAX
 from mesh.types import Digest
 from mesh.wire.errors import WireError
@@ -20,18 +18,12 @@ class BlobWriter:
     "truncated", "wrong-digest") for what a peer did wrong, and StoreFull.
     """
 
-    def __init__(
-        self,
-        aside: AbstractContextManager[tuple[str, int]],
-        adopt: Callable[[str, int, Digest], None],
-        digest: Digest,
-        size_bytes: int,
-    ) -> None:
+    def __init__(self, shelf: Shelf, digest: Digest, size_bytes: int) -> None:
         if size_bytes > BLOB_BYTES_MAX:
             raise WireError("oversized", f"{size_bytes} bytes announced")
+        self._shelf = shelf
         self._stack = ExitStack()
-        self._path, self._fd = self._stack.enter_context(aside)
-        self._adopt = adopt
+        self._aside = self._stack.enter_context(shelf.aside())
         self._digest = digest
         self._size_bytes = size_bytes
         self._hash = sha256()
@@ -42,10 +34,7 @@ class BlobWriter:
             raise WireError("oversized", f"more than {self._size_bytes} bytes")
         self._hash.update(data)
         self.written_bytes += len(data)
-        try:
-            write_all(self._fd, data)
-        except OSError as error:
-            self._fail(error)
+        self._aside.file.write(data)
 
     def finish(self) -> None:
         """Verify and make the blob visible."""
@@ -53,7 +42,7 @@ class BlobWriter:
             raise WireError("truncated", f"{self.written_bytes} of {self._size_bytes} bytes")
         if self._hash.digest() != self._digest:
             raise WireError("wrong-digest", self._digest.hex())
-        self._adopt(self._path, self._fd, self._digest)
+        self._shelf.adopt(self._aside, self._digest)
 
     def close(self) -> None:
         """Forget what was not finished."""
@@ -62,15 +51,5 @@ class BlobWriter:
     def __enter__(self) -> BlobWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _fail(self, error: OSError) -> None:
-        """Let the aside file's own context say what the error means (a full disk: StoreFull)."""
-        self._stack.__exit__(type(error), error, error.__traceback__)
-        raise error

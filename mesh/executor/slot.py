@@ -22,12 +22,12 @@ import attrs
 import trio
 
 from mesh.cas.blobs import BlobStore
-from mesh.cas.files import write_all
 from mesh.executor.outputs import Collector
 from mesh.executor.sandbox import SlotPaths, View, launcher_argv, write_etc
 from mesh.executor.worktree import WorkTree
 from mesh.limits import KILL_GRACE_S, LAUNCHER_PACKET_BYTES_MAX, OUTPUT_LOG_BYTES_MAX
 from mesh.ports import Exec, LauncherPort
+from mesh.ports.real.files import write_all
 
 _START_TIMEOUT_S = 10.0
 _CANCEL_TIMEOUT_S = 3.0

@@ -27,10 +27,10 @@ import attrs
 from mesh.action.model import DIRECTORY, EXECUTABLE, SYMLINK, Tree, TreeEntry
 from mesh.cas.blobs import BlobStore
 from mesh.cas.filehash import RACY_NS, hash_fd
-from mesh.cas.files import open_plain
 from mesh.errors import CannotPlace
 from mesh.executor.trash import Trash
 from mesh.ports.real.disk import full_disk_as_error
+from mesh.ports.real.files import open_plain
 
 INPUT_MTIME_NS = 1_000_000_000 * 10**9
 """2001-09-09: after 1980, which zip files cannot go before."""

@@ -22,7 +22,6 @@ from mesh.scheduler.history import History
 
 HASHES_FILE = "cache/filehashes"
 HISTORY_FILE = "cache/history"
-BLOBS_DIR = "store/blobs"
 SLOTS_DIR = "store/slots"
 
 
@@ -48,7 +47,7 @@ class Workshop:
 @asynccontextmanager
 async def open_workshop(env: Env, config: NodeConfig) -> AsyncIterator[Workshop]:
     """Open stores and slots below the home; everything is put away at the end."""
-    store = BlobStore(env.disk.path(BLOBS_DIR))
+    store = BlobStore(env.disk)
     hasher = FileHasher(env.disk.read(HASHES_FILE))
     slots = ExecutorConfig(
         slots=config.slots, root=env.disk.path(SLOTS_DIR), sandbox=config.sandbox

@@ -16,6 +16,7 @@ from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.filehash import FileHasher
 from mesh.cas.place import Placer
 from mesh.errors import CannotPlace, MeshError, PathEscapes, StoreFull
+from mesh.ports.real.disk import RealDisk
 from mesh.types import digest_of
 
 MOUNT = "/vitte/project"
@@ -30,7 +31,7 @@ class World:
         for folder in (self.project, self.outside):
             folder.mkdir()
         (self.outside / "precious").write_text("precious")
-        self.store = BlobStore(base / "blobs")
+        self.store = BlobStore(RealDisk(base / "blobs"))
         self.hasher = FileHasher()
         self.placer = Placer(self.store, {MOUNT: self.project}, self.hasher)
 

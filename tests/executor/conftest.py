@@ -25,6 +25,7 @@ from mesh.action.model import (
 from mesh.cas.blobs import BlobStore
 from mesh.executor.executor import Execution, Executor, ExecutorConfig, Job
 from mesh.executor.sandbox import detect_sandbox
+from mesh.ports.real.disk import RealDisk
 from mesh.ports.real.exec import RealExec
 from mesh.types import digest_of
 from mesh.wire.schema import encode_struct
@@ -136,7 +137,7 @@ def make_env() -> Any:
 
 
 async def open_bench(base: Path, kind: str) -> AsyncIterator[Bench]:
-    store = BlobStore(base / "blobs")
+    store = BlobStore(RealDisk(base / "blobs"))
     config = ExecutorConfig(root=base / "slots", slots=2, sandbox=kind, node="box")
     async with Executor(make_env(), store, config) as executor:
         yield Bench(base, executor, store)

@@ -17,6 +17,7 @@ from mesh.executor import sandbox
 from mesh.executor.executor import Executor, ExecutorConfig
 from mesh.executor.plain import Rewriter
 from mesh.executor.sandbox import SandboxChoice, SandboxWarning, detect_sandbox
+from mesh.ports.real.disk import RealDisk
 
 MOUNT = "/vitte/project"
 ROOT = "/scratch/0/work"
@@ -122,7 +123,7 @@ async def test_auto_takes_what_there_is_and_bwrap_insists(
 ) -> None:
     nothing = SandboxChoice("plain", SandboxWarning("bubblewrap is not installed"))
     monkeypatch.setattr("mesh.executor.executor.detect_sandbox", lambda: nothing)
-    store = BlobStore(tmp_path / "blobs")
+    store = BlobStore(RealDisk(tmp_path / "blobs"))
     async with Executor(make_env(), store, ExecutorConfig(tmp_path / "s", 1)) as executor:
         assert executor.sandbox == nothing
     insists = Executor(make_env(), store, ExecutorConfig(tmp_path / "s", 1, "bwrap"))

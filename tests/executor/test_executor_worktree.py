@@ -15,6 +15,7 @@ from mesh.action.model import DIRECTORY, EXECUTABLE, FILE, SYMLINK, Tree, TreeEn
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.errors import CannotPlace, StoreFull
 from mesh.executor.worktree import INPUT_MTIME_NS, WorkTree
+from mesh.ports.real.disk import RealDisk
 from mesh.types import digest_of
 from mesh.wire.errors import WireError
 
@@ -23,7 +24,7 @@ MOUNT = "/m/p"
 
 @pytest.fixture
 def store(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path / "blobs")
+    return BlobStore(RealDisk(tmp_path / "blobs"))
 
 
 @pytest.fixture

@@ -1,54 +1,63 @@
-"""`Disk` on a real directory: small durable files below one root.
+"""`Disk` on a real directory.
 
-Rules: a name is a relative path without `..`; `write` is seen whole or not at all, also after a
-power cut (write aside, fsync, rename, fsync of the folder); a full disk is StoreFull and leaves
-what was there. Appends go through a few kept-open descriptors, because results are appended often.
-Not here: locking between processes (the node's home is locked by its control socket).
+Rules: see `mesh.ports.disk`. `write` is seen whole or not at all, also after a power cut (write
+aside, fsync, rename, fsync of the folder); a full disk leaves what was there. Appends go through a
+few kept-open descriptors, because results are appended often. Names are checked by a glance, and
+strictly only when the glance is not enough: blobs are named often.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import shutil
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from mesh.errors import StoreFull
+from mesh.ports.disk import AlreadyLocked, FileInfo
+from mesh.ports.real.diskfile import FULL, RealDiskFile, info_of
+from mesh.ports.real.files import open_plain, write_all
 
 _APPEND_FDS_MAX = 16
 _ASIDE = ".aside"
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def full_disk_as_error(path: Path) -> Iterator[None]:
+def full_disk_as_error(path: Path | str) -> Iterator[None]:
     """Turn ENOSPC and EDQUOT inside the block into StoreFull."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise StoreFull(path=os.fspath(path)) from None
         raise
 
 
 class RealDisk:
-    """See `mesh.ports.Disk` for the methods and the module's head for the promises."""
+    """See `mesh.ports.disk.Disk` for the methods and its module's head for the promises."""
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root = root.resolve()
+        self._root = os.fspath(self.root)
+        self._device = self.root.stat().st_dev
         self._appending: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
     def path(self, name: str) -> Path:
-        """Where `name` is. Raises ValueError for a name that is not a plain relative path."""
         pure = PurePosixPath(name)
         if not name or "\0" in name or pure.is_absolute() or ".." in pure.parts:
             raise ValueError(f"not a relative path below the root: {name!r}")
         return self.root / pure
 
+    # -- small files, whole ----------------------------------------------------------------------
     def read(self, name: str) -> bytes | None:
         try:
             return self.path(name).read_bytes()
@@ -69,8 +78,9 @@ class RealDisk:
                 raise
             _sync_folder(target.parent)
 
+    # -- logs --------------------------------------------------------------------------------------
     def append(self, name: str, data: bytes) -> None:
-        with self._lock, full_disk_as_error(self.path(name)):
+        with self._lock, full_disk_as_error(name):
             fd = self._append_fd(name)
             written = 0
             try:
@@ -82,29 +92,135 @@ class RealDisk:
                 raise
 
     def sync(self, name: str) -> None:
-        with self._lock, full_disk_as_error(self.path(name)):
+        with self._lock, full_disk_as_error(name):
             os.fdatasync(self._append_fd(name))
 
     def truncate(self, name: str, size_bytes: int) -> None:
         os.truncate(self.path(name), size_bytes)
 
-    def remove(self, name: str) -> None:
-        self._forget(name)
-        self.path(name).unlink(missing_ok=True)
+    # -- large files -------------------------------------------------------------------------------
+    def open(self, name: str) -> RealDiskFile:
+        where = self._at(name)
+        return RealDiskFile(open_plain(where), where)
+
+    def create(self, name: str) -> RealDiskFile:
+        where = self._at(name)
+        try:
+            try:
+                fd = os.open(where, _NEW, 0o444)
+            except FileNotFoundError:
+                self._folder(Path(where))
+                fd = os.open(where, _NEW, 0o444)
+        except OSError as error:
+            if error.errno in FULL:
+                raise StoreFull(path=where) from None
+            raise
+        return RealDiskFile(fd, where)
+
+    def take(self, path: str, name: str) -> RealDiskFile | None:
+        fd, where = open_plain(path), self._at(name)
+        try:
+            found = os.fstat(fd)
+            if found.st_nlink == 1 and found.st_dev == self._device and self._moved(path, where):
+                os.fchmod(fd, 0o444)
+                file, fd = RealDiskFile(fd, where), -1
+                return file
+            return None
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def rename(self, old: str, new: str) -> None:
+        if self._appending:
+            self._forget(old)
+            self._forget(new)
+        source, target = self._at(old), self._at(new)
+        try:
+            os.rename(source, target)  # noqa: PTH104 - as everything blobs go through, without pathlib
+        except FileNotFoundError:  # the first in its folder, or no such file at all
+            self._folder(Path(target))
+            os.rename(source, target)  # noqa: PTH104
+
+    # -- names -------------------------------------------------------------------------------------
+    def exists(self, name: str) -> bool:
+        return os.path.lexists(self._at(name))
+
+    def info(self, name: str) -> FileInfo | None:
+        try:
+            found = os.lstat(self._at(name))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return info_of(found) if stat.S_ISREG(found.st_mode) else None
 
     def names(self, folder: str) -> list[str]:
-        where = self.path(folder) if folder not in ("", ".") else self.root
+        return sorted(entry.name for entry in self._entries(folder))
+
+    def files(self, folder: str) -> list[tuple[str, FileInfo]]:
+        found = []
+        for entry in self._entries(folder):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                if entry.is_file(follow_symlinks=False):
+                    found.append((entry.name, info_of(entry.stat(follow_symlinks=False))))
+        return sorted(found, key=lambda each: each[0])
+
+    def remove(self, name: str) -> None:
+        self._forget(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._at(name))  # noqa: PTH108
+
+    def remove_tree(self, folder: str) -> None:
+        shutil.rmtree(self._at(folder), ignore_errors=True)
+
+    # -- the directory as a whole ------------------------------------------------------------------
+    @contextlib.contextmanager
+    def lock(self, name: str, note: bytes) -> Iterator[None]:
+        """By `flock`, which the kernel frees with the process, however it ends."""
+        self.root.chmod(0o700)
+        fd = os.open(self.path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            names = [entry.name for entry in where.iterdir()]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(name for name in names if not name.endswith(_ASIDE))
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyLocked(name) from None
+            os.ftruncate(fd, 0)
+            os.write(fd, note)
+            yield
+            os.ftruncate(fd, 0)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Close the descriptors kept for appending."""
         with self._lock:
             while self._appending:
                 os.close(self._appending.popitem()[1])
+
+    # -- inside ----------------------------------------------------------------------------------
+    def _at(self, name: str) -> str:
+        if ".." in name or name[:1] in ("", "/") or "\0" in name:
+            return os.fspath(self.path(name))  # which knows what is really wrong, if anything
+        return f"{self._root}/{name}"
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        where = self._at(folder) if folder not in ("", ".") else self._root
+        try:
+            with os.scandir(where) as entries:
+                return [entry for entry in entries if not entry.name.endswith(_ASIDE)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _moved(self, path: str, where: str) -> bool:
+        try:
+            try:
+                os.rename(path, where)  # noqa: PTH104
+            except FileNotFoundError:
+                self._folder(Path(where))
+                os.rename(path, where)  # noqa: PTH104
+        except OSError as error:
+            if error.errno == errno.EXDEV:  # a part of the directory is a mount of its own
+                return False
+            raise
+        return True
 
     def _append_fd(self, name: str) -> int:
         fd = self._appending.get(name)
@@ -120,7 +236,8 @@ class RealDisk:
         return fd
 
     def _folder(self, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with full_disk_as_error(target):
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _forget(self, name: str) -> None:
         with self._lock:
@@ -134,16 +251,10 @@ def _write_synced(path: Path, data: bytes, mode: int) -> None:
     fd = os.open(path, flags, mode)
     try:
         os.fchmod(fd, mode)  # a left-over of a crash keeps its old mode; the umask may hide bits
-        _write_all(fd, data)
+        write_all(fd, data)
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _sync_folder(folder: Path) -> None:
