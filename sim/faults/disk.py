@@ -1,0 +1,76 @@
+"""Faults of disks: full, slow, read-only, lying, rotting.
+
+Each acts on the state disk of its targets; only whole nodes have one. In the real world: a small
+tmpfs, a FUSE layer, remounting. Deliberately not here: losing what was not synced, which needs a
+power cut (`node`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sim.faults.model import WHOLE, Begin, Kind, Param, Undo, over
+from sim.faults.network import together
+from sim.scenario.model import Fault
+
+if TYPE_CHECKING:
+    from sim.stage.base import Stage
+
+
+def _each(verb: Callable[[Any, Fault], Any]) -> Begin:
+    """A `begin` that does one verb of `sim.disk.SimDisk` to the disks of all targets."""
+
+    def begin(stage: Stage, fault: Fault) -> Undo:
+        return together(*(verb(stage.disk(node), fault).undo for node in fault.target))
+
+    return begin
+
+
+def _chance(fault: Fault) -> float:
+    return fault.number("chance")
+
+
+def _rot(stage: Stage, fault: Fault) -> Undo:
+    for node in fault.target:
+        stage.disk(node).rot(bits=int(fault.number("bits")))
+    return over
+
+
+def _tear(stage: Stage, fault: Fault) -> Undo:
+    for node in fault.target:
+        stage.disk(node).tear()
+    return over
+
+
+_SHARE = Param("chance", 0.01, 0.5, "%")
+_SLOW = Param("duration_s", 0.01, 2.0, "s", log_scale=True)
+
+KINDS = (
+    Kind("disk_full", "disk", "the disk of {who} has only {free_bytes} left",
+         _each(lambda disk, fault: disk.fill(free_bytes=int(fault.number("free_bytes")))),
+         (Param("free_bytes", 0, 100_000, "B", whole=True),), targets=(1, 3), worlds=WHOLE),
+    Kind("disk_read_only", "disk", "the disk of {who} cannot be written",
+         _each(lambda disk, _: disk.read_only()), targets=(1, 3), worlds=WHOLE),
+    Kind("disk_read_errors", "disk", "{chance} of the reads of {who} fail",
+         _each(lambda disk, fault: disk.fail_reads(chance=_chance(fault))), (_SHARE,),
+         targets=(1, 3), worlds=WHOLE),
+    Kind("disk_write_errors", "disk", "{chance} of the writes of {who} fail",
+         _each(lambda disk, fault: disk.fail_writes(chance=_chance(fault))), (_SHARE,),
+         targets=(1, 3), worlds=WHOLE),
+    Kind("disk_sync_errors", "disk", "{chance} of the syncs of {who} fail, and lose what they had",
+         _each(lambda disk, fault: disk.fail_syncs(chance=_chance(fault))), (_SHARE,),
+         targets=(1, 3), worlds=WHOLE),
+    Kind("disk_slow_syncs", "disk", "every sync of {who} takes {duration_s}",
+         _each(lambda disk, fault: disk.slow_syncs(duration_s=fault.number("duration_s"))),
+         (_SLOW,), targets=(1, 3), worlds=WHOLE),
+    Kind("disk_slow_reads", "disk", "every read of {who} takes {duration_s}",
+         _each(lambda disk, fault: disk.slow_reads(duration_s=fault.number("duration_s"))),
+         (_SLOW,), targets=(1, 3), worlds=WHOLE),
+    Kind("disk_lies", "disk", "the disk of {who} says `synced` and keeps it in its cache",
+         _each(lambda disk, _: disk.lose_syncs()), targets=(1, 3), worlds=WHOLE),
+    Kind("disk_rot", "disk", "{bits} bits of a file of {who} flip where they lie", _rot,
+         (Param("bits", 1, 16, whole=True),), targets=(1, 3), lasts=False, worlds=WHOLE),
+    Kind("disk_tear", "disk", "a file of {who} loses its end", _tear, targets=(1, 3), lasts=False,
+         worlds=WHOLE),
+)

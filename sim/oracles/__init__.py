@@ -1,0 +1,35 @@
+"""Oracles: who decides whether a run was right.
+
+    ORACLES     all of them; those for whole nodes are silent on a stage without
+    Finding     what one of them found
+
+`membership` and `sealed` are safety, `liveness` is what must have happened by the end of a phase,
+`traffic` bounds the cost, `builds` is about runs. Deliberately not here: when they are asked
+(`sim.scenario.play`).
+"""
+
+from __future__ import annotations
+
+from sim.oracles.liveness import CanaryFound, EqualTables, Joined, Reunited
+from sim.oracles.membership import Growing, KnownMembers, NoDeathInCalm, NoFalseDeath, Truthful
+from sim.oracles.model import Finding, Oracle
+from sim.oracles.sealed import OnlyWhatWasSent, Unreadable
+from sim.oracles.traffic import NoStorm, QuietWhenCalm
+
+__all__ = ["ORACLES", "Finding", "Oracle"]
+
+ORACLES: tuple[type[Oracle], ...] = (
+    KnownMembers,
+    Truthful,
+    Growing,
+    NoFalseDeath,
+    NoDeathInCalm,
+    OnlyWhatWasSent,
+    Unreadable,
+    Joined,
+    Reunited,
+    EqualTables,
+    CanaryFound,
+    NoStorm,
+    QuietWhenCalm,
+)

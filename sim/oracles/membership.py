@@ -1,0 +1,169 @@
+"""Safety of membership: what no node may ever believe, whatever the network does.
+
+Deliberately not here: how soon they must believe the right thing (`liveness`).
+"""
+
+from __future__ import annotations
+
+from mesh.swim.effects import State
+from sim.oracles.model import Oracle, Report
+from sim.scenario.bounds import CONFIGS, detection_s
+from sim.scenario.model import Fault, Scenario
+from sim.stage.base import Change, Stage
+
+Version = tuple[int, int]
+GRIEF_S = 20.0
+"""After a disturbance a verdict may come so much later than detection takes: old news travels."""
+
+
+class KnownMembers(Oracle):
+    """Nobody sees a member that is not on the roster."""
+
+    name = "unknown-member"
+
+    def changed(self, change: Change) -> None:
+        if change.subject < 0:
+            who = bytes(change.view.node_id).hex()[:12]
+            self.fail(f"node {change.observer} believes in {who}, who is nobody", change.observer)
+
+
+class Truthful(Oracle):
+    """Nobody knows a later epoch or incarnation of a node than the node itself ever had."""
+
+    name = "invented-version"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._reached: dict[int, Version] = {}
+
+    def changed(self, change: Change) -> None:
+        seen = (change.view.epoch, change.view.incarnation)
+        own = self.stage.own_view(change.subject) if change.subject >= 0 else None
+        if own is not None:
+            now = (own.epoch, own.incarnation)
+            self._reached[change.subject] = max(now, self._reached.get(change.subject, now))
+        reached = self._reached.get(change.subject)
+        if reached is not None and seen > reached and own is not None:
+            self.fail(
+                f"node {change.observer} knows version {seen} of node {change.subject}, which has"
+                f" only come to {reached}",
+                change.observer,
+                change.subject,
+            )
+
+
+class Growing(Oracle):
+    """What a node knows of another only grows: restart, refutation, then how bad it is."""
+
+    name = "went-back"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._seen: dict[tuple[int, int], tuple[Version, State]] = {}
+
+    def started(self, node: int) -> None:
+        for pair in [pair for pair in self._seen if pair[0] == node]:
+            del self._seen[pair]
+
+    def changed(self, change: Change) -> None:
+        pair = (change.observer, change.subject)
+        version = (change.view.epoch, change.view.incarnation)
+        before = self._seen.get(pair)
+        self._seen[pair] = (version, change.view.state)
+        if before is None:
+            return
+        names = f"node {change.observer} about node {change.subject}"
+        if version < before[0]:
+            self.fail(f"{names}: from version {before[0]} back to {version}", *pair)
+        elif version == before[0] and _revived(before[1], change.view.state):
+            old, new = before[1].name.lower(), change.view.state.name.lower()
+            self.fail(f"{names}: {old} became {new} without a word from it", *pair)
+
+
+def _revived(old: State, new: State) -> bool:
+    final = (State.DEAD, State.LEFT)
+    return (old in final and new not in final) or (old == State.LEFT and new == State.DEAD)
+
+
+def _gone(state: State | None) -> bool:
+    return state is not None and state not in (State.ALIVE, State.SUSPECT)
+
+
+class NoFalseDeath(Oracle):
+    """Nobody is declared dead who has been up and undisturbed for longer than detection takes."""
+
+    name = "false-death"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._disturbed: dict[int, float] = {}
+        self._everybody = float("-inf")
+        self._running: list[Fault] = []
+        config = CONFIGS[scenario.options.swim]
+        self._memory_s = detection_s(scenario.nodes, config) + GRIEF_S
+
+    def fault_began(self, fault: Fault) -> None:
+        self._running.append(fault)
+        self._mark(fault)
+
+    def fault_ended(self, fault: Fault) -> None:
+        self._mark(fault)
+        if fault in self._running:
+            self._running.remove(fault)
+
+    def ended(self, node: int, how: str) -> None:  # noqa: ARG002 - whatever the way
+        self._disturbed[node] = self.stage.world.now_s
+
+    def started(self, node: int) -> None:
+        self._disturbed[node] = self.stage.world.now_s
+
+    def _mark(self, fault: Fault) -> None:
+        for node in fault.target:
+            self._disturbed[node] = self.stage.world.now_s
+        if not fault.target:
+            self._everybody = self.stage.world.now_s
+
+    def changed(self, change: Change) -> None:
+        died = _gone(change.view.state) and not _gone(change.previous)
+        if not died or change.subject < 0 or not self._was_well(change.subject):
+            return
+        if not self._was_well(change.observer):
+            return
+        self.fail(
+            f"node {change.observer} calls node {change.subject}"
+            f" {change.view.state.name.lower()}, which has been up and undisturbed all the time",
+            change.observer,
+            change.subject,
+        )
+
+    def _was_well(self, node: int) -> bool:
+        if not self.stage.is_up(node) or self.stage.is_frozen(node):
+            return False
+        if any(node in fault.target or not fault.target for fault in self._running):
+            return False
+        last_s = max(self._everybody, self._disturbed.get(node, float("-inf")))
+        return self.stage.world.now_s - last_s > self._memory_s
+
+
+class NoDeathInCalm(Oracle):
+    """In a run without any fault nobody dies (the canary excepted)."""
+
+    name = "death-in-calm"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._gone: set[int] = set()
+
+    def ended(self, node: int, how: str) -> None:  # noqa: ARG002
+        self._gone.add(node)
+
+    def changed(self, change: Change) -> None:
+        if self.scenario.faults or change.subject in self._gone:
+            return
+        if change.view.state != State.ALIVE:
+            word = change.view.state.name.lower()
+            self.fail(
+                f"nothing is wrong, but node {change.observer} calls node {change.subject} {word}",
+                change.observer,
+                change.subject,
+            )

@@ -1,0 +1,92 @@
+"""Safety of the wire: nodes believe only what a member sent them, once, and nobody can read it.
+
+These oracles hear every datagram as an eavesdropper does, and are told which of them a node opened
+and believed. Deliberately not here: what the datagrams say (`membership`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+
+from mesh.limits import DATAGRAM_BYTES_MAX
+from mesh.types import Address
+from mesh.wire.errors import WireError
+from mesh.wire.schema import decode_message
+from sim.oracles.model import Oracle, Report
+from sim.scenario.model import Scenario
+from sim.stage.base import Stage
+
+REMEMBERED_MAX = 200_000
+"""Datagrams of whose sending we know; older ones are not judged."""
+LOOKED_INTO_EVERY = 16
+"""One datagram of so many is checked for readable contents; it is the dearest check."""
+
+
+def _mark(data: bytes) -> bytes:
+    return blake2b(data, digest_size=12).digest()
+
+
+class OnlyWhatWasSent(Oracle):
+    """What is believed was sent by somebody, to whoever believes it, and is believed once."""
+
+    name = "believed-forgery"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._sent: OrderedDict[bytes, Address] = OrderedDict()
+        self._believed: OrderedDict[tuple[int, int, bytes], None] = OrderedDict()
+        self._forgotten = False
+        stage.tap(self._heard)
+
+    def _heard(self, data: bytes, source: Address, destination: Address) -> None:  # noqa: ARG002
+        self._sent[_mark(data)] = destination
+        if len(self._sent) > REMEMBERED_MAX:
+            self._sent.popitem(last=False)
+            self._forgotten = True
+
+    def opened(self, receiver: int, datagram: bytes, fresh: bool) -> None:
+        if not fresh:
+            return
+        mark = _mark(datagram)
+        if mark not in self._sent:
+            if not self._forgotten:
+                self.fail(f"node {receiver} believes a datagram that nobody sent", receiver)
+            return
+        if self._sent[mark] != self.stage.address(receiver):
+            self.fail(f"node {receiver} believes a datagram meant for another one", receiver)
+        belief = (receiver, self.stage.life(receiver), mark)
+        if belief in self._believed:
+            self.fail(f"node {receiver} believes the same datagram twice", receiver)
+        self._believed[belief] = None
+        if len(self._believed) > REMEMBERED_MAX:
+            self._believed.popitem(last=False)
+
+
+class Unreadable(Oracle):
+    """No datagram is too large, and none can be read without a key."""
+
+    name = "readable-datagram"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._count = 0
+        stage.tap(self._heard)
+
+    def _heard(self, data: bytes, source: Address, destination: Address) -> None:
+        if len(data) > DATAGRAM_BYTES_MAX:
+            self.fail(f"{source[0]} sends {destination[0]} {len(data)} bytes in one datagram")
+        self._count += 1
+        if self._count % LOOKED_INTO_EVERY == 0 and _readable(data):
+            self.fail(f"what {source[0]} sends {destination[0]} can be read by anybody")
+
+
+def _readable(data: bytes) -> bool:
+    """Whether a message of ours begins anywhere in the first bytes."""
+    for start in range(min(64, len(data))):
+        try:
+            decode_message(data[start:])
+        except WireError:
+            continue
+        return True
+    return False
