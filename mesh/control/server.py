@@ -1,10 +1,10 @@
-"""The node's local API: JSON lines over a unix socket, one operation per connection.
+"""The node's local API: JSON lines over the control port, one operation per connection.
 
     client: {"op": "run", "cwd": ..., ...}\\n
     node:   {"event": {"event": "plan", ...}}\\n ... then {"ok": view}\\n or {"error": ErrorView}\\n
 
 Rules:
-1. Only the user who runs the node (and root) is served; file modes and peer credentials say so.
+1. Only the user who runs the node (and root) is served: the port sees to it.
 2. Closing or half-closing the connection cancels a streaming operation. With a half-close
    (`shutdown(SHUT_WR)`) the client still receives what the handler emits while it winds up.
 3. Whatever a client or a handler does, the server goes on: bad input is a BadRequest, a MeshError
@@ -17,12 +17,8 @@ Not here: what the operations do (the node's handlers), their parameters (`ops`)
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -30,7 +26,6 @@ import trio
 from mesh.control import ops
 from mesh.control.outbox import Outbox
 from mesh.control.requests import error_view, parse_request, to_mesh_error
-from mesh.control.socketfile import listening_socket, own_home, peer_uid
 from mesh.errors import BadRequest, MeshError, RunCancelled
 from mesh.limits import (
     CONTROL_CONNECTIONS_MAX,
@@ -38,6 +33,8 @@ from mesh.limits import (
     CONTROL_REQUEST_BYTES_MAX,
     CONTROL_REQUEST_TIMEOUT_S,
 )
+from mesh.ports import ByteStream, StreamBroken
+from mesh.ports.machine import Control
 
 Handler = Callable[[dict[str, Any], Outbox], Awaitable[Mapping[str, Any]]]
 """`async def handler(params, emit) -> view`. `emit(event)` sends an event and never blocks.
@@ -49,48 +46,37 @@ logger = logging.getLogger(__name__)
 
 
 class ControlServer:
-    """Serves `handlers` at `path` (`<home>/control.sock`), and holds the home's lock meanwhile."""
+    """Serves `handlers` where the port listens. The home's lock must be held."""
 
-    def __init__(
-        self, path: Path, handlers: Mapping[str, Handler], *, home_is_owned: bool = False
-    ) -> None:
-        """`home_is_owned`: the caller holds the home's lock already."""
+    def __init__(self, control: Control, handlers: Mapping[str, Handler]) -> None:
         unknown = handlers.keys() - ops.OPS.keys()
         assert not unknown, f"handlers without an entry in ops.OPS: {sorted(unknown)}"
-        self._path = path
-        self._home_is_owned = home_is_owned
+        self._control = control
         self._handlers = handlers
         self._slots = trio.CapacityLimiter(CONTROL_CONNECTIONS_MAX)
         self.counters: Counter[str] = Counter()
-        """connections, refused, bad_requests, errors, bugs, cancelled."""
+        """connections, bad_requests, errors, bugs, cancelled."""
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; `nursery.start` returns once clients can connect.
+        """Serve until cancelled; `nursery.start` returns once clients can connect."""
+        listener = await self._control.listen()
+        try:
+            task_status.started()
+            await listener.serve(self._accept)
+        finally:
+            with trio.CancelScope(shield=True):
+                await listener.aclose()
 
-        Raises NodeAlreadyRunning when another process owns this home.
-        """
-        lock = nullcontext() if self._home_is_owned else own_home(self._path.parent)
-        with lock, listening_socket(self._path) as raw:
-            listener = trio.SocketListener(trio.socket.from_stdlib_socket(raw))
-            async with listener, trio.open_nursery() as nursery:
-                await nursery.start(trio.serve_listeners, self._accept, [listener])
-                task_status.started()
+    async def _accept(self, stream: ByteStream) -> None:
+        self.counters["connections"] += 1
+        async with self._slots:
+            try:
+                await self._converse(stream)
+            except Exception:
+                self.counters["bugs"] += 1
+                logger.exception("a control connection failed")
 
-    async def _accept(self, stream: trio.SocketStream) -> None:
-        async with stream:
-            self.counters["connections"] += 1
-            credentials = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            if peer_uid(credentials) not in (os.getuid(), 0):
-                self.counters["refused"] += 1
-                return
-            async with self._slots:
-                try:
-                    await self._converse(stream)
-                except Exception:
-                    self.counters["bugs"] += 1
-                    logger.exception("a control connection failed")
-
-    async def _converse(self, stream: trio.SocketStream) -> None:
+    async def _converse(self, stream: ByteStream) -> None:
         outbox, scope = Outbox(), trio.CancelScope()
         async with trio.open_nursery() as nursery:
             sent = trio.Event()
@@ -109,7 +95,7 @@ class ControlServer:
 
     async def _answer(
         self,
-        stream: trio.SocketStream,
+        stream: ByteStream,
         outbox: Outbox,
         scope: trio.CancelScope,
         nursery: trio.Nursery,
@@ -145,7 +131,7 @@ def _counter_of(error: MeshError) -> str:
     return "bugs" if error.code == "VM999" else "errors"
 
 
-async def _read_line(stream: trio.SocketStream) -> bytes:
+async def _read_line(stream: ByteStream) -> bytes:
     """The request's line without its end. Raises BadRequest."""
     buffer = bytearray()
     with trio.move_on_after(CONTROL_REQUEST_TIMEOUT_S):
@@ -162,24 +148,24 @@ async def _read_line(stream: trio.SocketStream) -> bytes:
     raise BadRequest(why=f"it did not arrive within {CONTROL_REQUEST_TIMEOUT_S:g} s")
 
 
-async def _receive(stream: trio.SocketStream) -> bytes:
+async def _receive(stream: ByteStream) -> bytes:
     try:
         return await stream.receive_some(256 * 1024)
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
+    except StreamBroken:
         return b""
 
 
-async def _watch_for_end(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+async def _watch_for_end(stream: ByteStream, scope: trio.CancelScope) -> None:
     """Cancel `scope` when the client says no more. Bytes after the request mean nothing."""
     while await _receive(stream):
         pass
     scope.cancel()
 
 
-async def _write(stream: trio.SocketStream, outbox: Outbox, sent: trio.Event) -> None:
+async def _write(stream: ByteStream, outbox: Outbox, sent: trio.Event) -> None:
     try:
         while chunk := await outbox.next_chunk():
             await stream.send_all(chunk)
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
+    except StreamBroken:
         outbox.break_off()
     sent.set()

@@ -1,6 +1,6 @@
 """Running actions: inputs into a slot, the process, outputs into the store.
 
-    async with Executor(env, store, config) as executor:
+    async with Executor(exec_port, store, config) as executor:
         execution = await executor.execute(job)
 
 Rules
@@ -19,7 +19,6 @@ Not here: fetching, signing, leases, deciding whether this machine's tools are r
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -27,7 +26,6 @@ import attrs
 import trio
 
 from mesh.action.model import (
-    Action,
     LogBlob,
     Tree,
     TreeEntry,
@@ -41,14 +39,13 @@ from mesh.executor.plain import Rewriter
 from mesh.executor.sandbox import (
     BWRAP,
     PLAIN,
-    SandboxChoice,
-    SandboxWarning,
     View,
     detect_sandbox,
 )
 from mesh.executor.slot import Ended, LauncherFailed, NotStarted, OnOutput, Request, Slot
-from mesh.limits import INLINE_BLOB_BYTES_MAX, MIB, SHARD_TIMEOUT_DEFAULT_S
-from mesh.ports import Env
+from mesh.limits import INLINE_BLOB_BYTES_MAX, MIB
+from mesh.ports import Exec
+from mesh.ports.actions import Execution, Job, SandboxChoice, SandboxWarning
 from mesh.types import digest_of
 from mesh.wire.errors import WireError
 from mesh.wire.messages import PHASE_RUNNING, PHASE_STORING
@@ -75,47 +72,13 @@ class ExecutorConfig:
     """Our name in error messages."""
 
 
-@attrs.frozen
-class Job:
-    """One action to run. `tree` is what `action.inputs` names."""
-
-    action: Action
-    tree: Tree
-    name: str = ""
-    """The shard's, for error messages."""
-    timeout_s: float = SHARD_TIMEOUT_DEFAULT_S
-    memory_bytes: int = 0
-    """Of all its processes together; 0 is no limit."""
-    on_output: OnOutput | None = None
-    """(1 or 2, bytes) while it runs; must not block. None: only at the end."""
-    on_phase: Callable[[int], None] | None = None
-    """PHASE_RUNNING and PHASE_STORING of `mesh.wire.messages`."""
-    tool_dirs: tuple[str, ...] = ()
-    """More readable directories for this one; another set costs a fresh sandbox."""
-
-
-@attrs.frozen
-class Execution:
-    """What happened. `outputs` is empty unless `exit_status` is 0; minus the signal when killed."""
-
-    exit_status: int
-    outputs: tuple[TreeEntry, ...]
-    stdout: LogBlob
-    stderr: LogBlob
-    duration_ms: int
-    sandbox: str
-    cpu_ms: int = 0
-    memory_peak_bytes: int = 0
-    """Of the largest single process."""
-
-
 class Executor:
     """See the module's head. Slots start their sandboxes when they are first needed."""
 
-    def __init__(self, env: Env, store: BlobStore, config: ExecutorConfig) -> None:
+    def __init__(self, exec_port: Exec, store: BlobStore, config: ExecutorConfig) -> None:
         assert config.slots > 0, "an executor without slots would wait for ever"
         assert config.sandbox in ("auto", BWRAP, PLAIN), config.sandbox
-        self._exec = env.exec
+        self._exec = exec_port
         self._store = store
         self._config = config
         self._room = trio.Semaphore(config.slots)

@@ -26,6 +26,7 @@ import attrs
 
 from mesh.action.model import inside
 from mesh.limits import OUTPUT_FILES_BYTES_MAX
+from mesh.ports.actions import SandboxChoice, SandboxWarning
 
 BWRAP, PLAIN = "bwrap", "plain"
 
@@ -49,25 +50,6 @@ _INSTALLERS = (
     ("apk", "sudo apk add bubblewrap"),
 )
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-
-
-@attrs.frozen
-class SandboxWarning:
-    """What is missing on this machine, and the command that changes it ("" when unknown)."""
-
-    problem: str
-    command: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.problem}; fix: `{self.command}`" if self.command else self.problem
-
-
-@attrs.frozen
-class SandboxChoice:
-    """`kind` is BWRAP or PLAIN; PLAIN comes with a warning."""
-
-    kind: str
-    warning: SandboxWarning | None = None
 
 
 @attrs.frozen

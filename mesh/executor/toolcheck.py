@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mesh.action.model import Tool, Toolchain
 from mesh.action.platform import native_platform, this_platform
-from mesh.cas.filehash import FileHasher
 from mesh.errors import InputChanged
+from mesh.ports.actions import FileDigests
 from mesh.types import Digest, digest_of
 from mesh.wire import schema
 
@@ -22,7 +22,7 @@ _ANSWERS_MAX = 256
 class ToolCheck:
     """See the module's head."""
 
-    def __init__(self, hasher: FileHasher) -> None:
+    def __init__(self, hasher: FileDigests) -> None:
         self._hasher = hasher
         self._answers: OrderedDict[Digest, tuple[float, str | None]] = OrderedDict()
 

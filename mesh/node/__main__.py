@@ -17,14 +17,10 @@ from mesh.errors import MeshError
 from mesh.node import options
 from mesh.node.config import NodeConfig
 from mesh.node.node import Node
+from mesh.node.real_env import real_env
 from mesh.ports import Discovery, Env
-from mesh.ports.real.clock import RealClock
-from mesh.ports.real.datagrams import RealDatagrams
 from mesh.ports.real.discovery import StaticDiscovery, ZeroconfDiscovery
 from mesh.ports.real.disk import RealDisk
-from mesh.ports.real.entropy import RealEntropy
-from mesh.ports.real.exec import RealExec
-from mesh.ports.real.streams import RealStreams
 from mesh.types import Address
 
 logger = logging.getLogger("mesh.node")
@@ -74,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 def _config(arguments: argparse.Namespace) -> NodeConfig:
     home = arguments.home.absolute()
     given = {name: getattr(arguments, name) for name in options.NAMES}
-    said = options.combine(options.recall(home), given)
+    said = options.combine(options.recall(RealDisk(home)), given)
     host, port = _host_and_port(str(said.get("bind", "")))
     if not host:
         host = _default_host()
@@ -112,7 +108,6 @@ def _default_host() -> str:
 
 
 async def _run(config: NodeConfig) -> None:
-    config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     node = Node(_env(config), config)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, node, nursery)
@@ -126,15 +121,7 @@ def _env(config: NodeConfig) -> Env:
         if config.discovery == "mdns"
         else StaticDiscovery()
     )
-    return Env(
-        clock=RealClock(),
-        entropy=RealEntropy(),
-        datagrams=RealDatagrams(),
-        streams=RealStreams(),
-        disk=RealDisk(config.home),
-        exec=RealExec(),
-        discovery=discovery,
-    )
+    return real_env(config.home, discovery)
 
 
 async def _stop_on_signal(node: Node, nursery: trio.Nursery) -> None:

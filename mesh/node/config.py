@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import attrs
@@ -24,8 +23,8 @@ class NodeConfig:
     bind: Address
     """Address of the members' door; port 0 chooses one and keeps it for later starts."""
 
-    slots: int = attrs.field(factory=lambda: os.cpu_count() or 1)
-    """Shards run at once."""
+    slots: int = 1
+    """Shards run at once; a real node is told the number of its cores."""
 
     discovery: str = "mdns"
     """`mdns`, or `none` for meshes that only know static addresses."""

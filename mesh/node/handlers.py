@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ def _life_handlers(node: Node) -> dict[str, Handler]:
         return {
             "schema": "vitte.ping/1",
             "version": mesh.__version__,
-            "pid": os.getpid(),
+            "pid": node.env.readings.process_id,
             "home": str(node.config.home),
             "name": views.own_name(node),
             "mesh": views.mesh_ref(node),
@@ -80,7 +79,7 @@ def _life_handlers(node: Node) -> dict[str, Handler]:
 
     async def stop(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         node.stop()
-        return {"schema": "vitte.stop/1", "pid": os.getpid()}
+        return {"schema": "vitte.stop/1", "pid": node.env.readings.process_id}
 
     return {
         "ping": ping,

@@ -8,14 +8,14 @@ The control server outlives memberships, so that `init`, `join` and `leave` are 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import trio
 
 from mesh.control.requests import to_mesh_error
 from mesh.control.server import ControlServer
-from mesh.control.socketfile import own_home
-from mesh.errors import AlreadyInMesh, Bug, MeshError, NotInMesh
+from mesh.errors import AlreadyInMesh, Bug, MeshError, NodeAlreadyRunning, NotInMesh
 from mesh.identity import trust
 from mesh.identity.keys import NodeKey, load_or_create_key
 from mesh.identity.messages import PeerAddress
@@ -28,8 +28,9 @@ from mesh.node.runs.record import RunRecord
 from mesh.node.runtime import MeshRuntime
 from mesh.node.workshop import Workshop, open_workshop
 from mesh.ports import Env
+from mesh.ports.disk import AlreadyLocked
 
-SOCKET_FILE = "control.sock"
+LOCK_FILE = "node.pid"
 HOUSEKEEPING_S = 30.0
 logger = logging.getLogger(__name__)
 
@@ -67,15 +68,25 @@ class Node:
 
     async def run(self) -> None:
         """Serve until stopped. Raises NodeAlreadyRunning before anything in the home changes."""
-        with own_home(self.config.home):
+        with self._own_home():
             if self.config.said:
                 self.env.disk.write(OPTIONS_FILE, self.config.said)
             await self._serve()
 
+    @contextmanager
+    def _own_home(self) -> Iterator[None]:
+        """Two nodes in one home would overwrite each other's state."""
+        with ExitStack() as stack:
+            note = b"%d\n" % self.env.readings.process_id
+            try:
+                stack.enter_context(self.env.disk.lock(LOCK_FILE, note))
+            except AlreadyLocked:
+                raise NodeAlreadyRunning(home=str(self.config.home)) from None
+            yield
+
     async def _serve(self) -> None:
         async with open_workshop(self.env, self.config) as self.workshop:
-            socket, handlers = self.config.home / SOCKET_FILE, handlers_of(self)
-            server = ControlServer(socket, handlers, home_is_owned=True)
+            server = ControlServer(self.env.control, handlers_of(self))
             async with trio.open_nursery() as self._nursery:
                 identity = trust.load(self.env)
                 if identity is not None and identity.me() is not None:

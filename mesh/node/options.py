@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+
+from mesh.ports import Disk
 
 OPTIONS_FILE = "options.json"
 NAMES = ("bind", "name", "slots", "discovery", "sandbox")
@@ -15,10 +16,10 @@ NAMES = ("bind", "name", "slots", "discovery", "sandbox")
 Options = dict[str, str | int]
 
 
-def recall(home: Path) -> Options:
+def recall(disk: Disk) -> Options:
     """The options of earlier starts; none when there is no file or it is damaged."""
     try:
-        stored = json.loads((home / OPTIONS_FILE).read_text(encoding="utf-8"))
+        stored = json.loads(disk.read(OPTIONS_FILE) or b"")
     except (OSError, ValueError):
         return {}
     if not isinstance(stored, dict):

@@ -32,7 +32,6 @@ from mesh.errors import (
     OutputTooLarge,
     OutputUnnamable,
 )
-from mesh.executor.executor import Executor, Job
 from mesh.limits import (
     FRAME_BYTES_MAX,
     INLINE_BLOB_BYTES_MAX,
@@ -40,13 +39,12 @@ from mesh.limits import (
     INLINE_GRANT_BYTES_MAX,
     MIB,
 )
+from mesh.ports.actions import ActionRunner, Job
 from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Finished, InlineBlob
 
 logger = logging.getLogger(__name__)
-
-OnOutput = Callable[[int, bytes], None]
 
 RESULT_BYTES_MAX = FRAME_BYTES_MAX // 2
 """A signed result must fit into one message, with company."""
@@ -57,7 +55,7 @@ ERROR_TEXT_BYTES_MAX = 8000
 class PerformerParts:
     me: NodeId
     sign: Callable[[bytes, bytes], bytes]
-    executor: Executor
+    runner: ActionRunner
     store: BlobStore
     results: ResultCache
 
@@ -71,7 +69,7 @@ class Performer:
     async def perform(self, lease: int, digest: Digest, job: Job) -> tuple[Finished, Result | None]:
         """Never raises a MeshError: it is in the answer. All inputs should be in the store."""
         try:
-            done = await self._parts.executor.execute(job)
+            done = await self._parts.runner.execute(job)
         except MeshError as error:
             return _failed(lease, error), None
         except BlobMissing as missing:

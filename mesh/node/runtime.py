@@ -17,7 +17,6 @@ from typing import Any
 import trio
 
 from mesh.action.platform import this_platform
-from mesh.executor.sandbox import BWRAP
 from mesh.identity.messages import PeerAddress
 from mesh.identity.roles import BUILD, SUBMIT
 from mesh.identity.roster import RosterChange
@@ -41,6 +40,7 @@ from mesh.node.work import WorkDriver, WorkParts
 from mesh.node.workshop import Workshop
 from mesh.planners.base import Plan
 from mesh.planners.resolve import ResolverConfig
+from mesh.planners.systemheaders import IncludeMemory
 from mesh.planners.toolchain import Toolchains
 from mesh.ports import Announcement, ByteStream, Env
 from mesh.scheduler.config import SchedulerConfig
@@ -81,6 +81,7 @@ class MeshRuntime:
         self._epoch = next_epoch(env.disk, env.clock)
         self._machine = Machine()
         self._toolchains = Toolchains(workshop.hasher)
+        self._include_memory = IncludeMemory()
         self._platform = this_platform()
         self.identity = identity
         self.counters = Counters()
@@ -91,7 +92,7 @@ class MeshRuntime:
         self.asker = Asker(env, self.links, workshop.results, link_config)
         self.performer = Performer(
             PerformerParts(
-                me, identity.key.sign, workshop.executor, workshop.store, workshop.results
+                me, identity.key.sign, workshop.runner, workshop.store, workshop.results
             )
         )
         self.stolen = StolenRunner(
@@ -101,8 +102,7 @@ class MeshRuntime:
                 workshop.store,
                 self.blobs,
                 self.performer,
-                workshop.tools,
-                lambda: workshop.executor.sandbox.kind == BWRAP,
+                workshop.runner,
             )
         )
         scheduling = SchedulerConfig(
@@ -374,8 +374,10 @@ class MeshRuntime:
 
     def _resolver_config(self, plan: Plan) -> ResolverConfig:
         shop = self._workshop
-        return ResolverConfig(plan, shop.hasher, shop.scans, self._toolchains)
+        return ResolverConfig(
+            plan, shop.hasher, shop.scans, self._toolchains, self._include_memory
+        )
 
     def _warnings(self) -> list[str]:
-        warning = self._workshop.executor.sandbox.warning
+        warning = self._workshop.runner.sandbox.warning
         return [str(warning)] if warning is not None else []

@@ -22,15 +22,15 @@ from mesh.action.model import (
 )
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.errors import EnvironmentFault, InputChanged
-from mesh.executor.executor import Job
-from mesh.executor.toolcheck import ToolCheck
+from mesh.executor.sandbox import BWRAP
 from mesh.executor.tooldirs import hidden_tool, owners_roots, tool_dirs
 from mesh.limits import BLOB_CHUNK_BYTES, STRUCT_BYTES_MAX
 from mesh.node.blobs import BlobExchange, Expected
 from mesh.node.counters import Counters
 from mesh.node.links import Links
-from mesh.node.perform import OnOutput, Performer, plain_text
+from mesh.node.perform import Performer, plain_text
 from mesh.ports import Env
+from mesh.ports.actions import ActionRunner, Job, OnOutput
 from mesh.types import Digest, NodeId, digest_of
 from mesh.wire import messages as wire
 from mesh.wire.errors import WireError
@@ -57,9 +57,7 @@ class StolenParts:
     store: BlobStore
     blobs: BlobExchange
     performer: Performer
-    tools: ToolCheck
-    sandboxed: Callable[[], bool]
-    """Whether actions see only what they are shown."""
+    runner: ActionRunner
 
 
 @attrs.frozen
@@ -76,8 +74,8 @@ class _ToolVerdict:
 async def tools_are_still(parts: StolenParts, toolchain: Toolchain, digest: Digest) -> bool:
     """Look again after an action; a few tools without a thread, because a hop costs more."""
     if len(toolchain.tools) <= TOOLS_INLINE_MAX:
-        return parts.tools.still(toolchain, digest)
-    return await parts.env.exec.run_sync(parts.tools.still, toolchain, digest)
+        return parts.runner.tools_still(toolchain, digest)
+    return await parts.env.exec.run_sync(parts.runner.tools_still, toolchain, digest)
 
 
 class _Declined(Exception):
@@ -199,9 +197,9 @@ class StolenRunner:
         if known is None or known.until_s <= now_s:
             toolchain = decode_struct(Toolchain, await self._blob(victim, digest))
             run_sync = self._parts.env.exec.run_sync
-            reason = await run_sync(self._parts.tools.reason, toolchain, now_s, digest)
+            reason = await run_sync(self._parts.runner.tools_reason, toolchain, now_s, digest)
             dirs = tool_dirs(toolchain, self._roots)
-            if reason is None and self._parts.sandboxed():
+            if reason is None and self._parts.runner.sandbox.kind == BWRAP:
                 hidden = hidden_tool(toolchain, dirs)
                 reason = (
                     f"{hidden} is in a folder that others' shards cannot see" if hidden else None

@@ -57,7 +57,7 @@ def members(node: Node) -> MembersView:
 def status(node: Node) -> StatusView:
     """Who is there, how loaded, what is wrong."""
     now_s = node.env.clock.monotonic()
-    sandbox = node.workshop.executor.sandbox
+    sandbox = node.workshop.runner.sandbox
     nodes: list[NodeView] = []
     health: list[str] = []
     if node.in_mesh:
@@ -84,7 +84,7 @@ def status(node: Node) -> StatusView:
 def doctor(node: Node) -> DoctorView:
     """What the node itself can tell about its well-being."""
     checks: list[CheckView] = []
-    sandbox = node.workshop.executor.sandbox
+    sandbox = node.workshop.runner.sandbox
     if sandbox.warning is None:
         checks.append(_check("sandbox", "ok", f"actions run in {sandbox.kind}"))
     else:

@@ -16,7 +16,6 @@ import attrs
 import trio
 
 from mesh.action.model import Result
-from mesh.executor.executor import Job
 from mesh.limits import GRANT_SHARDS_MAX
 from mesh.node.counters import Counters
 from mesh.node.grants import GrantPacker, ShardJob
@@ -26,6 +25,7 @@ from mesh.node.stolen import StolenRunner
 from mesh.node.verdicts import Claim, Judged, judge
 from mesh.node.workers import End, Workers
 from mesh.ports import Env
+from mesh.ports.actions import Job
 from mesh.scheduler import model as m
 from mesh.scheduler.config import SchedulerConfig
 from mesh.scheduler.core import Scheduler

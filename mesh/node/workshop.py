@@ -1,4 +1,4 @@
-"""What a node has whether it is in a mesh or not: stores, caches, history, the executor.
+"""What a node has whether it is in a mesh or not: stores, caches, history, a runner of actions.
 
 Opened once per process; saved when the process ends and after every run.
 """
@@ -13,16 +13,14 @@ import attrs
 from mesh.cas.blobs import BlobStore
 from mesh.cas.filehash import FileHasher
 from mesh.cas.results import ResultCache
-from mesh.executor.executor import Executor, ExecutorConfig
-from mesh.executor.toolcheck import ToolCheck
 from mesh.node.config import NodeConfig
 from mesh.node.scans import DiskScans
 from mesh.ports import Env
+from mesh.ports.actions import ActionRunner, ActionSetup
 from mesh.scheduler.history import History
 
 HASHES_FILE = "cache/filehashes"
 HISTORY_FILE = "cache/history"
-SLOTS_DIR = "store/slots"
 
 
 @attrs.frozen
@@ -35,8 +33,7 @@ class Workshop:
     hasher: FileHasher
     history: History
     scans: DiskScans
-    tools: ToolCheck
-    executor: Executor
+    runner: ActionRunner
 
     def save(self) -> None:
         """Write down what makes the next start warm. Losing it costs time only."""
@@ -46,13 +43,11 @@ class Workshop:
 
 @asynccontextmanager
 async def open_workshop(env: Env, config: NodeConfig) -> AsyncIterator[Workshop]:
-    """Open stores and slots below the home; everything is put away at the end."""
+    """Open stores and slots; everything is put away at the end."""
     store = BlobStore(env.disk)
     hasher = FileHasher(env.disk.read(HASHES_FILE))
-    slots = ExecutorConfig(
-        slots=config.slots, root=env.disk.path(SLOTS_DIR), sandbox=config.sandbox
-    )
-    async with Executor(env, store, slots) as executor:
+    setup = ActionSetup(config.slots, config.sandbox)
+    async with env.actions.open(setup, store, hasher) as runner:
         workshop = Workshop(
             env=env,
             store=store,
@@ -60,8 +55,7 @@ async def open_workshop(env: Env, config: NodeConfig) -> AsyncIterator[Workshop]
             hasher=hasher,
             history=History.load(env.disk.read(HISTORY_FILE)),
             scans=DiskScans(env.disk),
-            tools=ToolCheck(hasher),
-            executor=executor,
+            runner=runner,
         )
         try:
             yield workshop

@@ -13,7 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from mesh.ports.actions import Actions
 from mesh.ports.disk import Disk as Disk
+from mesh.ports.machine import Control, Readings
 from mesh.types import Address, NodeId
 
 T = TypeVar("T")
@@ -289,3 +291,6 @@ class Env:
     disk: Disk
     exec: Exec
     discovery: Discovery
+    actions: Actions
+    control: Control
+    readings: Readings

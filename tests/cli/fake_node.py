@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import trio
 
 from mesh.control.server import ControlServer
 from mesh.errors import AlreadyInMesh, TokenForged
+from mesh.ports.real.control import SOCKET_NAME, RealControl
+from mesh.ports.real.disk import RealDisk
 
 MESH = {"name": "atelier", "id": "ab" * 32}
 
@@ -105,6 +107,14 @@ def ok_view(op: str, **fields: Any) -> dict[str, Any]:
     return {"schema": f"vitte.{op}/1", **fields}
 
 
+def control_of(home: Path) -> RealControl:
+    return RealControl(home / SOCKET_NAME)
+
+
+def owned(home: Path) -> AbstractContextManager[None]:
+    return RealDisk(home).lock("node.pid", b"%d\n" % os.getpid())
+
+
 class FakeNode:
     """A control server in a thread; `requests` are the operations it was asked for."""
 
@@ -130,11 +140,12 @@ class FakeNode:
     def _run(self) -> None:
         async def main() -> None:
             self._token = trio.lowlevel.current_trio_token()
-            async with trio.open_nursery() as nursery:
-                self._scope = nursery.cancel_scope
-                server = ControlServer(self.home / "control.sock", self._handlers)
-                await nursery.start(server.serve)
-                self._ready.set()
+            with owned(self.home):
+                async with trio.open_nursery() as nursery:
+                    self._scope = nursery.cancel_scope
+                    server = ControlServer(control_of(self.home), self._handlers)
+                    await nursery.start(server.serve)
+                    self._ready.set()
 
         try:
             trio.run(main)
@@ -231,7 +242,8 @@ async def main(home: Path, name: str) -> None:
         play = Play(home, name, scope)
         names = ("ping", "init", "invite", "join", "status", "connect", "run", "stop")
         handlers = {op: getattr(play, op) for op in names}
-        await ControlServer(home / "control.sock", handlers).serve()
+        with owned(home):
+            await ControlServer(control_of(home), handlers).serve()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import trio
 
 from mesh.control import server as server_module
 from mesh.control.server import ControlServer
-from mesh.errors import NodeAlreadyRunning, NoSuchRun, TokenExpired
+from mesh.errors import NoSuchRun, TokenExpired
+from mesh.ports.real.control import RealControl
 
 
 async def ping(_params: dict[str, Any], _emit: Any) -> dict[str, Any]:
@@ -23,7 +24,8 @@ async def ping(_params: dict[str, Any], _emit: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(path: Path, **handlers: Any):
-    control = ControlServer(path, {"ping": ping, **handlers})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    control = ControlServer(RealControl(path), {"ping": ping, **handlers})
     async with trio.open_nursery() as nursery:
         await nursery.start(control.serve)
         yield control
@@ -60,7 +62,6 @@ async def test_answers_and_lets_only_its_user_in(tmp_path: Path) -> None:
             {"ok": {"schema": "vitte.ping/1", "name": "n1"}}
         ]
         assert path.stat().st_mode & 0o777 == 0o600
-        assert path.parent.stat().st_mode & 0o777 == 0o700
         assert control.counters["connections"] == 1
     assert not path.exists()
 
@@ -290,17 +291,6 @@ async def test_live_output_waits_for_the_client_instead(tmp_path: Path) -> None:
     async with serving(path, run=run):
         lines = await talk(path, {"op": "run", "cwd": "/", "kind": "command"})
     assert [int(line["event"]["text"]) for line in lines[:-1]] == list(range(total))
-
-
-async def test_one_node_a_home(tmp_path: Path) -> None:
-    path = tmp_path / "control.sock"
-    async with serving(path):
-        assert (tmp_path / "node.pid").read_text() == f"{os.getpid()}\n"
-        with pytest.raises(NodeAlreadyRunning):
-            await ControlServer(path, {}).serve()
-        await assert_alive(path)
-    async with serving(path):
-        await assert_alive(path)
 
 
 async def test_the_socket_of_a_killed_node_is_replaced(tmp_path: Path) -> None:

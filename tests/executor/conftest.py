@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,8 +22,9 @@ from mesh.action.model import (
     action_digest,
 )
 from mesh.cas.blobs import BlobStore
-from mesh.executor.executor import Execution, Executor, ExecutorConfig, Job
+from mesh.executor.executor import Executor, ExecutorConfig
 from mesh.executor.sandbox import detect_sandbox
+from mesh.ports.actions import Execution, Job
 from mesh.ports.real.disk import RealDisk
 from mesh.ports.real.exec import RealExec
 from mesh.types import digest_of
@@ -132,14 +132,10 @@ def require(kind: str) -> None:
         pytest.skip("bubblewrap cannot run here")
 
 
-def make_env() -> Any:
-    return SimpleNamespace(exec=RealExec())
-
-
 async def open_bench(base: Path, kind: str) -> AsyncIterator[Bench]:
     store = BlobStore(RealDisk(base / "blobs"))
     config = ExecutorConfig(root=base / "slots", slots=2, sandbox=kind, node="box")
-    async with Executor(make_env(), store, config) as executor:
+    async with Executor(RealExec(), store, config) as executor:
         yield Bench(base, executor, store)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_env, open_bench, require
+from conftest import open_bench, require
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,8 +16,10 @@ from mesh.errors import CannotSpawn
 from mesh.executor import sandbox
 from mesh.executor.executor import Executor, ExecutorConfig
 from mesh.executor.plain import Rewriter
-from mesh.executor.sandbox import SandboxChoice, SandboxWarning, detect_sandbox
+from mesh.executor.sandbox import detect_sandbox
+from mesh.ports.actions import SandboxChoice, SandboxWarning
 from mesh.ports.real.disk import RealDisk
+from mesh.ports.real.exec import RealExec
 
 MOUNT = "/vitte/project"
 ROOT = "/scratch/0/work"
@@ -124,8 +126,8 @@ async def test_auto_takes_what_there_is_and_bwrap_insists(
     nothing = SandboxChoice("plain", SandboxWarning("bubblewrap is not installed"))
     monkeypatch.setattr("mesh.executor.executor.detect_sandbox", lambda: nothing)
     store = BlobStore(RealDisk(tmp_path / "blobs"))
-    async with Executor(make_env(), store, ExecutorConfig(tmp_path / "s", 1)) as executor:
+    async with Executor(RealExec(), store, ExecutorConfig(tmp_path / "s", 1)) as executor:
         assert executor.sandbox == nothing
-    insists = Executor(make_env(), store, ExecutorConfig(tmp_path / "s", 1, "bwrap"))
+    insists = Executor(RealExec(), store, ExecutorConfig(tmp_path / "s", 1, "bwrap"))
     with pytest.raises(CannotSpawn, match="not installed"):
         await insists.__aenter__()

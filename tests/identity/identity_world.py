@@ -132,6 +132,9 @@ def env_in(folder: Path) -> Env:
         disk=RealDisk(folder),
         exec=unused,
         discovery=unused,
+        actions=unused,
+        control=unused,
+        readings=unused,
     )
 
 

@@ -31,17 +31,13 @@ from mesh.identity.trust import MeshIdentity
 from mesh.node.config import NodeConfig
 from mesh.node.link import read_hello
 from mesh.node.node import Node
+from mesh.node.real_env import real_env
 from mesh.node.runs.parts import RunOptions
 from mesh.node.runs.record import RunHead, RunRecord
 from mesh.node.runs.run import Run
 from mesh.planners.base import Kind, PlanRequest
 from mesh.ports import Accepted, ByteStream, Env
-from mesh.ports.real.clock import RealClock
-from mesh.ports.real.datagrams import RealDatagrams
 from mesh.ports.real.discovery import StaticDiscovery
-from mesh.ports.real.disk import RealDisk
-from mesh.ports.real.entropy import RealEntropy
-from mesh.ports.real.exec import RealExec
 from mesh.ports.real.streams import RealStreams
 from mesh.scheduler.model import Mode, RunPolicy
 from mesh.types import Address, Digest, NodeId, RunId, digest_of
@@ -77,16 +73,7 @@ async def until(true: Callable[[], bool], what: str = "") -> None:
 
 # -- honest nodes ----------------------------------------------------------------------------------
 def env_in(folder: Path) -> Env:
-    folder.mkdir(parents=True, exist_ok=True)
-    return Env(
-        clock=RealClock(),
-        entropy=RealEntropy(),
-        datagrams=RealDatagrams(),
-        streams=RealStreams(),
-        disk=RealDisk(folder),
-        exec=RealExec(),
-        discovery=StaticDiscovery(),
-    )
+    return real_env(folder, StaticDiscovery())
 
 
 def counters(node: Node) -> dict[str, int]:

@@ -265,7 +265,7 @@ async def test_a_flood_of_grants_is_declined_beyond_a_bound(tmp_path: Path) -> N
         await counted(mesh.alice, "grant.not-asked-for", 4 * 64)
         assert mesh.alice.runtime.work.core._thief.backlog <= 2 * GRANT_SHARDS_MAX
         await speaker.stream.aclose()
-        await until(lambda: mesh.alice.workshop.executor.busy == 0, "the slot to be free again")
+        await until(lambda: mesh.alice.workshop.runner.busy == 0, "the slot to be free again")
 
 
 async def test_one_lease_granted_twice_runs_once(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ async def test_one_lease_granted_twice_runs_once(tmp_path: Path) -> None:
         await speaker.send(attrs.evolve(grant, shards=grant.shards * 3), grant)
         done = await speaker.next(Done)
         assert [each.lease for each in done.finished] == [7]
-        await until(lambda: mesh.alice.workshop.executor.busy == 0)
+        await until(lambda: mesh.alice.workshop.runner.busy == 0)
 
 
 # -- what is asked for -----------------------------------------------------------------------------

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from mesh.node import options
+from mesh.ports.real.disk import RealDisk
 
 
 def test_what_was_said_is_remembered_and_defaults_are_not(tmp_path: Path) -> None:
     given = {"bind": "127.0.0.1", "slots": 3, "name": None, "discovery": None, "sandbox": None}
     (tmp_path / options.OPTIONS_FILE).write_bytes(options.encode(options.combine({}, given)))
-    assert options.recall(tmp_path) == {"bind": "127.0.0.1", "slots": 3}
+    assert options.recall(RealDisk(tmp_path)) == {"bind": "127.0.0.1", "slots": 3}
 
 
 def test_what_is_said_now_goes_before_what_was_said_earlier() -> None:
@@ -24,4 +25,4 @@ def test_what_is_said_now_goes_before_what_was_said_earlier() -> None:
 @pytest.mark.parametrize("damage", ["", "[]", "{", '{"bind": [1]}', '{"unknown": "x"}'])
 def test_a_damaged_file_means_no_options(tmp_path: Path, damage: str) -> None:
     (tmp_path / options.OPTIONS_FILE).write_text(damage)
-    assert options.recall(tmp_path) == {}
+    assert options.recall(RealDisk(tmp_path)) == {}

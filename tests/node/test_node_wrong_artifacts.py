@@ -72,14 +72,14 @@ async def test_a_cancelled_run_leaves_nothing_anywhere(tmp_path: Path) -> None:
     def is_idle(node: Node) -> bool:
         work = node.runtime.work
         thief = work.core._thief
-        busy = node.workshop.executor.busy or work._jobs or work._scopes
+        busy = node.workshop.runner.busy or work._jobs or work._scopes
         return not (busy or thief.running or thief.backlog or work.core._victim._leases)
 
     async with world(tmp_path) as mesh:
         async with trio.open_nursery() as nursery:
             started = start(nursery, mesh.alice, root)
             await until(
-                lambda: all(node.workshop.executor.busy for node in mesh.nodes), "both at work"
+                lambda: all(node.workshop.runner.busy for node in mesh.nodes), "both at work"
             )
             started.scope.cancel()
             with trio.fail_after(15):
@@ -123,7 +123,7 @@ async def test_a_tool_in_a_folder_that_a_peer_does_not_show_is_used_at_home(tmp_
     async with world(tmp_path) as mesh:
         view = await run(mesh.alice, root)
         assert view["ok"], view["failures"]
-        if mesh.bob.workshop.executor.sandbox.kind == BWRAP:
+        if mesh.bob.workshop.runner.sandbox.kind == BWRAP:
             assert view["local"] == 4
 
 
@@ -134,7 +134,7 @@ async def test_what_a_replaced_tool_has_made_is_in_nobodys_cache(tmp_path, monke
         async with trio.open_nursery() as nursery:
             started = start(nursery, mesh.alice, root)
             await until(
-                lambda: all(node.workshop.executor.busy for node in mesh.nodes), "both at work"
+                lambda: all(node.workshop.runner.busy for node in mesh.nodes), "both at work"
             )
             tool.write_text("#!/bin/sh\necho two\n")
             await started.over.wait()
@@ -180,8 +180,8 @@ async def test_a_hit_whose_outputs_are_gone_or_damaged_is_a_miss(tmp_path: Path)
     async with world(tmp_path, honest=1) as mesh:
         assert (await run(mesh.alice, root))["ok"]
         right = (root / "out/0.txt").read_bytes(), (root / "out/1.txt").read_bytes()
-        store = mesh.alice.workshop.store
-        gone, damaged = (Path(store._shelf.file(digest_of(data))) for data in right)
+        store, disk = mesh.alice.workshop.store, mesh.alice.env.disk
+        gone, damaged = (disk.path(store.name(digest_of(data))) for data in right)
         gone.unlink()
         damaged.chmod(0o644)
         damaged.write_bytes(right[1][:-1] + b"!")
