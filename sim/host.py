@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from mesh.types import Address
-from sim.network import Network
+from sim.net.network import Network
 from sim.world import Event, World
 
 BUFFERED_MAX = 256

@@ -25,7 +25,7 @@ from mesh.swim.endpoint import Endpoint, Transmit
 from mesh.swim.sealed import COUNTER_START_BITS, Sealer, SealerConfig
 from mesh.types import Address, NodeId
 from sim.host import Host
-from sim.network import Link, Network
+from sim.net import Link, Network
 from sim.world import World
 
 FIRST_EPOCH = 1_790_000_000_000

@@ -1,18 +1,18 @@
-"""The simulated network: datagrams, streams and multicast of many hosts, with the faults of real ones.
+"""The simulated network: datagrams, streams and multicast between hosts, and all their faults.
 
     network = Network(world, Link(latency_s=0.002))       # the link between any two hosts
-    host = network.add_host("10.0.0.1")                    # one machine: its cable and its addresses
+    host = network.add_host("10.0.0.1")                    # one machine: its cable, its addresses
     sockets = host.boot(cpu)                               # one life of its process: fresh sockets
     sockets.datagrams, sockets.streams, sockets.discovery  # the ports of `mesh.ports.Env`
-    sockets.close()                # the process ended, however it did: the system closes its sockets
+    sockets.close()                                        # it ended: the system closes them
     host.power_off(); host.power_on()                      # vanish without a word; be back, empty
-    cpu                            # `Cpu`: monotonic() and soon(fn), the machine's own time and turn
+    cpu                           # `Cpu`: monotonic() and soon(fn), the machine's own time and turn
 
 Without hosts, for cores driven by hand: network.attach(address, receiver), detach, send, deliver.
 
-Faults. Every verb returns a `Fault`; `fault.undo()` takes back exactly that one, also when others of
-its kind overlap it; `network.heal()` takes back all. A place is "10.0.0.1", an address (its port is
-ignored) or ANY; a pair of places is directed. `traffic` is DATAGRAMS, STREAMS, MULTICAST or ALL.
+Faults. Every verb returns a `Fault`; `fault.undo()` takes back exactly that one, also when others
+of its kind overlap it; `network.heal()` takes back all. A place is "10.0.0.1", an address (its port
+is ignored) or ANY; a pair of places is directed. `traffic`: DATAGRAMS, STREAMS, MULTICAST or ALL.
 
     degrade(source, destination, **changes of Link)     what a cable does to what it carries:
         latency=Constant|Uniform|Lognormal|Spikes, loss=, burst=GilbertElliott, duplication=,
@@ -39,3 +39,31 @@ ignored) or ANY; a pair of places is directed. `traffic` is DATAGRAMS, STREAMS, 
 
 Deliberately not here: faults as data (`sim.faults`), machines and their processes (`sim.machine`).
 """
+
+from sim.net.host import Cpu, Host
+from sim.net.link import Constant, GilbertElliott, Link, Lognormal, Spikes, Uniform
+from sim.net.network import Network, Packet
+from sim.net.roads import ALL, ANY, DATAGRAMS, MULTICAST, STREAMS, Place
+from sim.net.sockets import Sockets
+from sim.undo import Fault
+
+__all__ = [
+    "ALL",
+    "ANY",
+    "DATAGRAMS",
+    "MULTICAST",
+    "STREAMS",
+    "Constant",
+    "Cpu",
+    "Fault",
+    "GilbertElliott",
+    "Host",
+    "Link",
+    "Lognormal",
+    "Network",
+    "Packet",
+    "Place",
+    "Sockets",
+    "Spikes",
+    "Uniform",
+]

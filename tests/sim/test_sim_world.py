@@ -6,7 +6,7 @@ import pytest
 
 from mesh.types import Address
 from sim.host import BUFFERED_MAX, Host
-from sim.network import Link, Network
+from sim.net import Link, Network
 from sim.world import World
 
 A: Address = ("10.0.0.1", 1)

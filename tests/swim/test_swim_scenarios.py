@@ -9,7 +9,7 @@ from mesh.limits import DATAGRAM_BYTES_MAX
 from mesh.swim.config import LAN, LOOPBACK, WAN, SwimConfig
 from mesh.swim.effects import State
 from mesh.wire.messages import Load
-from sim.network import Link
+from sim.net import Link
 from sim.swim_world import SwimWorld
 
 SEEDS = range(3)

@@ -1,0 +1,173 @@
+"""`mesh.ports.Datagrams` of a simulated host.
+
+A socket's buffer is bounded as Linux bounds it, by bytes with an overhead for each datagram, and
+keeps the time of arrival while its machine is frozen or slow. What has come in is given to the
+handler when the machine gets to run (`Cpu.soon`): no task wakes up for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import trio
+
+from mesh.errors import AddressInUse
+from mesh.limits import DATAGRAM_BYTES_MAX, DATAGRAM_DRAIN_MAX
+from mesh.ports import Arrived, Refused
+from mesh.types import Address
+from sim.net.gate import Gate
+from sim.net.host import PORT_MAX, is_literal, off_wire
+
+if TYPE_CHECKING:
+    from sim.net.sockets import Sockets
+
+SOCKET_BUFFER_BYTES = 425_984
+"""What Linux gives by default (`net.core.rmem_max`, doubled) to a node that asks for more."""
+OVERHEAD_BYTES = 768
+"""Of the kernel's for each datagram (`struct sk_buff` and alignment)."""
+UDP_BYTES_MAX = 65_507
+
+Handler = Callable[[Sequence[Arrived | Refused]], None]
+
+
+class SimDatagramPort:
+    """See `mesh.ports.DatagramPort`. `counters` names what was lost and why."""
+
+    def __init__(self, sockets: Sockets, address: Address) -> None:
+        self._sockets = sockets
+        self._host = sockets.host
+        self._network = sockets.host.network
+        self._cpu = sockets.cpu
+        self._address = address
+        self._waiting: deque[Arrived | Refused] = deque()
+        self._waiting_bytes = 0
+        self._handler: Handler | None = None
+        self._scheduled = False
+        self._gate = Gate()
+        self._open = True
+        self.counters: Counter[str] = Counter()
+        self._reached_at = [(each, address[1]) for each in self._host.own_addresses(address[0])]
+        for each in self._reached_at:
+            self._network.attach(each, self._arrive, self._refused)
+
+    @property
+    def address(self) -> Address:
+        return self._address
+
+    def send(self, data: bytes, to: Address) -> None:
+        if not self._open:
+            self.counters["send-closed"] += 1
+            return
+        why = _unsendable(data, to)
+        if why:
+            self.counters[f"send-{why}"] += 1
+            return
+        source = (self._host.source_for(self._address[0], to[0]), self._address[1])
+        self._network.send(data, source, (self._host.on_wire(to[0]), to[1]))
+
+    async def serve(self, handler: Handler) -> None:
+        assert self._handler is None, "a socket has one reader"
+        self._handler = handler
+        try:
+            self._schedule()
+            while True:
+                await self._gate.wait()
+        finally:
+            self._handler = None
+
+    def take_waiting(self) -> list[Arrived | Refused]:
+        taken: list[Arrived | Refused] = []
+        while self._waiting and len(taken) < DATAGRAM_DRAIN_MAX:
+            each = self._waiting.popleft()
+            self._waiting_bytes -= _size(each)
+            taken.append(each)
+        return taken
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        for each in self._reached_at:
+            self._network.detach(each)
+        self._host.release("udp", self._address)
+        self._sockets.datagrams.forget(self)
+        self._waiting.clear()
+        if self._sockets.open and self._gate.waited_at:
+            self._gate.fail(trio.ClosedResourceError("another task closed this socket"))
+
+    # -- from the network ------------------------------------------------------------------------
+    def _arrive(self, data: bytes, source: Address) -> None:
+        arrived_s = self._cpu.monotonic()
+        self._keep(Arrived(data[: DATAGRAM_BYTES_MAX + 1], off_wire(source), arrived_s))
+
+    def _refused(self, refusal: Refused) -> None:
+        self._keep(Refused(off_wire(refusal.to), refusal.quoted))
+
+    def _keep(self, what: Arrived | Refused) -> None:
+        size_bytes = _size(what)
+        most = self._network.setting("socket-datagrams", self._host.address)
+        too_many = most is not None and len(self._waiting) >= most
+        if too_many or self._waiting_bytes + size_bytes > SOCKET_BUFFER_BYTES:
+            self._network.counters["buffer-full"] += 1
+            return
+        self._waiting.append(what)
+        self._waiting_bytes += size_bytes
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._handler is not None and self._waiting and not self._scheduled:
+            self._scheduled = True
+            self._cpu.soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._scheduled = False
+        handler = self._handler
+        if handler is None or not (taken := self.take_waiting()):
+            return
+        try:
+            handler(taken)
+        except Exception as error:
+            if not self._gate.waited_at:
+                raise
+            self._gate.fail(error)
+        self._schedule()
+
+
+class SimDatagrams:
+    """See `mesh.ports.Datagrams`."""
+
+    def __init__(self, sockets: Sockets) -> None:
+        self._sockets = sockets
+        self._ports: list[SimDatagramPort] = []
+
+    async def open(self, bind: Address) -> SimDatagramPort:
+        await trio.lowlevel.checkpoint()
+        if not self._sockets.open:
+            raise AddressInUse(host=bind[0], port=bind[1], why="the process has ended")
+        port = SimDatagramPort(self._sockets, self._sockets.host.bind("udp", bind))
+        self._ports.append(port)
+        return port
+
+    def forget(self, port: SimDatagramPort) -> None:
+        self._ports.remove(port)
+
+    def close_all(self) -> None:
+        for port in list(self._ports):
+            port.close()
+
+
+def _unsendable(data: bytes, to: Address) -> str:
+    """Why the system would not take it; empty when it would."""
+    host, port = to
+    if not is_literal(host):
+        return "not-an-address"
+    if not 0 < port <= PORT_MAX:
+        return "einval" if port == 0 else "error"
+    return "emsgsize" if len(data) > UDP_BYTES_MAX else ""
+
+
+def _size(what: Arrived | Refused) -> int:
+    data = what.data if isinstance(what, Arrived) else what.quoted
+    return len(data) + OVERHEAD_BYTES
