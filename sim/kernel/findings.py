@@ -27,11 +27,11 @@ class Finding:
     """The traceback."""
 
 
-class Deadlock(Exception):  # noqa: N818 - it is named for what it is
+class Deadlock(Exception):
     """Every task waits and nothing will ever happen. The text says where each one waits."""
 
 
-class Livelock(Exception):  # noqa: N818
+class Livelock(Exception):
     """Time stands still while work goes on and on."""
 
 

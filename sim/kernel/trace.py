@@ -1,9 +1,9 @@
 """What happened, folded into one digest: two runs are the same exactly when their digests are.
 
 `note` is for words and numbers whose `repr` is the same in every process: no objects with an
-address in it, no sets. `packet` is the quick way for bytes. Listeners see every entry, for timelines
-and for finding where two runs part; they must not change the world. Deliberately not here: keeping
-entries, which would cost a long run its memory.
+address in it, no sets. `packet` is the quick way for bytes. Listeners see every entry, for
+timelines and for finding where two runs part; they must not change the world. Deliberately not
+here: keeping entries, which would cost a long run its memory.
 """
 
 from __future__ import annotations

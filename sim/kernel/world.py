@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from hashlib import sha256
+from math import inf
 from random import Random
 
 import attrs
@@ -61,11 +62,12 @@ class World:
 
     # -- events ----------------------------------------------------------------------------------
     def at(self, when_s: float, action: Callable[[], object]) -> Event:
-        """Run `action` at that time, or now if it has passed."""
-        return self.at_ns(to_ns(when_s), action)
+        """Run `action` at that time, or now if it has passed; never when it is infinite."""
+        return self.at_ns(to_ns(when_s), action) if when_s != inf else Event(action)
 
     def after(self, delay_s: float, action: Callable[[], object]) -> Event:
-        return self.at_ns(self.now_ns + to_ns(delay_s), action)
+        """As `at`, `delay_s` from now."""
+        return self.at_ns(self.now_ns + to_ns(delay_s), action) if delay_s != inf else Event(action)
 
     def at_ns(self, when_ns: int, action: Callable[[], object]) -> Event:
         event = Event(action)
