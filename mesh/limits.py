@@ -26,10 +26,12 @@ SWIM_REPLAY_WINDOW = 2048
 """Datagrams of one peer that may overtake each other."""
 SWIM_RELAYS_MAX = 256
 """Pings under way on behalf of others."""
-SWIM_PINGS_MAX = 512
+SWIM_PINGS_MAX = 1024
 """Own pings whose ack would still be timed."""
-SWIM_OUTBOX_MAX = 4096
-"""Datagrams decided but not yet sent."""
+SWIM_PROBES_MAX = 64
+"""Own probes that are being judged at once; beyond, members are watched a round later."""
+SWIM_VIGIL_ASKERS_MAX = 8
+"""Members that one vigil reports to."""
 SWIM_SEEDS_MAX = 64
 """Addresses that joining tries."""
 SWIM_SYNC_DATAGRAMS_MAX = 8
@@ -107,6 +109,10 @@ SCAN_TIMEOUT_S = 120.0
 SCAN_OUTPUT_BYTES_MAX = 16 * MIB
 SCAN_READS_MAX = 50_000
 """Headers one translation unit may read before its scan is not kept."""
+INCLUDE_FILE_BYTES_MAX = 16 * MIB
+"""Sources and headers larger than this are left to the compiler's own scan."""
+INCLUDE_TEXTS_MAX = 50_000
+"""Files whose `#include` directives a node remembers."""
 LINKS_FOLLOWED_MAX = 40
 """Symbolic links followed on the way to one input, as the kernel's own limit."""
 SHELL_DEPTH_MAX = 8

@@ -1,8 +1,10 @@
 """A machine that runs one sans-IO core: delivers datagrams, fires timers, freezes and crashes.
 
-Rules: like the real drivers it hands over all waiting datagrams before it fires a timer. A frozen
-host keeps what arrives, up to a socket buffer, and neither reads nor fires. A crashed host is gone
-with its state; a restart is a new core. Deliberately not here: any particular protocol.
+Rules: like the real drivers it hands over all waiting datagrams before it fires a timer, with the
+times at which they arrived. A frozen host keeps what arrives, up to a socket buffer, and neither
+reads nor fires. A starved host reads each datagram late, in order, while its timers fire in time. A
+crashed host is gone with its state; a restart is a new core. Deliberately not here: any particular
+protocol.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ Output_co = TypeVar("Output_co", covariant=True)
 class Machine(Protocol[Output_co]):
     """The verbs of a datagram core."""
 
-    def receive(self, datagram: bytes, source: Address, now_s: float) -> Iterable[Output_co]: ...
+    def receive(
+        self, datagram: bytes, source: Address, now_s: float, arrived_s: float | None = None
+    ) -> Iterable[Output_co]: ...
 
     def handle_timer(self, now_s: float) -> Iterable[Output_co]: ...
 
@@ -47,7 +51,10 @@ class Host:
         self._machine = machine
         self._perform = perform
         self._timer: Event | None = None
-        self._waiting: list[tuple[bytes, Address]] = []
+        self._waiting: list[tuple[bytes, Address, float]] = []
+        self._read_s = 0.0
+        self.starved: Callable[[], float] | None = None
+        """When set: how late (seconds) the next datagram is read."""
         self.frozen = False
         self.running = True
         network.attach(address, self._arrive)
@@ -65,8 +72,8 @@ class Host:
     def thaw(self) -> None:
         self.frozen = False
         waiting, self._waiting = self._waiting, []
-        for data, source in waiting:
-            self._arrive(data, source)
+        for data, source, arrived_s in waiting:
+            self._read(data, source, arrived_s)
         self._arm()
 
     def crash(self) -> None:
@@ -77,11 +84,21 @@ class Host:
             self._timer.cancel()
 
     def _arrive(self, data: bytes, source: Address) -> None:
+        now_s = self._world.now_s
+        if self.starved is not None:
+            self._read_s = max(self._read_s, now_s + self.starved())
+            self._world.at(self._read_s, lambda: self._read(data, source, now_s))
+        else:
+            self._read(data, source, now_s)
+
+    def _read(self, data: bytes, source: Address, arrived_s: float) -> None:
+        if not self.running:
+            return
         if self.frozen:
             if len(self._waiting) < BUFFERED_MAX:
-                self._waiting.append((data, source))
+                self._waiting.append((data, source, arrived_s))
             return
-        self.act(self._machine.receive(data, source, self._world.now_s))
+        self.act(self._machine.receive(data, source, self._world.now_s, arrived_s))
 
     def _arm(self) -> None:
         if self._timer is not None:

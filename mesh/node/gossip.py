@@ -185,7 +185,7 @@ class Gossip:
         for each in batch:
             if isinstance(each, Arrived):
                 now_s = self._env.clock.monotonic()
-                self._act(self._endpoint.receive(each.data, each.source, now_s))
+                self._act(self._endpoint.receive(each.data, each.source, now_s, each.arrived_s))
             else:
                 self._counters["refused"] += 1
 

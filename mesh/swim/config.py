@@ -24,17 +24,28 @@ class SwimConfig:
     probe_interval_s: float = 1.0
     """One member is probed per interval; first detection takes 1.6 intervals on average."""
     probe_timeout_s: float = 0.5
-    """Direct ping without ack for this long: ask others. Must leave room for their answer."""
-    indirect_probes: int = 3
-    """Members asked to probe for us: three independent paths make loss of 2 % harmless."""
-    suspicion_multiplier: float = 4.0
-    """Shortest suspicion, in probe intervals times log10(members)."""
-    suspicion_max_factor: float = 6.0
-    """Longest suspicion over shortest: how long a lone accuser waits before it believes itself."""
-    confirmations: int = 3
+    """Direct ping without ack for this long: ask others. With `adaptive_timeouts` the longest such
+    wait for a member that does not say it is late."""
+    probe_timeout_min_s: float = 0.1
+    """The shortest: fifty round trips of a LAN, and what a busy machine takes to schedule us."""
+    indirect_probes: int = 5
+    """Members asked to probe for us, its observers first: three of them must find it silent, and
+    two may be lost or late."""
+    patience_s: float = 2.8
+    """How long a member must be silent before we accuse it: mail that a starved machine reads 2.5 s
+    late is answered within it, also when the first ping of a vigil was lost."""
+    patience_factor_max: float = 6.0
+    """A member that says it is late, or our own lateness, lengthens patience up to this factor."""
+    suspicion_min_s: float = 0.1
+    """Accused by `confirmations` more: whoever accuses has waited already (`patience_s`)."""
+    suspicion_max_s: float = 4.0
+    """How long a lone accuser waits for others before it believes itself."""
+    confirmations: int = 2
     """Independent accusers, beyond the first, that bring suspicion down to its shortest."""
     awareness_max: int = 8
-    """Worst score of our own health: timeouts and intervals grow up to 1 + this many times."""
+    """Worst score of our own health: probe intervals grow up to 1 + this many times."""
+    late_timer_s: float = 0.25
+    """A timer that fires later than this says that we did not run, and silence meant nothing."""
     retransmit_multiplier: int = 4
     """Sends of one rumour, times ceil(log10(members + 1))."""
     gossip_interval_s: float = 0.2
@@ -48,31 +59,57 @@ class SwimConfig:
     load_refresh_s: float = 10.0
     """Our changed load is given to gossip at most this often (and rides on every ping anyway)."""
 
+    # -- switches: each mechanism can be taken away, so that its effect can be measured ------------
+    adaptive_timeouts: bool = True
+    """Waits from measured round trips and told lateness; otherwise one constant for everybody."""
+    lifeguard: bool = True
+    """Our own health as guessed from missed answers slows our probing."""
+    own_lateness: bool = True
+    """Our own health as measured lengthens our waits and is told to others."""
+    arrival_times: bool = True
+    """Acks are judged by the time at which the machine received them, not by when we read them."""
+    refusals: bool = True
+    """Port unreachables that quote a ping of ours count as evidence."""
+    stream_probes: bool = True
+    """A member that answers on its stream is alive, whatever datagrams say."""
+    flap_damping: bool = True
+    """Members that come and go are not reported back before they have been stable for a while."""
+    one_way: bool = True
+    """Directions that carry nothing are named, and a node that is mute or deaf accuses nobody."""
+    coordinates: bool = True
+    """Acks carry network coordinates, so that round trips to members never pinged are known."""
+
     def __attrs_post_init__(self) -> None:
-        assert 0 < self.probe_timeout_s < self.probe_interval_s, "no time left for indirect probes"
+        assert 0 < self.probe_timeout_min_s <= self.probe_timeout_s < self.probe_interval_s
+        assert self.probe_timeout_s < self.patience_s, "helpers must have time to answer"
+        assert self.patience_factor_max >= 1
         assert self.indirect_probes >= 0
         assert self.confirmations >= 0
-        assert self.suspicion_max_factor >= 1
+        assert 0 <= self.suspicion_min_s <= self.suspicion_max_s
         assert self.gossip_interval_s > 0
         assert 0 < self.reconnect_interval_s <= self.reconnect_backoff_max_s
 
-    def suspicion_min_s(self, members: int) -> float:
-        """Shortest suspicion in a mesh of `members` (ourselves included)."""
-        scale = max(1.0, log10(max(1, members)))
-        return self.suspicion_multiplier * scale * self.probe_interval_s
-
     def suspicion_timeout_s(self, members: int, confirmed: int) -> float:
-        """Lifeguard's LHA-Suspicion: from max down to min with the log of independent accusers.
+        """From max down to min with the log of independent accusers, like Lifeguard's
+        LHA-Suspicion, but without a factor for the size of the mesh: whoever accuses has been
+        silent about it for `patience_s` (see `vigil`), so there is nothing left to wait for but
+        the other accusers.
 
         `confirmed` counts accusers beyond the first. With fewer than two other members nobody could
         confirm, so the wait is the shortest at once.
         """
-        low = self.suspicion_min_s(members)
+        low, high = self.suspicion_min_s, self.suspicion_max_s
         expected = min(self.confirmations, members - 2)
         if expected < 1:
             return low
-        high = low * self.suspicion_max_factor
         return max(low, high - (high - low) * log(confirmed + 1) / log(expected + 1))
+
+    def detection_bound_s(self, members: int) -> float:
+        """Within this a silent member is dead or unreachable for everybody: it is probed within
+        2N-1 intervals (SWIM section 4.3), watched, accused, waited for, and gossiped."""
+        probes_s = (2 * (members - 1) + 1) * self.probe_interval_s
+        judged_s = self.probe_timeout_s + self.patience_s + self.suspicion_max_s
+        return probes_s + judged_s + 10 * self.gossip_interval_s
 
     def subject_suspicion_s(self, _subject: MemberView, members: int, confirmed: int) -> float:
         """How long `_subject` may stay suspected: the one question membership asks about timing."""
@@ -99,7 +136,9 @@ LAN = SwimConfig()
 WAN = SwimConfig(
     probe_interval_s=5.0,  # a probe costs more and silence means less across the internet
     probe_timeout_s=3.0,  # a satellite round trip and one lost Wi-Fi beacon fit in
-    suspicion_multiplier=6.0,  # routes flap for tens of seconds; a wrong death costs reruns
+    probe_timeout_min_s=0.5,  # transatlantic, and a retransmission below us
+    patience_s=15.0,  # routes flap for tens of seconds; a wrong death costs reruns
+    suspicion_max_s=15.0,  # the other accusers probe five times as rarely, too
     gossip_interval_s=0.5,  # fewer wake-ups; a rumour may take seconds anyway
     gossip_fanout=4,  # fewer rounds, since each round is slower
     reconnect_interval_s=5.0,  # same share of traffic as in the LAN profile
@@ -109,7 +148,9 @@ WAN = SwimConfig(
 
 LOOPBACK = SwimConfig(
     probe_interval_s=0.5,  # nothing is lost on loopback: only a stopped process is silent
-    probe_timeout_s=0.25,  # not lower: all nodes share the cores with the builds they run
+    probe_timeout_s=0.4,  # not lower: all nodes share the cores with the builds they run
+    patience_s=2.0,  # nothing to repeat for loss; a killed process is found by its refusals
+    suspicion_max_s=2.0,  # the others hear of it at once
     gossip_interval_s=0.1,
     reconnect_interval_s=0.5,
     reconnect_backoff_max_s=5.0,  # a demo restarts nodes and wants to see them

@@ -1,6 +1,6 @@
 """SWIM with Lifeguard as one sans-IO state machine: the verbs, and what happens when.
 
-    receive(sender, payload, source, now_s) -> effects     a datagram that was opened and is fresh
+    receive(sender, payload, at, now_s) -> effects         a datagram that was opened and is fresh
     handle_timer(now_s) -> effects                         when next_timer_s() has come
     join, leave, set_load, set_roster                      commands
 
@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import attrs
 
 from mesh.limits import DATAGRAM_BYTES_MAX, SWIM_SEEDS_MAX
 from mesh.swim import repair
@@ -43,9 +45,19 @@ from mesh.swim.spreading import Spreader
 from mesh.types import Address, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Load
-from mesh.wire.schema import decode_message
+from mesh.wire.schema import decode_message, evolve
 
-Handler = Callable[[NodeId, Any, Address, float], list[Effect]]
+
+@attrs.frozen
+class At:
+    """Where a datagram came from, and when."""
+
+    source: Address
+    arrived_s: float
+    """When this machine received it; it may be read later."""
+
+
+Handler = Callable[[NodeId, Any, At, float], list[Effect]]
 
 
 class Swim:
@@ -106,7 +118,7 @@ class Swim:
 
     def set_load(self, load: Load) -> None:
         """Report another load; it rides on pings from now on."""
-        self._spreader.set_load(load)
+        self._spreader.set_load(evolve(load, late_ms=self._facts.table.own.load.late_ms))
 
     def join(self, seeds: Iterable[tuple[NodeId, Address]], now_s: float) -> list[Effect]:
         """Contact members at these addresses now, and again until each has answered.
@@ -134,12 +146,14 @@ class Swim:
             return []
         return self._after(self._facts.accuse(member, evidence, now_s), now_s)
 
-    def heard(self, node: NodeId, now_s: float) -> None:
-        """A sign of life that came by another way than a datagram, such as bytes on a stream: until
-        something newer speaks against it, we do not vote for its death."""
+    def heard(self, node: NodeId, at_s: float) -> list[Effect]:
+        """A sign of life of `at_s` (a datagram, or bytes on a stream): until something newer speaks
+        against it, we do not vote for its death."""
         member = self._facts.table.get(node)
-        if member is not None:
-            member.heard_s = max(member.heard_s, now_s)
+        if member is None:
+            return []
+        member.heard_s = max(member.heard_s, at_s)
+        return list(self._prober.heard(node, at_s))
 
     def leave(self, now_s: float) -> list[Effect]:
         """Tell everyone (or many) that we go. Keep running the timers for a few gossip intervals
@@ -159,6 +173,7 @@ class Swim:
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
         self._facts.suspicions.forgive(self._prober.forgive_absence(now_s))
+        self._tell_lateness(now_s)
         effects: list[Effect] = []
         if not self._facts.leaving:
             effects += self._after(self._facts.verdicts(now_s), now_s)
@@ -169,10 +184,17 @@ class Swim:
         return effects
 
     def _probe(self, now_s: float) -> list[Effect]:
-        sends, failed = self._prober.run(now_s)
-        if failed is None:
-            return list(sends)
-        return [*sends, *self._after(self._facts.accuse(failed, Evidence.SILENT, now_s), now_s)]
+        done = self._prober.run(now_s)
+        effects: list[Effect] = list(done.sends)
+        for member in done.silent:
+            effects += self._after(self._facts.accuse(member, Evidence.SILENT, now_s), now_s)
+        return effects
+
+    def _tell_lateness(self, now_s: float) -> None:
+        """Our load says how late we are, whoever measured the rest of it."""
+        if self._config.own_lateness:
+            late_ms = self._facts.health.late_level_ms(now_s)
+            self._spreader.set_load(evolve(self._facts.table.own.load, late_ms=late_ms))
 
     def _reconnect(self, now_s: float) -> list[Effect]:
         node = self._reconnector.take_due(now_s)
@@ -189,9 +211,7 @@ class Swim:
         return self._packets.introduction(node, address, number)
 
     # -- receiving -------------------------------------------------------------------------------
-    def receive(
-        self, sender: NodeId, payload: bytes, source: Address, now_s: float
-    ) -> list[Effect]:
+    def receive(self, sender: NodeId, payload: bytes, at: At, now_s: float) -> list[Effect]:
         """Handle one opened datagram of a member. Whatever the bytes, it does not raise."""
         if self._facts.table.resolve(prefix_of(sender)) != sender:
             return self._drop("non-member")
@@ -204,7 +224,10 @@ class Swim:
         handler = self._handlers.get(type(message))
         if handler is None:
             return self._drop("unexpected-kind")
-        return handler(sender, message, source, now_s)
+        arrived_s = at.arrived_s if self._config.arrival_times else now_s
+        self._facts.health.was_late(now_s - at.arrived_s, now_s)
+        effects = handler(sender, message, attrs.evolve(at, arrived_s=arrived_s), now_s)
+        return effects + self.heard(sender, arrived_s)
 
     def _drop(self, reason: str) -> list[Effect]:
         self._counters[reason] += 1
@@ -217,9 +240,9 @@ class Swim:
         return self._after(changes, now_s)
 
     def _hear_contact(
-        self, sender: NodeId, message: Ping | Ack, source: Address, now_s: float
+        self, sender: NodeId, message: Ping | Ack, at: At, now_s: float
     ) -> list[Effect]:
-        effects = self._hear(message.facts, _origin(sender, source), now_s)
+        effects = self._hear(message.facts, _origin(sender, at.source), now_s)
         member = self._facts.table.get(sender)
         if member is None:
             return effects
@@ -227,33 +250,27 @@ class Swim:
         changes = self._facts.hear_load(member, number, load, relay=False)
         return effects + self._after(changes, now_s)
 
-    def _on_ping(self, sender: NodeId, ping: Ping, source: Address, now_s: float) -> list[Effect]:
-        effects = self._hear_contact(sender, ping, source, now_s)
-        return [*effects, self._packets.ack(sender, source, ping.number)]
+    def _on_ping(self, sender: NodeId, ping: Ping, at: At, now_s: float) -> list[Effect]:
+        effects = self._hear_contact(sender, ping, at, now_s)
+        return [*effects, self._packets.ack(sender, at.source, ping.number)]
 
-    def _on_ack(self, sender: NodeId, ack: Ack, source: Address, now_s: float) -> list[Effect]:
-        effects = self._hear_contact(sender, ack, source, now_s)
-        answers = self._prober.on_ack(sender, ack.number, now_s)
+    def _on_ack(self, sender: NodeId, ack: Ack, at: At, now_s: float) -> list[Effect]:
+        effects = self._hear_contact(sender, ack, at, now_s)
+        answers = self._prober.on_ack(sender, ack.number, at.arrived_s)
         if answers is None:
             return effects
-        return effects + answers + self._repair(sender, source, ack.table_hash, now_s)
+        return effects + answers + self._repair(sender, at.source, ack.table_hash, now_s)
 
-    def _on_ping_for(
-        self, sender: NodeId, request: PingFor, source: Address, now_s: float
-    ) -> list[Effect]:
-        effects = self._hear(request.facts, _origin(sender, source), now_s)
-        return effects + self._prober.on_ping_for(sender, request, source, now_s)
+    def _on_ping_for(self, sender: NodeId, request: PingFor, at: At, now_s: float) -> list[Effect]:
+        effects = self._hear(request.facts, _origin(sender, at.source), now_s)
+        return effects + self._prober.on_ping_for(sender, request, at.source, now_s)
 
-    def _on_relayed(
-        self, sender: NodeId, answer: Relayed, source: Address, now_s: float
-    ) -> list[Effect]:
+    def _on_relayed(self, sender: NodeId, answer: Relayed, at: At, now_s: float) -> list[Effect]:
         self._prober.on_relayed(sender, answer)
-        return self._hear(answer.facts, _origin(sender, source), now_s)
+        return self._hear(answer.facts, _origin(sender, at.source), now_s)
 
-    def _on_gossip(
-        self, sender: NodeId, gossip: Gossip, source: Address, now_s: float
-    ) -> list[Effect]:
-        return self._hear(gossip.facts, _origin(sender, source), now_s)
+    def _on_gossip(self, sender: NodeId, gossip: Gossip, at: At, now_s: float) -> list[Effect]:
+        return self._hear(gossip.facts, _origin(sender, at.source), now_s)
 
     # -- repair ----------------------------------------------------------------------------------
     def _repair(
@@ -266,24 +283,18 @@ class Swim:
         self._counters["repairs"] += 1
         return [self._packets.to(peer, address, repair.opening(self._facts.table))]
 
-    def _on_buckets(
-        self, sender: NodeId, theirs: Buckets, source: Address, _now_s: float
-    ) -> list[Effect]:
+    def _on_buckets(self, sender: NodeId, theirs: Buckets, at: At, _now_s: float) -> list[Effect]:
         digests = repair.answer_buckets(self._facts.table, theirs, self._rng)
-        return [self._packets.to(sender, source, digest) for digest in digests]
+        return [self._packets.to(sender, at.source, digest) for digest in digests]
 
-    def _on_digest(
-        self, sender: NodeId, theirs: Digest, source: Address, _now_s: float
-    ) -> list[Effect]:
+    def _on_digest(self, sender: NodeId, theirs: Digest, at: At, _now_s: float) -> list[Effect]:
         deltas = repair.answer_digest(self._facts.table, theirs)
-        return [self._packets.to(sender, source, delta) for delta in deltas]
+        return [self._packets.to(sender, at.source, delta) for delta in deltas]
 
-    def _on_delta(
-        self, sender: NodeId, delta: Delta, source: Address, now_s: float
-    ) -> list[Effect]:
-        effects = self._hear(delta.facts, _origin(sender, source, repair=True), now_s)
+    def _on_delta(self, sender: NodeId, delta: Delta, at: At, now_s: float) -> list[Effect]:
+        effects = self._hear(delta.facts, _origin(sender, at.source, repair=True), now_s)
         answers = repair.answer_delta(self._facts.table, delta)
-        return effects + [self._packets.to(sender, source, answer) for answer in answers]
+        return effects + [self._packets.to(sender, at.source, answer) for answer in answers]
 
     # -- consequences ----------------------------------------------------------------------------
     def _after(self, changes: list[MemberChanged], now_s: float) -> list[Effect]:

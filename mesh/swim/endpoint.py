@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import attrs
 
 from mesh.limits import SWIM_NOTICE_INTERVAL_S, SWIM_RESEND_S
-from mesh.swim.core import Swim
+from mesh.swim.core import At, Swim
 from mesh.swim.effects import Effect, MemberChanged, MemberView, SendDatagram
 from mesh.swim.sealed import Sealer
 from mesh.types import Address, NodeId
@@ -89,8 +89,11 @@ class Endpoint:
     def leave(self, now_s: float) -> list[Output]:
         return self._seal_all(self._swim.leave(now_s), now_s)
 
-    def receive(self, datagram: bytes, source: Address, now_s: float) -> list[Output]:
-        """Handle bytes from anywhere. Never raises."""
+    def receive(
+        self, datagram: bytes, source: Address, now_s: float, arrived_s: float | None = None
+    ) -> list[Output]:
+        """Handle bytes from anywhere, which arrived at `arrived_s` (now, if not told). Never
+        raises."""
         opened = self._sealer.open(datagram)
         if opened is None:
             return []
@@ -98,7 +101,8 @@ class Endpoint:
             return self._notice(opened.sender, datagram, source, now_s)
         outputs = self._repeat_kept(opened.sender, now_s, wanted=not opened.payload)
         if opened.payload:
-            effects = self._swim.receive(opened.sender, opened.payload, source, now_s)
+            at = At(source, now_s if arrived_s is None else arrived_s)
+            effects = self._swim.receive(opened.sender, opened.payload, at, now_s)
             outputs += self._seal_all(effects, now_s)
         return outputs
 

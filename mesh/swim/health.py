@@ -1,18 +1,32 @@
-"""Lifeguard's local health: how far we trust our own judgement (LHA-Probe).
+"""Our own health: how late we are, and how far we trust our own judgement.
 
-The score rises when our probes fail although helpers are well, when we must refute that we are dead
-and when our timers fire late; it falls with each ack. Everything that judges others is stretched by
-`scale`. Deliberately not here: measured load of the machine; a later issue may feed it in.
+Two sources. Measured: how long datagrams waited for us after they had arrived, how late our timers
+fire, and the machine's CPU pressure; the recent worst of them is told to everybody with our load,
+so that they wait for us, and lengthens our own waits. Inferred: Lifeguard's score (LHA-Probe),
+which rises when our probes fail although helpers are well and when we must refute that we are dead,
+and falls with each ack; everything that judges others is stretched by `scale`.
+Deliberately not here: where the measurements come from (`core`, the driver).
 """
 
 from __future__ import annotations
 
+LATE_HALF_LIFE_S = 20.0
+"""The worst lateness counts half after this time: starvation comes in spells."""
+LATE_MAX_S = 30.0
+LATE_LEVELS_MS = (0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
+"""What is told to others: coarse, so that it changes rarely. Each is twice the one before."""
+PRESSURE_LATE_S = 1.0
+"""Lateness to expect of a machine whose runnable tasks wait all the time (some avg10 = 100 %)."""
+
 
 class Health:
-    """A counter between 0 (well) and `worst`."""
+    """A score between 0 (well) and `worst`, and a lateness that fades."""
 
     def __init__(self, worst: int) -> None:
         self._worst = worst
+        self._late_s = 0.0
+        self._late_at_s = 0.0
+        self._pressure_s = 0.0
         self.score = 0
 
     def adjust(self, delta: int) -> None:
@@ -21,5 +35,30 @@ class Health:
 
     @property
     def scale(self) -> int:
-        """What probe intervals and timeouts are multiplied with, >= 1."""
+        """What probe intervals are multiplied with, >= 1."""
         return 1 + self.score
+
+    def was_late(self, late_s: float, now_s: float) -> None:
+        """A datagram waited, or a timer fired, so late."""
+        late_s = min(late_s, LATE_MAX_S)
+        if late_s >= self._faded_s(now_s):
+            self._late_s, self._late_at_s = late_s, now_s
+
+    def set_pressure(self, share: float) -> None:
+        """The share of time (0 to 1) in which some task of this machine waited for a CPU."""
+        self._pressure_s = PRESSURE_LATE_S * max(0.0, min(1.0, share)) ** 2
+
+    def late_s(self, now_s: float) -> float:
+        """How late we must expect to be."""
+        return max(self._faded_s(now_s), self._pressure_s)
+
+    def late_level_ms(self, now_s: float) -> int:
+        """The same for others, rounded up to a level; below a quarter of the first one, nothing."""
+        late_ms = self.late_s(now_s) * 1000
+        if late_ms < LATE_LEVELS_MS[1] / 4:
+            return 0
+        return next((level for level in LATE_LEVELS_MS if level >= late_ms), LATE_LEVELS_MS[-1])
+
+    def _faded_s(self, now_s: float) -> float:
+        age_s = max(0.0, now_s - self._late_at_s)
+        return float(self._late_s * 0.5 ** (age_s / LATE_HALF_LIFE_S))

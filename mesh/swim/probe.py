@@ -1,8 +1,9 @@
-"""Whom to probe next, the one probe under way, and the pings whose round trip is timed.
+"""Whom to probe next, the probes under way, and the pings whose round trip is timed.
 
 Rules: members are probed in shuffled rounds, so that everyone is probed once within 2N-1 intervals
-(SWIM section 4.3); one probe is judged at a time: direct at `sent_s`, through others at
-`direct_until_s`, over at `ends_s`. Deliberately not here: sending, and what failing means.
+(SWIM section 4.3); a probe is direct from `sent_s` to `direct_until_s`, then also through others,
+and failed at `ends_s`. Several may be under way: a member that says it is late is waited for
+without holding up the next. Deliberately not here: sending, and what failing means.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ class ProbeOrder:
 
 @attrs.define
 class Probe:
-    """The probe that is being judged."""
+    """One probe that is being judged."""
 
     node: NodeId
     number: int
+    sent_s: float
     direct_until_s: float
     ends_s: float
     helpers: dict[NodeId, bool] = attrs.field(factory=dict)
@@ -81,13 +83,8 @@ class Pings:
             del self._sent[next(iter(self._sent))]
         return self._number
 
-    def close(self, number: int, node: NodeId, now_s: float) -> float | None:
+    def close(self, number: int, node: NodeId, arrived_s: float) -> float | None:
         """Seconds since that ping left, or None when `node` was not pinged with that number."""
         if self._sent.get(number, (None, 0.0))[0] != node:
             return None
-        return now_s - self._sent.pop(number)[1]
-
-
-def smoothed_rtt_s(old_s: float | None, sample_s: float) -> float:
-    """Jacobson's average with gain 1/8 (RFC 6298)."""
-    return sample_s if old_s is None else old_s + (sample_s - old_s) / 8
+        return max(0.0, arrived_s - self._sent.pop(number)[1])

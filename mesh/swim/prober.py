@@ -2,30 +2,48 @@
 
     ping -> ack                                          well
     ping -> nothing -> PingFor to k others -> Relayed    well, but not for us directly
-    ping -> nothing -> nacks or nothing -> interval ends: `run` names the member that failed
+    ping -> nothing -> nacks or nothing                  watched (`vigil`): pinged on, by us and by
+                                                         the helpers; who stays silent is accused
 
-Rules: intervals and timeouts are stretched by our own health; only one probe is judged at a time;
-time in which we did not run is given back (`forgive_absence`). Deliberately not here: what failing
-means (`membership`), and pings that nobody judges (`core`, for joining and reconnecting).
+Rules: waits come from `timing`; intervals are stretched by our own health; time in which we did not
+run is given back (`forgive_absence`); whatever arrives from a member ends what waits for it.
+Deliberately not here: what an accusation means (`membership`), and pings that nobody judges
+(`core`, for joining and reconnecting).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+import attrs
+
+from mesh.limits import SWIM_PROBES_MAX
 from mesh.swim.choice import Rng, sample
 from mesh.swim.config import SwimConfig
 from mesh.swim.effects import SendDatagram
 from mesh.swim.membership import Membership
 from mesh.swim.messages import PingFor, Relayed
 from mesh.swim.packets import Packets
-from mesh.swim.probe import Pings, Probe, ProbeOrder, smoothed_rtt_s
+from mesh.swim.probe import Pings, Probe, ProbeOrder
 from mesh.swim.relay import Relay, Relays
 from mesh.swim.table import Member
+from mesh.swim.timing import Timing
+from mesh.swim.vigil import Vigil, Vigils
 from mesh.types import Address, NodeId
 
-NACK_SHARE = 0.8
-"""A helper gives up after this share of the probe timeout, so that its nack arrives in time."""
+HELP_FACTOR = 1.5
+"""Helpers get this many probe timeouts: their round trip to the member, and ours to them."""
+
+
+@attrs.define
+class Round:
+    """What one run of the timers led to."""
+
+    sends: list[SendDatagram] = attrs.field(factory=list)
+    watched: list[NodeId] = attrs.field(factory=list)
+    """Vigils that begin: other ways to reach these members may be tried."""
+    silent: list[Member] = attrs.field(factory=list)
+    """Vigils that ended without a sign of life."""
 
 
 class Prober:
@@ -38,8 +56,10 @@ class Prober:
         self._rng = rng
         self._order = ProbeOrder(rng)
         self._relays = Relays()
-        self._probe: Probe | None = None
+        self._probes: dict[int, Probe] = {}
         self._next_s: float | None = None
+        self.timing = Timing(config)
+        self.vigils = Vigils()
         self.pings = Pings()
         self.counters: Counter[str] = Counter()
 
@@ -49,7 +69,9 @@ class Prober:
         return min((time for time in times if time is not None), default=None)
 
     def _own_s(self) -> float | None:
-        return self._probe.next_s() if self._probe is not None else self._next_s
+        times = [probe.next_s() for probe in self._probes.values()]
+        times += [time for time in (self._next_s, self.vigils.next_s()) if time is not None]
+        return min(times, default=None)
 
     def welcome(self, node: NodeId, now_s: float) -> None:
         """A member to be probed from now on."""
@@ -59,47 +81,54 @@ class Prober:
 
     def stop(self) -> None:
         """Judge nobody any more."""
-        self._probe = self._next_s = None
+        self._next_s = None
+        self._probes.clear()
+        self.vigils.clear()
 
     def forgive_absence(self, now_s: float) -> float:
         """If our timer fires late, we did not run (starved, stopped, asleep) and others' silence in
-        that time proves nothing: the probe gets it back. Returns how long it was, 0 for not."""
+        that time proves nothing: who is judged gets it back. Returns how long it was, 0 for not."""
         due_s = self._own_s()
-        if due_s is None or now_s - due_s <= self._config.probe_timeout_s:
+        if due_s is None or now_s - due_s <= self._config.late_timer_s:
             return 0.0
         late_s = now_s - due_s
-        if self._probe is not None:
-            self._probe.forgive(late_s)
-        self._facts.health.adjust(+1)
+        for probe in self._probes.values():
+            probe.forgive(late_s)
+        self.vigils.forgive(late_s)
+        self._facts.health.was_late(late_s, now_s)
+        self._blame_ourselves(+1)
         self.counters["late-timer"] += 1
         return late_s
 
     # -- our own probes --------------------------------------------------------------------------
-    def run(self, now_s: float) -> tuple[list[SendDatagram], Member | None]:
-        """Do what is due; also returns the member whose probe failed, if one did."""
-        sends = [self._packets.relayed(r, reached=False) for r in self._relays.take_due(now_s)]
-        probe, failed = self._probe, None
-        if probe is not None and now_s < probe.ends_s:
-            if now_s >= probe.direct_until_s and not probe.indirect:
-                sends += self._ask_helpers(probe)
-            return sends, None
-        if probe is not None:
-            failed = self._fail(probe)
+    def run(self, now_s: float) -> Round:
+        """Do what is due."""
+        done = Round()
+        for relay in self._relays.take_due(now_s):
+            self._refuse_relay(relay, now_s, done)
+        for probe in list(self._probes.values()):
+            if now_s >= probe.ends_s:
+                self._fail(probe, now_s, done)
+            elif now_s >= probe.direct_until_s and not probe.indirect:
+                done.sends += self._ask_helpers(probe)
+        self._keep_vigils(now_s, done)
         if self._next_s is not None and now_s >= self._next_s:
-            sends += self._start(now_s)
-        return sends, failed
+            done.sends += self._start(now_s)
+        return done
 
     def _start(self, now_s: float) -> list[SendDatagram]:
+        self._next_s = now_s + self._config.probe_interval_s * self._facts.health.scale
         candidates = {member.node_id: member for member in self._facts.table.reachable()}
         node = self._order.next(candidates)
         if node is None:
             self._next_s = None
             return []
-        scale = self._facts.health.scale
+        if self.vigils.get(node) is not None or len(self._probes) >= SWIM_PROBES_MAX:
+            return []  # it is pinged as it is
         number = self.pings.open(node, now_s)
-        ends_s = now_s + self._config.probe_interval_s * scale
-        self._probe = Probe(node, number, now_s + self._config.probe_timeout_s * scale, ends_s)
-        self._next_s = ends_s
+        wait_s = self.timing.probe_timeout_s(candidates[node], now_s)
+        ends_s = now_s + wait_s * (1 + HELP_FACTOR)
+        self._probes[number] = Probe(node, number, now_s, now_s + wait_s, ends_s)
         return [self._packets.ping(node, candidates[node].address, number)]
 
     def _ask_helpers(self, probe: Probe) -> list[SendDatagram]:
@@ -107,50 +136,92 @@ class Prober:
         target = self._facts.table.get(probe.node)
         if target is None:
             return []
-        others = [m for m in self._facts.table.reachable() if m.node_id != probe.node]
         sends: list[SendDatagram] = []
-        for helper in sample(others, self._config.indirect_probes, self._rng):
+        for helper in self._choose_helpers(probe.node):
             probe.helpers[helper.node_id] = False
             facts = self._packets.facts_for(helper)
             request = PingFor(probe.number, target.fact.node, *target.address, facts)
             sends.append(self._packets.to_member(helper, request))
         return sends
 
-    def _fail(self, probe: Probe) -> Member | None:
-        self._probe = None
-        self._facts.health.adjust(probe.missed_helpers())
-        member = self._facts.table.get(probe.node)
-        if member is None or member not in self._facts.table.reachable():
-            return None
-        return member
+    def _choose_helpers(self, node: NodeId) -> list[Member]:
+        others = [m for m in self._facts.table.reachable() if m.node_id != node]
+        return sample(others, self._config.indirect_probes, self._rng)
 
-    def _succeed(self) -> None:
-        self._probe = None  # the next one starts on time, at _next_s
-        self._facts.health.adjust(-1)
+    def _fail(self, probe: Probe, now_s: float, done: Round) -> None:
+        del self._probes[probe.number]
+        self._blame_ourselves(probe.missed_helpers())
+        self._watch(probe.node, probe.number, probe.sent_s, now_s, done)
+
+    def _blame_ourselves(self, delta: int) -> None:
+        if self._config.lifeguard:
+            self._facts.health.adjust(delta)
+
+    # -- vigils ----------------------------------------------------------------------------------
+    def _watch(self, node: NodeId, number: int, since_s: float, now_s: float, done: Round) -> None:
+        member = self._facts.table.get(node)
+        if member is None or not member.view().reachable or member.heard_s > since_s:
+            return
+        own_late_s = self._facts.health.late_s(now_s) if self._config.own_lateness else 0.0
+        patience_s = self.timing.patience_s(member, own_late_s)
+        if self.vigils.begin(node, number, since_s, patience_s):
+            self.counters["vigils"] += 1
+            done.watched.append(node)
+
+    def _keep_vigils(self, now_s: float, done: Round) -> None:
+        for vigil in self.vigils.take_due(now_s):
+            member = self._facts.table.get(vigil.node)
+            if member is not None and member.view().reachable:
+                done.silent.append(member)
+        for vigil in self.vigils.due_pings(now_s):
+            done.sends += self._ping_again(vigil, now_s)
+
+    def _ping_again(self, vigil: Vigil, now_s: float) -> list[SendDatagram]:
+        member = self._facts.table.get(vigil.node)
+        if member is None:
+            self.vigils.stop(vigil.node)
+            return []
+        number = self.pings.open(vigil.node, now_s)
+        vigil.pinged(number, now_s)
+        return [self._packets.ping(vigil.node, member.address, number)]
+
+    def heard(self, node: NodeId, at_s: float) -> list[SendDatagram]:
+        """Something that `node` sent arrived here at `at_s`, by whatever way."""
+        for probe in [p for p in self._probes.values() if p.node == node and at_s > p.sent_s]:
+            del self._probes[probe.number]
+            self._blame_ourselves(-1)
+        vigil = self.vigils.heard(node, at_s)
+        if vigil is None:
+            return []
+        self.counters["vigils-in-vain"] += 1
+        return [self._packets.relayed(relay, reached=True) for relay in vigil.askers]
 
     # -- answers ---------------------------------------------------------------------------------
-    def on_ack(self, sender: NodeId, number: int, now_s: float) -> list[SendDatagram] | None:
+    def on_ack(self, sender: NodeId, number: int, arrived_s: float) -> list[SendDatagram] | None:
         """Take an ack; None when it answers no ping of ours."""
-        rtt_s = self.pings.close(number, sender, now_s)
+        rtt_s = self.pings.close(number, sender, arrived_s)
         if rtt_s is None:
             self.counters["unasked-ack"] += 1
             return None
+        self.timing.measured(sender, rtt_s, arrived_s)
         member = self._facts.table.get(sender)
         if member is not None:
-            member.rtt_s = smoothed_rtt_s(member.rtt_s, rtt_s)
-        if self._probe is not None and number == self._probe.number:
-            self._succeed()
+            member.rtt_s = self.timing.rtt_s(sender)
         relay = self._relays.close(number)
         return [] if relay is None else [self._packets.relayed(relay, reached=True)]
 
     def on_relayed(self, sender: NodeId, answer: Relayed) -> None:
-        probe = self._probe
-        if probe is None or answer.number != probe.number or sender not in probe.helpers:
-            self.counters["late-relay"] += 1
-        elif answer.reached:
-            self._succeed()
-        else:
+        probe = self._probes.get(answer.number)
+        if answer.reached:
+            if probe is not None and sender in probe.helpers:
+                del self._probes[probe.number]
+                self._blame_ourselves(-1)
+            elif self.vigils.vouched(answer.number, sender) is None:
+                self.counters["late-relay"] += 1
+        elif probe is not None and sender in probe.helpers:
             probe.helpers[sender] = True
+        else:
+            self.counters["late-relay"] += 1
 
     # -- probes for others -----------------------------------------------------------------------
     def on_ping_for(
@@ -161,8 +232,18 @@ class Prober:
             self.counters["relay-refused"] += 1
             return []
         number = self.pings.open(target, now_s)
-        nack_at_s = now_s + self._config.probe_timeout_s * NACK_SHARE
-        self._relays.open(number, Relay(sender, source, request.number, nack_at_s))
         member = self._facts.table.get(target)
+        wait_s = self._config.probe_timeout_s
+        if member is not None:
+            wait_s = self.timing.probe_timeout_s(member, now_s)
+        nack_at_s = now_s + wait_s
+        relay = Relay(sender, source, request.number, target, number, now_s, nack_at_s)
+        self._relays.open(number, relay)
         address = member.address if member is not None else (request.host, request.swim_port)
         return [self._packets.ping(target, address, number)]
+
+    def _refuse_relay(self, relay: Relay, now_s: float, done: Round) -> None:
+        """The target is silent for us too: say so, and watch it from our own ping on."""
+        done.sends.append(self._packets.relayed(relay, reached=False))
+        self._watch(relay.target, relay.number, relay.sent_s, now_s, done)
+        self.vigils.ask(relay.target, relay)

@@ -19,6 +19,10 @@ class Relay:
     asker_address: Address
     asker_number: int
     """The asker's number of the ping, to be repeated in the answer."""
+    target: NodeId
+    number: int
+    """Our own ping."""
+    sent_s: float
     nack_at_s: float
 
 

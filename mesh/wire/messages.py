@@ -48,6 +48,8 @@ class Load:
     """Shards that are ready and wait for a slot anywhere."""
     cpu_percent: int = uint(100)
     memory_free_mib: int = uint(2**32)
+    late_ms: int = uint(60_000, default=0)
+    """How late it reads its mail, as far as it can tell: others wait for it so much longer."""
 
 
 # -- link ----------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ FAST = attrs.evolve(
     LOOPBACK,
     probe_interval_s=0.1,  # these tests wait for real time; nothing here is judged by it
     probe_timeout_s=0.05,
+    probe_timeout_min_s=0.05,
+    patience_s=0.3,
+    suspicion_max_s=0.3,
     gossip_interval_s=0.02,
     reconnect_interval_s=0.1,
     reconnect_backoff_max_s=0.3,

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.limits import DATAGRAM_BYTES_MAX
+from mesh.swim.core import At
 from mesh.swim.effects import State
 from mesh.swim.messages import Fact, Gossip, prefix_of
 from mesh.swim.sealed import Sealer, SealerConfig
@@ -52,7 +53,10 @@ def test_a_member_can_kill_with_that_payload() -> None:
     mesh = a_mesh()
     insider, victim = mesh[1], mesh[2]
     effects = mesh[0].endpoint._swim.receive(
-        insider.node_id, a_death_of(mesh, 2), insider.address, mesh.world.now_s
+        insider.node_id,
+        a_death_of(mesh, 2),
+        At(insider.address, mesh.world.now_s),
+        mesh.world.now_s,
     )
     mesh[0].host.act([])
     assert effects
@@ -152,7 +156,8 @@ def test_any_bytes_from_a_member_do_not_raise(data: st.DataObject) -> None:
             mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(mutable)))
     swim = mesh[0].endpoint._swim
-    swim.receive(mesh[1].node_id, bytes(mutable[: cut or None]), EVIL, mesh.world.now_s)
+    now_s = mesh.world.now_s
+    swim.receive(mesh[1].node_id, bytes(mutable[: cut or None]), At(EVIL, now_s), now_s)
     swim.handle_timer(mesh.world.now_s)
 
 

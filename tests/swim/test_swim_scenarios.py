@@ -24,11 +24,8 @@ def a_mesh(seed: int, nodes: int, config: SwimConfig = LAN, link: Link | None = 
 
 
 def detection_bound_s(config: SwimConfig, nodes: int) -> float:
-    """SWIM's worst case: a member is probed within 2N-1 intervals (N others), its probe fails, and
-    nobody confirms the suspicion; then it is gossiped, with a margin of four intervals."""
-    probes_s = (2 * (nodes - 1) + 1) * config.probe_interval_s
-    suspicion_s = config.suspicion_min_s(nodes) * config.suspicion_max_factor
-    return probes_s + suspicion_s + 4 * config.probe_interval_s
+    """A member is probed within 2N-1 intervals, watched, accused, and the verdict is gossiped."""
+    return config.detection_bound_s(nodes)
 
 
 # -- joining -------------------------------------------------------------------------------------
@@ -301,6 +298,6 @@ def test_the_same_seed_gives_the_same_trace_and_another_another() -> None:
 
 def test_the_analytic_bound_has_teeth() -> None:
     """A mesh whose suspicions never end does not meet the bound, so the test above can fail."""
-    mesh = a_mesh(17, 4, attrs.evolve(LAN, suspicion_multiplier=1000.0))
+    mesh = a_mesh(17, 4, attrs.evolve(LAN, patience_s=1000.0))
     mesh[3].crash()
     assert not mesh.run_until(lambda: mesh.agree(State.DEAD, mesh[3]), detection_bound_s(LAN, 4))

@@ -1,0 +1,117 @@
+"""Watching members that did not answer, before anything is said against them.
+
+    our ping unanswered -> vigil: pinged again and again -> heard of: over, nobody was accused
+                                                         -> silent for all of `patience`: accused
+
+Rules: what counts is our own evidence, from our first unanswered ping on: anything that the member
+sent and that arrived here after it ends the vigil, however late it is read. So a member that is
+merely late is never accused, and needs no refutation that must first reach everybody. Others who
+asked us for help are told when it is heard after all. Time in which we did not run ourselves does
+not count (`forgive`). At most one vigil per member. Deliberately not here: sending, verdicts.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from mesh.limits import SWIM_VIGIL_ASKERS_MAX
+from mesh.swim.relay import Relay
+from mesh.types import NodeId
+
+PING_AFTER_S = (0.1, 0.25, 0.75, 1.5, 2.25)
+"""Pings since the vigil began. The first ones soon: their answers may be as late as the member
+is, and still come in time. Then every second."""
+PING_EVERY_S = 1.0
+
+
+@attrs.define
+class Vigil:
+    node: NodeId
+    since_s: float
+    """When our first unanswered ping left."""
+    until_s: float
+    numbers: set[int]
+    """Our pings of this vigil (the first is what helpers repeat in their answers)."""
+    askers: list[Relay] = attrs.field(factory=list)
+    pings: int = 0
+    next_ping_s: float = 0.0
+
+    def pinged(self, number: int, now_s: float) -> None:
+        """One more ping has left."""
+        self.numbers.add(number)
+        self.pings += 1
+        if self.pings < len(PING_AFTER_S):
+            self.next_ping_s = max(now_s, self.since_s + PING_AFTER_S[self.pings])
+        else:
+            self.next_ping_s = now_s + PING_EVERY_S
+
+    def next_s(self) -> float:
+        return min(self.next_ping_s, self.until_s)
+
+
+class Vigils:
+    """The members that we watch."""
+
+    def __init__(self) -> None:
+        self._running: dict[NodeId, Vigil] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def get(self, node: NodeId) -> Vigil | None:
+        return self._running.get(node)
+
+    def begin(self, node: NodeId, number: int, since_s: float, patience_s: float) -> bool:
+        """Watch `node`, whose ping `number` of `since_s` is unanswered; False when we do."""
+        known = self._running.get(node)
+        if known is not None:
+            known.numbers.add(number)
+            return False
+        vigil = Vigil(node, since_s, since_s + patience_s, {number})
+        vigil.next_ping_s = since_s + PING_AFTER_S[0]
+        self._running[node] = vigil
+        return True
+
+    def ask(self, node: NodeId, relay: Relay) -> None:
+        """Somebody wants to know when `node` is heard."""
+        vigil = self._running.get(node)
+        if vigil is not None and len(vigil.askers) < SWIM_VIGIL_ASKERS_MAX:
+            vigil.askers.append(relay)
+
+    def heard(self, node: NodeId, at_s: float) -> Vigil | None:
+        """Something that `node` sent arrived at `at_s`: the vigil that this ends, if any."""
+        vigil = self._running.get(node)
+        if vigil is None or at_s <= vigil.since_s:
+            return None
+        return self._running.pop(node)
+
+    def vouched(self, number: int, helper: NodeId) -> Vigil | None:
+        """`helper` heard the member of our ping `number`: the vigil that this ends, if any."""
+        for vigil in self._running.values():
+            if number in vigil.numbers and helper != vigil.node:
+                return self._running.pop(vigil.node)
+        return None
+
+    def stop(self, node: NodeId) -> None:
+        self._running.pop(node, None)
+
+    def clear(self) -> None:
+        self._running.clear()
+
+    def due_pings(self, now_s: float) -> list[Vigil]:
+        return [v for v in self._running.values() if v.next_ping_s <= now_s < v.until_s]
+
+    def take_due(self, now_s: float) -> list[Vigil]:
+        """Remove and return those that have lasted all of their time."""
+        due = [vigil for vigil in self._running.values() if vigil.until_s <= now_s]
+        for vigil in due:
+            del self._running[vigil.node]
+        return due
+
+    def next_s(self) -> float | None:
+        return min((vigil.next_s() for vigil in self._running.values()), default=None)
+
+    def forgive(self, late_s: float) -> None:
+        """We did not run for `late_s`."""
+        for vigil in self._running.values():
+            vigil.until_s += late_s
