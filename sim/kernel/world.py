@@ -50,6 +50,8 @@ class World:
         self.on_error: Callable[[Exception], None] | None = None
         self.events_done = 0
         self._heap: list[tuple[int, int, Event]] = []
+        self._streams: list[tuple[str, Random]] = []
+        self._salt = ""
         self._made = 0
         self._at_once = 0
 
@@ -57,8 +59,18 @@ class World:
     def rng(self, name: str) -> Random:
         """A stream of its own for `name`. Only `random()` and `getrandbits()` give the same values
         on every Python version; draw from others at your own risk."""
-        key = sha256(f"{self.seed}/{name}".encode()).digest()
-        return Random(int.from_bytes(key, "big"))  # noqa: S311 (a simulation must be repeatable)
+        stream = Random(self._key(name))  # noqa: S311 (a simulation must be repeatable)
+        self._streams.append((name, stream))
+        return stream
+
+    def reseed(self, salt: str) -> None:
+        """Other dice from here on, for all streams there are and will be: another future."""
+        self._salt = f"/{salt}"
+        for name, stream in self._streams:
+            stream.seed(self._key(name))
+
+    def _key(self, name: str) -> int:
+        return int.from_bytes(sha256(f"{self.seed}/{name}{self._salt}".encode()).digest(), "big")
 
     # -- events ----------------------------------------------------------------------------------
     def at(self, when_s: float, action: Callable[[], object]) -> Event:
