@@ -115,6 +115,15 @@ class BlobStore:
             imported=self._imported,
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the blobs on the disk. Known after one call of `count`, cheap from then on."""
+        return self._shelf.size_bytes
+
+    def count(self) -> int:
+        """Walk the store once; its size in bytes."""
+        return self._shelf.count()
+
     # -- putting ---------------------------------------------------------------------------------
     def put(self, data: bytes) -> Digest:
         """Store `data`. Raises StoreFull."""

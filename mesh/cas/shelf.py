@@ -37,6 +37,7 @@ class Shelf:
         self._checked: OrderedDict[Digest, State] = OrderedDict()
         self._lock = threading.Lock()
         self._serial = itertools.count()
+        self._size_bytes = 0
         self.damaged = 0
         """Blobs moved to `bad` since the start."""
         disk.remove_tree(f"{folder}/{_TMP}")
@@ -76,9 +77,14 @@ class Shelf:
 
     def adopt(self, aside: Aside, digest: Digest) -> None:
         """Make the complete file `aside` the blob `digest`."""
-        self._disk.rename(aside.name, self.name(digest))
+        name = self.name(digest)
+        replaces = self._disk.exists(name)
+        self._disk.rename(aside.name, name)
         aside.adopted = True
-        self.note_checked(digest, aside.file.info().state)
+        info = aside.file.info()
+        self.note_checked(digest, info.state)
+        if not replaces:
+            self._grow(info.size_bytes)
 
     def take(self, path: str) -> tuple[Digest, int] | None:
         """Move a real file in; (digest, size_bytes), None when it has to be copied.
@@ -112,9 +118,11 @@ class Shelf:
         """Move a damaged blob out of the way; it is missing from now on."""
         with self._lock:
             self._checked.pop(digest, None)
+        info = self.info(digest)
         with contextlib.suppress(FileNotFoundError):
             self._disk.rename(self.name(digest), f"{self._folder}/{_BAD}/{digest.hex()}")
             self.damaged += 1
+            self._grow(-info.size_bytes if info is not None else 0)
 
     def trim(self, keep_bytes: int) -> int:
         """Remove the least recently used blobs until at most `keep_bytes` stay; bytes freed."""
@@ -125,7 +133,26 @@ class Shelf:
                 break
             self._disk.remove(name)
             freed += info.size_bytes
+        with self._lock:
+            self._size_bytes = total - freed
         return freed
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all blobs, kept up to date from the last `count` or `trim` on. Two writers of one
+        blob may count it twice; the next `trim` knows better."""
+        return self._size_bytes
+
+    def count(self) -> int:
+        """Walk all files; sets `size_bytes` and returns it."""
+        total = sum(info.size_bytes for _, info in self.files())
+        with self._lock:
+            self._size_bytes = total
+        return total
+
+    def _grow(self, by_bytes: int) -> None:
+        with self._lock:
+            self._size_bytes += by_bytes
 
     def _new_name(self) -> str:
         return f"{self._folder}/{_TMP}/{next(self._serial)}"

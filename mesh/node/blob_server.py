@@ -32,14 +32,14 @@ class BlobServer:
         self._store = store
         self._config = config
         self._counters = counters
-        self._open: dict[NodeId, set[trio.CancelScope]] = {}
+        self._open: dict[NodeId, dict[trio.CancelScope, None]] = {}
         self.served_bytes = 0
 
     async def serve(self, stream: ByteStream, peer: NodeId, reader: FrameReader) -> None:
         """Answer one stream until it ends; `reader` has what came in one packet with the Hello."""
-        scopes = self._open.setdefault(peer, set())
+        scopes = self._open.setdefault(peer, {})
         with trio.CancelScope() as scope:
-            scopes.add(scope)
+            scopes[scope] = None
             try:
                 if len(scopes) > BULK_STREAMS_SERVED_MAX:
                     self._counters.add("serve.too-many")
@@ -50,7 +50,7 @@ class BlobServer:
             except WireError as error:
                 self._counters.add(f"serve.bad-input.{error.reason}")
             finally:
-                scopes.discard(scope)
+                del scopes[scope]
                 if not scopes and self._open.get(peer) is scopes:
                     del self._open[peer]
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):

@@ -133,7 +133,7 @@ class BlobExchange:
     async def _fetch_from(self, source: NodeId, digests: list[Digest], wish: _Wish) -> None:
         pool = self._pools.setdefault(source, Pool(self._config.bulk_streams_max))
         with trio.CancelScope() as scope:
-            pool.users.add(scope)
+            pool.users[scope] = None
             try:
                 async with pool.limit:
                     if self._is_shunned(source):  # meanwhile; nobody queues up for a stalled peer
@@ -142,7 +142,7 @@ class BlobExchange:
                         for start in range(0, len(digests), BLOB_REQUEST_MAX):
                             await self._ask(bulk, digests[start : start + BLOB_REQUEST_MAX], wish)
             finally:
-                pool.users.discard(scope)
+                del pool.users[scope]
         if scope.cancelled_caught:
             raise StreamBroken("the peer is gone")
 

@@ -79,7 +79,7 @@ class Pool:
     def __init__(self, limit: int) -> None:
         self.limit = trio.CapacityLimiter(limit)
         self.idle: list[Bulk] = []
-        self.users: set[trio.CancelScope] = set()
+        self.users: dict[trio.CancelScope, None] = {}
         """Fetches under way."""
         self.closed = False
         """The peer is gone: streams in use are not kept."""

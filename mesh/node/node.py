@@ -23,6 +23,7 @@ from mesh.identity.trust import MeshIdentity
 from mesh.node.config import NodeConfig
 from mesh.node.handlers import handlers_of
 from mesh.node.options import OPTIONS_FILE
+from mesh.node.periodic import Periodic
 from mesh.node.runs.archive import RunArchive
 from mesh.node.runs.record import RunRecord
 from mesh.node.runtime import MeshRuntime
@@ -44,7 +45,9 @@ class Node:
         self.archive = RunArchive(env.disk)
         self.key: NodeKey = load_or_create_key(env.disk, env.entropy)
         self.workshop: Workshop
-        self.cache_bytes: int | None = None
+        self._cache_counted = False
+        self._trimming = False
+        self._housekeeping = Periodic(env.clock, HOUSEKEEPING_S, self._keep_house)
         self._runtime: MeshRuntime | None = None
         self._scope: trio.CancelScope | None = None
         self._ended = trio.Event()
@@ -92,20 +95,35 @@ class Node:
                 if identity is not None and identity.me() is not None:
                     await self.enter(identity)
                 await self._nursery.start(server.serve)
-                self._nursery.start_soon(self._keep_house)
+                self._nursery.start_soon(self._count_cache)
                 await self._stop.wait()
+                self._housekeeping.stop()
                 if self._runtime is not None:
                     await self._runtime.say_goodbye()
                 self._nursery.cancel_scope.cancel()
 
-    async def _keep_house(self) -> None:
-        """Know the store's size, and keep it within its bound. Walking it takes a thread."""
-        store, run_sync = self.workshop.store, self.env.exec.run_sync
-        while True:
-            self.cache_bytes = (await run_sync(store.stats)).size_bytes
-            if self.cache_bytes > self.config.cache_bytes_max:
-                await run_sync(store.trim, self.config.cache_bytes_max * 9 // 10)
-            await self.env.clock.sleep_until(self.env.clock.monotonic() + HOUSEKEEPING_S)
+    @property
+    def cache_bytes(self) -> int | None:
+        """Size of the blob store; None as long as it has not been counted."""
+        return self.workshop.store.size_bytes if self._cache_counted else None
+
+    async def _count_cache(self) -> None:
+        """Know the store's size; from then on, keep it within its bound."""
+        await self.env.exec.run_sync(self.workshop.store.count)
+        self._cache_counted = True
+        self._housekeeping.start()
+
+    def _keep_house(self) -> None:
+        if self.workshop.store.size_bytes > self.config.cache_bytes_max and not self._trimming:
+            self._trimming = True
+            self._nursery.start_soon(self._trim)
+
+    async def _trim(self) -> None:
+        try:
+            keep_bytes = self.config.cache_bytes_max * 9 // 10
+            await self.env.exec.run_sync(self.workshop.store.trim, keep_bytes)
+        finally:
+            self._trimming = False
 
     def after_run(self, record: RunRecord) -> None:
         """Write down what a run has taught us; the user's answer does not wait for it."""
@@ -120,7 +138,6 @@ class Node:
             except MeshError as error:
                 logger.warning("caches could not be saved: %s", error)
         self.archive.drop_oldest()
-        self.cache_bytes = (await self.env.exec.run_sync(self.workshop.store.stats)).size_bytes
 
     def stop(self) -> None:
         self._stop.set()

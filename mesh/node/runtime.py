@@ -32,8 +32,8 @@ from mesh.node.gossip import Gossip, GossipSetup
 from mesh.node.join_door import DoorAddresses, JoinDoor
 from mesh.node.link import Link
 from mesh.node.links import Links
-from mesh.node.machine import Machine
 from mesh.node.perform import Performer, PerformerParts
+from mesh.node.periodic import Periodic
 from mesh.node.runs.parts import RunParts
 from mesh.node.stolen import StolenParts, StolenRunner
 from mesh.node.work import WorkDriver, WorkParts
@@ -58,6 +58,7 @@ from mesh.wire.messages import (
 )
 
 LOAD_EVERY_S = 1.0
+RTTS_EVERY_REPORTS = 10
 LEASES_PER_START_BITS = 18
 """Room between the lease numbers of two starts: news of an earlier life names no lease of ours."""
 ROSTER_BATCH_BYTES = MIB
@@ -79,12 +80,13 @@ class MeshRuntime:
         self._config = config
         self._workshop = workshop
         self._epoch = next_epoch(env.disk, env.clock)
-        self._machine = Machine()
         self._toolchains = Toolchains(workshop.hasher)
         self._include_memory = IncludeMemory()
         self._platform = this_platform()
         self.identity = identity
         self.counters = Counters()
+        self._load_reports = Periodic(env.clock, LOAD_EVERY_S, self._report_load)
+        self._reports_since_rtts = 0
         me = identity.node_id
         link_config = LinkConfig()
         self.links = Links(env, me, identity, self, link_config)
@@ -144,11 +146,12 @@ class MeshRuntime:
                 nursery.start_soon(self.doors.peer.serve, self.links.accept)
                 nursery.start_soon(self.door.serve, self.doors.join)
                 nursery.start_soon(self.links.run)
-                nursery.start_soon(self._report_load)
+                self._load_reports.start()
                 nursery.start_soon(self._discover)
                 self.meet(seeds)
                 task_status.started()
         finally:
+            self._load_reports.stop()
             self.blobs.close()
 
     def meet(self, peers: Iterable[PeerAddress]) -> None:
@@ -338,15 +341,21 @@ class MeshRuntime:
         join_port = self.doors.join.address[1]
         return DoorAddresses((host,), port, port, join_port, others)
 
-    async def _report_load(self) -> None:
+    def _report_load(self) -> None:
         """Once a second: how busy the machine is, to the scheduler and to everybody."""
-        while True:
-            self.work.core.machine(*self._machine.sample())
-            for view in self.gossip.members():
-                if view.rtt_s is not None:
-                    self.work.core.peer_rtt(view.node_id, view.rtt_s)
-            self.gossip.set_load(self.work.core.load())
-            await self._env.clock.sleep_until(self._env.clock.monotonic() + LOAD_EVERY_S)
+        machine = self._env.readings.load()
+        self.work.core.machine(machine.cpu_percent, machine.memory_free_mib)
+        load = self.work.core.load()
+        self.gossip.set_load(load)
+        # Round trips change slowly, and matter little to a node that has nothing to do.
+        idle = not load.busy and not load.queued
+        self._reports_since_rtts += 1
+        if idle and self._reports_since_rtts < RTTS_EVERY_REPORTS:
+            return
+        self._reports_since_rtts = 0
+        for view in self.gossip.members():
+            if view.rtt_s is not None:
+                self.work.core.peer_rtt(view.node_id, view.rtt_s)
 
     # -- runs -----------------------------------------------------------------------------------
     def run_parts(self) -> RunParts:

@@ -24,7 +24,7 @@ from mesh.node.perform import Performer
 from mesh.node.stolen import StolenRunner
 from mesh.node.verdicts import Claim, Judged, judge
 from mesh.node.workers import End, Workers
-from mesh.ports import Env
+from mesh.ports import Env, Timer
 from mesh.ports.actions import Job
 from mesh.scheduler import model as m
 from mesh.scheduler.config import SchedulerConfig
@@ -32,7 +32,7 @@ from mesh.scheduler.core import Scheduler
 from mesh.types import Digest, NodeId, RunId, digest_of
 from mesh.wire import messages as wire
 
-TICK_S = 0.1
+TICK_S, TICK_MAX_S = 0.1, 0.5
 """How late an expiry or a straggler may be noticed."""
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class WorkDriver:
         self._workers = Workers()
         self._grants = GrantPacker(parts.performer, parts.config.lease_s)
         self._nursery: trio.Nursery | None = None
-        self._wake = trio.Event()
+        self._timer: Timer | None = None
         self.core = Scheduler(parts.me, parts.config)
         self._stolen.has_more = self.core.has_backlog_of
         self.counters = Counters()
@@ -118,19 +118,31 @@ class WorkDriver:
         """Run shards and watch leases until cancelled."""
         async with trio.open_nursery() as self._nursery:
             task_status.started()
-            while True:
-                now_s = self._now()
-                due_s = self.core.next_timer_s(now_s)
-                if due_s == math.inf:
-                    self._wake = trio.Event()
-                    await self._wake.wait()
-                    continue
-                await self._env.clock.sleep_until(max(now_s + TICK_S, min(due_s, now_s + 0.5)))
-                try:
-                    self._stolen.flush_all()
-                    self._apply(self.core.handle_timer(self._now()))
-                except Exception as bug:  # noqa: BLE001 - as in _contain
-                    self._contain(bug, list(self._runs))
+            try:
+                await trio.sleep_forever()
+            finally:
+                if self._timer is not None:
+                    self._timer.cancel()
+
+    def _arm(self) -> None:
+        """See to it that somebody looks at the leases in time. Called after every change, so it
+        looks at none of them while a timer is set: that one comes within half a second."""
+        if self._timer is not None:
+            return
+        now_s = self._now()
+        due_s = self.core.next_timer_s(now_s)
+        if due_s < math.inf:
+            at_s = max(now_s + TICK_S, min(due_s, now_s + TICK_MAX_S))
+            self._timer = self._env.clock.call_at(at_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        try:
+            self._stolen.flush_all()
+            self._apply(self.core.handle_timer(self._now()))
+        except Exception as bug:  # noqa: BLE001 - as in _contain
+            self._contain(bug, list(self._runs))
+            self._arm()
 
     # -- runs of ours ---------------------------------------------------------------------------
     def open_run(self, run: RunId, side: RunSide, policy: m.RunPolicy) -> None:
@@ -279,7 +291,7 @@ class WorkDriver:
             except Exception as bug:  # noqa: BLE001 - as in _contain
                 key: m.ShardKey | None = getattr(effect, "key", None)
                 self._contain(bug, [key[0]] if key is not None else [])
-        self._wake.set()
+        self._arm()
 
     def _contain(self, bug: Exception, runs: list[RunId]) -> None:
         """A bug met by one shard ends its run, and never the node with everybody else's."""

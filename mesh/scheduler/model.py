@@ -52,7 +52,7 @@ class Shard:
     """Duration last time; 0 when never seen."""
     rank_s: float = 0.0
     """Longest known way from here to the end of the run, itself included: longest first."""
-    warmth: frozenset[Digest] = frozenset()
+    warmth: tuple[Digest, ...] = ()
     """Inputs worth having already."""
     local_only: bool = False
     may_speculate: bool = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 
 from mesh.scheduler.model import Shard
@@ -41,7 +43,7 @@ class PeerState:
             return 0.0
         return sum(map(self.warm.__contains__, shard.warmth)) / len(shard.warmth)
 
-    def warmed_by(self, digests: frozenset[Digest], limit: int) -> None:
+    def warmed_by(self, digests: Iterable[Digest], limit: int) -> None:
         self.warm.update(dict.fromkeys(digests))
         while len(self.warm) > limit:
             del self.warm[next(iter(self.warm))]

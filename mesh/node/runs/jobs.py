@@ -58,7 +58,7 @@ def shard_job(request: ShardRequest, step: Step, resolved: Resolved) -> ShardJob
         toolchain=resolved.action.toolchain,
         weight_s=request.weight_s,
         rank_s=request.rank_s,
-        warmth=frozenset(entry.digest for entry in files),
+        warmth=tuple(dict.fromkeys(entry.digest for entry in files)),
         local_only=step.local,
         held_s_max=HELD_FACTOR * step.timeout_s + HELD_SLACK_S,
         may_speculate=request.kind in (Kind.BUILD, Kind.TEST) and resolved.cacheable,
