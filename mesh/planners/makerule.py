@@ -27,6 +27,8 @@ _WORD = re.compile(
     re.VERBOSE,
 )
 _ESCAPED = re.compile(r"(\\+)([ \t])|(\\+)$|\\([#:\[\]|*])|\$\$")
+_CONTROL = re.compile(r"[^\S \n]")
+"""White space other than blanks and ends of lines: whether it separates is left to `_WORD`."""
 _SPACE = re.compile(r"(?:[ \t\f\v]|\\\r?\n)+")
 
 
@@ -48,10 +50,25 @@ def parse_rules(text: str) -> tuple[MakeRule, ...]:
 
 def prerequisites(text: str) -> tuple[str, ...]:
     """The prerequisites of all rules, each once, in order of appearance."""
+    if (plain := _plain(text)) is not None:
+        return plain
     found: dict[str, None] = {}
     for rule in parse_rules(text):
         found.update(dict.fromkeys(rule.prerequisites))
     return tuple(found)
+
+
+def _plain(text: str) -> tuple[str, ...] | None:
+    """The same for one rule without special characters, which nearly all are; else None."""
+    if "$" in text or _CONTROL.search(text):
+        return None
+    joined = text.replace("\\\n", " ").removesuffix("\n")
+    target, colon, rest = joined.partition(": ")
+    usual = colon and ":" not in target and not any(each in joined for each in ("\\", "\n"))
+    words = rest.split(" ")
+    if not usual or any(word.endswith(":") for word in words):
+        return None
+    return tuple(dict.fromkeys(word for word in words if word))
 
 
 def _logical_lines(text: str) -> list[list[str]]:

@@ -37,9 +37,11 @@ from mesh.action.model import (
 from mesh.action.platform import platform_for
 from mesh.errors import MissingInput, UnusablePath
 from mesh.planners.base import Plan, Step
+from mesh.planners.closure import IncludeConfig, IncludeScanner, ProjectView
 from mesh.planners.listing import Listings
 from mesh.planners.outside import OutsideFiles
 from mesh.planners.scan import Scan, Scanner, ScanStore
+from mesh.planners.systemheaders import IncludeMemory
 from mesh.planners.toolchain import Hasher, Toolchains, Tools
 from mesh.planners.tree import TreeBuilder
 from mesh.planners.validate import host_path, shown
@@ -57,6 +59,8 @@ class ResolverConfig:
     """Memory of dependency scans; without one the compiler is asked every time."""
     toolchains: Toolchains | None = None
     """Shared between resolvers of one node, so that drivers are asked once."""
+    includes: IncludeMemory | None = None
+    """Likewise: what headers mention."""
     platform: str = ""
     """Instead of this machine's own."""
 
@@ -72,6 +76,7 @@ class Glance:
             tuple[str, tuple[tuple[str, Digest], ...]], tuple[Toolchain, bytes, Digest]
         ] = {}
         self.envs: dict[tuple[tuple[str, str], ...], tuple[EnvVar, ...]] = {}
+        self.project = ProjectView()
 
 
 @attrs.frozen
@@ -117,6 +122,10 @@ class Resolver:
         self._outside = OutsideFiles(config.hasher)
         listings = Listings(frozenset(made_here))
         self.scanner = Scanner(self._mounts, config.hasher, self._outside, listings, config.store)
+        memory = config.includes or IncludeMemory()
+        self.includes = IncludeScanner(
+            IncludeConfig(self._mounts, config.hasher, self._outside, memory, config.plan.steps)
+        )
 
     def resolve(self, step: Step, glance: Glance | None = None) -> Resolved:
         """The action of a step whose needs are done; `glance` is shared by steps of one moment.
@@ -129,8 +138,9 @@ class Resolver:
         tools = self._toolchains.of_step(step, self._mounts, glance.tools)
         scan = Scan()
         if step.scan is not None:
+            found = self.includes.scan(step, tools, glance.project)
             tools = dict(tools)
-            scan = self.scanner.scan(step, tools)
+            scan = found or self.scanner.scan(step, tools)
             newest_ns = self._add_scan(builder, scan, tools)
             builder.newest_ns = max(builder.newest_ns, newest_ns)
         try:
@@ -138,6 +148,10 @@ class Resolver:
             return self._pack(step, builder, scan, chain, glance)
         except (WireError, UnicodeError) as error:
             raise UnusablePath(path=step.cwd, step=step.name, why=error) from error
+
+    def tools(self, step: Step) -> Tools:
+        """What the step's command runs. Raises ToolNotFound, InputChanged."""
+        return self._toolchains.of_step(step, self._mounts)
 
     def _add_inputs(self, builder: TreeBuilder, step: Step) -> None:
         for path in step.inputs:

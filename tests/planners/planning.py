@@ -23,6 +23,7 @@ from mesh.planners.base import Kind, Plan, PlanRequest, Step
 from mesh.planners.ninja.logs import Recorded
 from mesh.planners.registry import make_plan
 from mesh.planners.resolve import Resolved, Resolver, ResolverConfig
+from mesh.planners.systemheaders import IncludeMemory
 from mesh.planners.toolchain import Toolchains
 from mesh.planners.validate import host_path
 from mesh.types import Digest
@@ -66,9 +67,14 @@ class Memory:
         self.items[key] = value
 
 
-def resolver(of: Plan, store: Memory | None = None, hasher: FileHasher | None = None) -> Resolver:
+def resolver(
+    of: Plan,
+    store: Memory | None = None,
+    hasher: FileHasher | None = None,
+    includes: IncludeMemory | None = None,
+) -> Resolver:
     hasher = hasher or FileHasher()
-    return Resolver(ResolverConfig(of, hasher, store, Toolchains(hasher)))
+    return Resolver(ResolverConfig(of, hasher, store, Toolchains(hasher), includes))
 
 
 def step_named(of: Plan, name: str) -> Step:
