@@ -11,7 +11,7 @@ from mesh.action.model import Toolchain
 from mesh.cas.blobs import BlobStore
 from mesh.executor.executor import Executor, ExecutorConfig
 from mesh.executor.toolcheck import ToolCheck
-from mesh.ports import Exec
+from mesh.ports import Clock, Exec
 from mesh.ports.actions import (
     ActionSetup,
     ActionStore,
@@ -27,8 +27,9 @@ class SandboxedActions:
     """Implements `mesh.ports.actions.Actions`. `root` is a directory for the slots; on the same
     file system as the store, outputs move instead of being copied."""
 
-    def __init__(self, exec_port: Exec, root: Path) -> None:
+    def __init__(self, exec_port: Exec, clock: Clock, root: Path) -> None:
         self._exec = exec_port
+        self._clock = clock
         self._root = root
 
     @asynccontextmanager
@@ -37,7 +38,7 @@ class SandboxedActions:
     ) -> AsyncIterator[SandboxedRunner]:
         assert isinstance(store, BlobStore), "work trees are made of the store's real files"
         config = ExecutorConfig(self._root, setup.slots, setup.sandbox)
-        async with Executor(self._exec, store, config) as executor:
+        async with Executor(self._exec, self._clock, store, config) as executor:
             yield SandboxedRunner(executor, ToolCheck(digests))
 
 

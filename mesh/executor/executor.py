@@ -1,6 +1,6 @@
 """Running actions: inputs into a slot, the process, outputs into the store.
 
-    async with Executor(exec_port, store, config) as executor:
+    async with Executor(exec_port, clock, store, config) as executor:
         execution = await executor.execute(job)
 
 Rules
@@ -44,7 +44,7 @@ from mesh.executor.sandbox import (
 )
 from mesh.executor.slot import Ended, LauncherFailed, NotStarted, OnOutput, Request, Slot
 from mesh.limits import INLINE_BLOB_BYTES_MAX, MIB
-from mesh.ports import Exec
+from mesh.ports import Clock, Exec
 from mesh.ports.actions import Execution, Job, SandboxChoice, SandboxWarning
 from mesh.types import digest_of
 from mesh.wire.errors import WireError
@@ -75,10 +75,13 @@ class ExecutorConfig:
 class Executor:
     """See the module's head. Slots start their sandboxes when they are first needed."""
 
-    def __init__(self, exec_port: Exec, store: BlobStore, config: ExecutorConfig) -> None:
+    def __init__(
+        self, exec_port: Exec, clock: Clock, store: BlobStore, config: ExecutorConfig
+    ) -> None:
         assert config.slots > 0, "an executor without slots would wait for ever"
         assert config.sandbox in ("auto", BWRAP, PLAIN), config.sandbox
         self._exec = exec_port
+        self._clock = clock
         self._store = store
         self._config = config
         self._room = trio.Semaphore(config.slots)
@@ -149,10 +152,10 @@ class Executor:
 
     def _make_slots(self) -> None:
         shutil.rmtree(self._config.root, ignore_errors=True)
-        kind, exec_port, store = self.sandbox.kind, self._exec, self._store
+        kind = self.sandbox.kind
         for number in range(self._config.slots):
             folder = self._config.root.absolute() / str(number)
-            self._slots.append(Slot(folder, kind, exec_port, store))
+            self._slots.append(Slot(folder, kind, self._exec, self._clock, self._store))
         self._free = self._slots[::-1]
 
     def _take(self, view: View) -> Slot:

@@ -1,16 +1,22 @@
 """The launcher: a small process inside the sandbox that starts one action after another.
 
-It runs as `python -I -S -c <this file> <config JSON>`, so it imports the standard library only and
-must work on Python 3.9. Why it exists: a fresh bubblewrap costs 19 ms and forking the node's large
-process is slow; from here an action costs one vfork.
+It runs as `python -I -S -c <leftovers.py and this file> <config JSON>`, so it imports the standard
+library only and must work on Python 3.9. Why it exists: a fresh bubblewrap costs 19 ms and forking
+the node's large process is slow; from here an action costs one vfork.
 
 Protocol, on the SOCK_SEQPACKET socket at fd 3, one datagram each:
-    node -> launcher   b"A" + JSON request       start an action
+    node -> launcher   b"A" + request            start an action
                        b"M"  (+ a memfd)         the same, the datagram is in the memfd
                        b"C"                      cancel: kill it now
     launcher -> node   b"1" or b"2" + bytes      a piece of stdout or stderr
-                       b"R" + JSON reply         it ended, and everything it had started too
+                       b"R" + reply              it ended, and everything it had started too
+                       b"E" + text               it could not be started
     end of file        kill everything and exit
+
+    request = REQUEST, then cwd, the arguments and each "NAME=value", with zero bytes in between
+    reply   = REPLY
+
+Of fixed layout, because both sides make and read one per action.
 
 Rules
 - One action at a time. Its processes are in their own session; when the main one ends, or at the
@@ -37,11 +43,20 @@ import resource
 import select
 import signal
 import socket
-import stat
+import struct
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
+
+from mesh.executor.leftovers import Leftovers
+
+REQUEST = struct.Struct("=ddQQ?I")
+"""timeout_s, grace_s, memory_bytes (0: not watched), log_bytes_max, live, number of arguments"""
+REPLY = struct.Struct("=iBddQQQ?")
+"""wait status, index into REASONS, seconds, cpu_s, maxrss_bytes, lost bytes of stdout and stderr,
+dirty"""
+REASONS = ("", "timeout", "memory", "cancelled")
+"""Why we ended it; "" when it ended by itself."""
 
 _NODE_FD = 3
 _PACKET_BYTES = 128 * 1024
@@ -50,10 +65,9 @@ _PIPE_BYTES = 256 * 1024
 _F_SETPIPE_SZ = 1031
 _KILL_ROUNDS_MAX = 10_000
 _MEMORY_FIRST_S, _MEMORY_EVERY_S = 0.1, 0.25
-_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+_DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 _WAIT_S_MAX = 3600.0
-_SYSV = ("/proc/sysvipc/shm", "/proc/sysvipc/sem", "/proc/sysvipc/msg")
 _IGNORED = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
@@ -62,12 +76,16 @@ class Launcher:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.namespace = config["namespace"]  # whether a pid namespace is all ours
-        self.scratch = config["scratch"]  # directories to empty after each action
-        self.keep = config["keep"]  # mounts that may lie below them
+        self.leftovers = Leftovers(config["scratch"], config["keep"], sysv=self.namespace)
         self.node = socket.socket(fileno=_NODE_FD)
         os.set_inheritable(_NODE_FD, False)
         self.null = os.open(os.devnull, os.O_RDWR)
-        self.streams = [Stream(b"1", self.node), Stream(b"2", self.node)]
+        self.streams = out, err = Stream(b"1", self.node), Stream(b"2", self.node)
+        self.file_actions = [
+            (os.POSIX_SPAWN_DUP2, self.null, 0),
+            (os.POSIX_SPAWN_DUP2, out.write_fd, 1),
+            (os.POSIX_SPAWN_DUP2, err.write_fd, 2),
+        ]
         # Python ignores SIGPIPE, we a few, and whoever started the node maybe others; children
         # would inherit that.
         every = signal.valid_signals()
@@ -76,9 +94,6 @@ class Launcher:
         self.poll.register(_NODE_FD, select.POLLIN)
         for stream in self.streams:
             self.poll.register(stream.read_fd, select.POLLIN)
-        present = [path for path in _SYSV if self.namespace and os.path.exists(path)]
-        sysv = [os.open(path, os.O_RDONLY) for path in present]
-        self.sysv = [(fd, _head(fd)) for fd in sysv]  # as they look without any object
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _lower(resource.RLIMIT_FSIZE, config["file_bytes_max"])
         os.umask(0o022)
@@ -93,9 +108,9 @@ class Launcher:
             except Gone:
                 self.kill_all()
                 return
-            self.node.send(b"R" + json.dumps(reply).encode())
+            self.node.send(reply)
 
-    def next_request(self) -> dict[str, Any] | None:
+    def next_request(self) -> Request | None:
         while True:
             data, fds, _, _ = socket.recv_fds(self.node, _PACKET_BYTES, 1)
             if not data:
@@ -104,19 +119,19 @@ class Launcher:
                 with open(fds[0], "rb") as memory:
                     data = memory.read()
             if data[:1] == b"A":
-                request: dict[str, Any] = json.loads(data[1:])
-                return request
+                return Request(data)
             # A cancel that crossed our reply: nothing is running any more.
 
     # -- one action --------------------------------------------------------------------------------
-    def run(self, request: dict[str, Any]) -> dict[str, Any]:
-        for stream in self.streams:
-            stream.begin(limit=request["log_bytes_max"], live=request["live"])
+    def run(self, request: Request) -> bytes:
+        out, err = self.streams
+        out.begin(limit=request.log_bytes_max, live=request.live)
+        err.begin(limit=request.log_bytes_max, live=request.live)
         started = time.monotonic()
         try:
             pid = self.spawn(request)
-        except OSError as error:
-            return {"error": error.strerror or str(error), "errno": error.errno}
+        except (OSError, ValueError) as error:
+            return b"E" + (getattr(error, "strerror", None) or str(error)).encode()
         pidfd = os.pidfd_open(pid)
         self.poll.register(pidfd, select.POLLIN)
         try:
@@ -127,47 +142,41 @@ class Launcher:
         _, status, usage = os.wait4(pid, 0)
         ended = time.monotonic()
         self.kill_all()
-        for stream in self.streams:
-            stream.finish()
-        return {
-            "status": status,
-            "why": why,
-            "seconds": ended - started,
-            "cpu_s": usage.ru_utime + usage.ru_stime,
-            "maxrss_bytes": usage.ru_maxrss * 1024,
-            "lost": [stream.lost for stream in self.streams],
-            "dirty": not self.clean(),
-        }
+        self.drain()
+        return b"R" + REPLY.pack(
+            status,
+            REASONS.index(why),
+            ended - started,
+            usage.ru_utime + usage.ru_stime,
+            usage.ru_maxrss * 1024,
+            out.lost,
+            err.lost,
+            not self.leftovers.clean(),
+        )
 
-    def spawn(self, request: dict[str, Any]) -> int:
-        os.chdir(request["cwd"])
-        argv, env = request["argv"], request["env"]
-        path = _find(argv[0], env.get("PATH", _DEFAULT_PATH))
-        out, err = self.streams
+    def spawn(self, request: Request) -> int:
+        os.chdir(request.cwd)
+        path = _find(request.argv[0], request.env.get(b"PATH", _DEFAULT_PATH))
         return os.posix_spawn(
             path,
-            argv,
-            env,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, self.null, 0),
-                (os.POSIX_SPAWN_DUP2, out.write_fd, 1),
-                (os.POSIX_SPAWN_DUP2, err.write_fd, 2),
-            ],
+            request.argv,
+            request.env,
+            file_actions=self.file_actions,
             setsid=True,
             setsigmask=[],
             setsigdef=self.ignored,
         )
 
-    def watch(self, pid: int, pidfd: int, request: dict[str, Any], started: float) -> str:
+    def watch(self, pid: int, pidfd: int, request: Request, started: float) -> str:
         """Pump output until the main process ends; say why it was ended by us, if it was."""
         why = ""
-        deadline = started + request["timeout_s"]
-        limit = request["memory_bytes"]
+        deadline = started + request.timeout_s
+        limit = request.memory_bytes
         look = started + _MEMORY_FIRST_S if limit else deadline
         while True:
             now = time.monotonic()
             if now >= deadline:
-                deadline = now + request["grace_s"]
+                deadline = now + request.grace_s
                 if why:
                     self.kill_running(pid)
                 else:
@@ -188,6 +197,16 @@ class Launcher:
                 self.kill_running(pid)
             if pidfd in ready:
                 return why
+
+    def drain(self) -> None:
+        """Everything that could write is dead: pass on what the pipes still hold."""
+        fds = {fd for fd, _ in self.poll.poll(0)}
+        while ready := [stream for stream in self.streams if stream.read_fd in fds]:
+            for stream in ready:
+                stream.pump()
+            fds = {fd for fd, _ in self.poll.poll(0)}
+        for stream in self.streams:
+            stream.flush()
 
     def asked_to_stop(self) -> bool:
         try:
@@ -231,26 +250,26 @@ class Launcher:
         """Cheap first: only when the resident sizes add up to too much, shared pages count once."""
         if self.namespace:
             pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-            files = sum(_used_bytes(path) for path in self.scratch)  # they are in memory too
+            files = self.leftovers.used_bytes()  # they are in memory too
         else:
             pids, files = _descendants(os.getpid()), 0
         if sum(map(_resident_bytes, pids)) + files <= limit:
             return False
         return sum(map(_proportional_bytes, pids)) + files > limit
 
-    # -- cleaning ----------------------------------------------------------------------------------
-    def clean(self) -> bool:
-        """Empty the scratch directories; False when a trace stays."""
-        try:
-            for path in self.scratch:
-                _empty(path, self.keep)
-        except OSError:
-            return False  # a name too long, a device busy
-        return all(_head(fd) == empty for fd, empty in self.sysv)
-
 
 class Gone(Exception):
     """The node has closed the socket or died."""
+
+
+class Request:
+    """What to run; the head says how it travels."""
+
+    def __init__(self, data: bytes) -> None:
+        self.timeout_s, self.grace_s, self.memory_bytes, *rest = REQUEST.unpack_from(data, 1)
+        self.log_bytes_max, self.live, count = rest
+        self.cwd, *self.argv, env = data[1 + REQUEST.size :].split(b"\0", count + 1)
+        self.env = dict(each.split(b"=", 1) for each in env.split(b"\0") if each)
 
 
 class Stream:
@@ -270,12 +289,12 @@ class Stream:
         self.left, self.lost = limit, 0
         self.live, self.held = live, b""
 
-    def pump(self) -> bool:
+    def pump(self) -> None:
         """Read once; pass on what is within the limit."""
         try:
             data = os.read(self.read_fd, _CHUNK_BYTES)
         except BlockingIOError:
-            return False
+            return
         if len(data) > self.left:
             self.lost += len(data) - self.left
             data = data[: self.left]
@@ -283,13 +302,6 @@ class Stream:
         self.held += data
         if self.live or len(self.held) >= _CHUNK_BYTES:
             self.flush()
-        return True
-
-    def finish(self) -> None:
-        """Everything that could write is dead: drain, and pass on the rest."""
-        while self.pump():
-            pass
-        self.flush()
 
     def flush(self) -> None:
         for start in range(0, len(self.held), _CHUNK_BYTES):
@@ -301,12 +313,12 @@ class Stream:
 
 
 # -- helpers ---------------------------------------------------------------------------------------
-def _find(program: str, search: str) -> str:
+def _find(program: bytes, search: bytes) -> bytes:
     """The file to execute: as given when it has a slash, else the first executable on `search`."""
-    if "/" in program:
+    if b"/" in program:
         return program
-    for folder in search.split(":"):
-        path = os.path.join(folder or ".", program)
+    for folder in search.split(b":"):
+        path = os.path.join(folder or b".", program)
         if os.access(path, os.X_OK) and not os.path.isdir(path):
             return path
     raise FileNotFoundError(errno.ENOENT, "not on the action's PATH", program)
@@ -353,54 +365,11 @@ def _proportional_bytes(pid: int) -> int:
     return _resident_bytes(pid)
 
 
-def _used_bytes(path: str) -> int:
-    with contextlib.suppress(OSError):
-        info = os.statvfs(path)
-        return (info.f_blocks - info.f_bfree) * info.f_frsize
-    return 0
-
-
-def _head(fd: int) -> bytes:
-    return os.pread(fd, 4096, 0)
-
-
 def _lower(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
     resource.setrlimit(kind, (value, value))
-
-
-def _empty(path: str, keep: list[str]) -> None:
-    """Remove everything in `path` except mounts and the way to them, without following links."""
-    todo, folders = [path], []
-    while todo:
-        folder = todo.pop()
-        folders.append(folder)
-        try:
-            names = os.listdir(folder)
-        except PermissionError:
-            os.chmod(folder, 0o700)
-            names = os.listdir(folder)
-        for name in names:
-            each = folder + "/" + name
-            if each in keep:
-                continue
-            if stat.S_ISDIR(os.lstat(each).st_mode):
-                todo.append(each)
-            else:
-                _remove(os.unlink, each)
-    for folder in reversed(folders[1:]):
-        if not any(mount.startswith(folder + "/") for mount in keep):
-            _remove(os.rmdir, folder)
-
-
-def _remove(remove: Callable[[str], None], path: str) -> None:
-    try:
-        remove(path)
-    except PermissionError:
-        os.chmod(os.path.dirname(path), 0o700)
-        remove(path)
 
 
 def _close_strays() -> None:
@@ -435,7 +404,3 @@ def main() -> None:
     launcher = Launcher(config)
     launcher.node.send(b"H")
     launcher.serve()
-
-
-if __name__ == "__main__":
-    main()

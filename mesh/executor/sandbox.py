@@ -41,7 +41,7 @@ _ETC_OWN = {
 _SCRATCH = ("/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108 - inside the sandbox they are private
 _PROBE_TIMEOUT_S = 10.0
 _PYTHON_MIN = (3, 9)
-_SOURCE = Path(__file__).with_name("launcher.py")
+_PARTS = ("leftovers", "launcher")
 _INSTALLERS = (
     ("apt-get", "sudo apt install bubblewrap"),
     ("dnf", "sudo dnf install bubblewrap"),
@@ -155,8 +155,18 @@ def _plain_argv(paths: SlotPaths, view: View) -> list[str]:
 
 def _python(program: str, config: dict[str, object]) -> list[str]:
     config["file_bytes_max"] = OUTPUT_FILES_BYTES_MAX
-    source = _SOURCE.read_text("utf-8")
-    return [program, "-I", "-S", "-X", "utf8", "-c", source, json.dumps(config)]
+    return [program, "-I", "-S", "-X", "utf8", "-c", launcher_source(), json.dumps(config)]
+
+
+def launcher_source() -> str:
+    """The launcher as one program: a sandbox sees none of our files."""
+    lines = ["import sys, types"]
+    for part in _PARTS:
+        text = Path(__file__).with_name(f"{part}.py").read_text("utf-8")
+        name = f"mesh.executor.{part}"
+        lines.append(f"sys.modules[{name!r}] = module = types.ModuleType({name!r})")
+        lines.append(f"exec(compile({text!r}, {name!r}, 'exec'), module.__dict__)")
+    return "\n".join([*lines, "module.main()"])
 
 
 def _isolation() -> list[str]:

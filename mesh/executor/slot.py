@@ -12,21 +12,21 @@ Not here: choosing slots, preparing inputs, collecting outputs (`mesh.executor.e
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import attrs
 import trio
 
 from mesh.cas.blobs import BlobStore
+from mesh.executor.launcher import REASONS, REPLY, REQUEST
 from mesh.executor.outputs import Collector
 from mesh.executor.sandbox import SlotPaths, View, launcher_argv, write_etc
 from mesh.executor.worktree import WorkTree
 from mesh.limits import KILL_GRACE_S, LAUNCHER_PACKET_BYTES_MAX, OUTPUT_LOG_BYTES_MAX
-from mesh.ports import Exec, LauncherPort
+from mesh.ports import Clock, Exec, LauncherPort
 from mesh.ports.real.files import write_all
 
 _START_TIMEOUT_S = 10.0
@@ -59,11 +59,23 @@ class Request:
     log_bytes_max: int = OUTPUT_LOG_BYTES_MAX
 
     def encode(self) -> bytes:
-        return b"A" + _encode({name: getattr(self, name) for name in _REQUEST_FIELDS}).encode()
-
-
-_REQUEST_FIELDS = tuple(field.name for field in attrs.fields(Request))
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+        """As `mesh.executor.launcher` reads it. Raises ValueError when a text holds a zero byte,
+        which no process can be given."""
+        head = REQUEST.pack(
+            self.timeout_s,
+            self.grace_s,
+            self.memory_bytes,
+            self.log_bytes_max,
+            self.live,
+            len(self.argv),
+        )
+        words = [self.cwd, *self.argv, *[f"{name}={value}" for name, value in self.env.items()]]
+        text = "\0".join(words)
+        if text.count("\0") != len(words) - 1:
+            raise ValueError("a zero byte in the command or its environment")
+        if not self.env:
+            text += "\0"
+        return b"A" + head + text.encode("utf-8", "surrogateescape")
 
 
 @attrs.frozen
@@ -92,11 +104,14 @@ class NotStarted:
 class Slot:
     """See the module's head. `folder` is the slot's own, emptied by whoever made it."""
 
-    def __init__(self, folder: Path, kind: str, exec_port: Exec, store: BlobStore) -> None:
+    def __init__(
+        self, folder: Path, kind: str, exec_port: Exec, clock: Clock, store: BlobStore
+    ) -> None:
         self.kind = kind
         self.paths = SlotPaths(folder / "work", folder / "tmp", folder / "etc")
         self.view: View | None = None
         self._exec = exec_port
+        self._clock = clock
         self._stack = contextlib.AsyncExitStack()
         self._port: LauncherPort | None = None
         write_etc(self.paths.etc)
@@ -104,6 +119,7 @@ class Slot:
         self.tree = WorkTree(self.paths.work, folder / "trash", store)
         self.collector = Collector(self.paths.work, store)
         self._last_s = 0.0
+        self._overdue_s = self._timer_s = math.inf
 
     @property
     def is_light(self) -> bool:
@@ -139,16 +155,38 @@ class Slot:
         When cancelled it kills the action first; the slot can be used again either way.
         """
         assert self._port is not None, "show() comes first"
-        self._last_s = request.timeout_s  # until we know better
         try:
-            with trio.move_on_after(request.timeout_s + request.grace_s + _SLACK_S):
-                await self._send(request.encode())
-                return await self._until_reply(on_output)
+            data = request.encode()
+        except ValueError as error:
+            return NotStarted(str(error))
+        self._last_s = request.timeout_s  # until we know better
+        self._expect(self._clock.monotonic() + request.timeout_s + request.grace_s + _SLACK_S)
+        try:
+            await self._send(data)
+            return await self._until_reply(on_output)
         except BaseException:  # cancelled, or on_output raised
             with trio.CancelScope(shield=True):
                 await self._cancel()
             raise
-        raise await self._failed("did not answer in time")
+        finally:
+            self._overdue_s = math.inf
+
+    def _expect(self, overdue_s: float) -> None:
+        """Kill the launcher when it has not answered by then. One timer stands for many actions:
+        a cancel scope for each would cost more than starting the process."""
+        self._overdue_s = overdue_s
+        if overdue_s < self._timer_s:
+            self._timer_s = overdue_s
+            self._clock.call_at(overdue_s, self._look)
+
+    def _look(self) -> None:
+        now_s = self._clock.monotonic()
+        if self._timer_s <= now_s:
+            self._timer_s = math.inf
+        if self._overdue_s > now_s:
+            self._expect(self._overdue_s)
+        elif self._port is not None:
+            self._port.kill()
 
     async def close(self) -> None:
         """End the launcher and whatever runs in it."""
@@ -183,26 +221,26 @@ class Slot:
                 pieces[stream - 1].append(data[1:])
                 if on_output is not None:
                     on_output(stream, data[1:])
-            elif kind == b"R":
-                return await self._ended(json.loads(data[1:].decode()), pieces)
+            elif kind == b"R" and len(data) == 1 + REPLY.size:
+                return await self._ended(data, pieces)
+            elif kind == b"E":
+                return NotStarted(data[1:].decode("utf-8", "replace"))
             else:
-                raise await self._failed("ended unexpectedly")
+                late = self._overdue_s <= self._clock.monotonic()
+                raise await self._failed("did not answer in time" if late else "ended unexpectedly")
 
-    async def _ended(
-        self, reply: dict[str, Any], pieces: tuple[list[bytes], list[bytes]]
-    ) -> Ended | NotStarted:
-        if "error" in reply:
-            return NotStarted(str(reply["error"]))
-        self._last_s = reply["seconds"]
-        if reply["dirty"]:
+    async def _ended(self, reply: bytes, pieces: tuple[list[bytes], list[bytes]]) -> Ended:
+        status, why, seconds, cpu_s, maxrss_bytes, *lost, dirty = REPLY.unpack_from(reply, 1)
+        self._last_s = seconds
+        if dirty:
             await self.close()
         return Ended(
-            status=os.waitstatus_to_exitcode(reply["status"]),
-            why=reply["why"],
-            seconds=reply["seconds"],
-            cpu_s=reply["cpu_s"],
-            maxrss_bytes=reply["maxrss_bytes"],
-            lost=(reply["lost"][0], reply["lost"][1]),
+            status=os.waitstatus_to_exitcode(status),
+            why=REASONS[why],
+            seconds=seconds,
+            cpu_s=cpu_s,
+            maxrss_bytes=maxrss_bytes,
+            lost=(lost[0], lost[1]),
             stdout=b"".join(pieces[0]),
             stderr=b"".join(pieces[1]),
         )

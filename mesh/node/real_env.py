@@ -29,7 +29,7 @@ def real_env(home: Path, discovery: Discovery) -> Env:
         disk=disk,
         exec=exec_port,
         discovery=discovery,
-        actions=SandboxedActions(exec_port, disk.path(SLOTS_FOLDER)),
+        actions=SandboxedActions(exec_port, clock, disk.path(SLOTS_FOLDER)),
         control=RealControl(home / SOCKET_NAME),
         readings=RealReadings(clock),
     )

@@ -25,6 +25,7 @@ from mesh.cas.blobs import BlobStore
 from mesh.executor.executor import Executor, ExecutorConfig
 from mesh.executor.sandbox import detect_sandbox
 from mesh.ports.actions import Execution, Job
+from mesh.ports.real.clock import RealClock
 from mesh.ports.real.disk import RealDisk
 from mesh.ports.real.exec import RealExec
 from mesh.types import digest_of
@@ -135,7 +136,7 @@ def require(kind: str) -> None:
 async def open_bench(base: Path, kind: str) -> AsyncIterator[Bench]:
     store = BlobStore(RealDisk(base / "blobs"))
     config = ExecutorConfig(root=base / "slots", slots=2, sandbox=kind, node="box")
-    async with Executor(RealExec(), store, config) as executor:
+    async with Executor(RealExec(), RealClock(), store, config) as executor:
         yield Bench(base, executor, store)
 
 

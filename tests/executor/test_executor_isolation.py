@@ -17,6 +17,7 @@ from conftest import require
 
 from mesh.action.model import DIRECTORY, FILE, SYMLINK, OutputSpec, Tree, TreeEntry
 from mesh.errors import CannotSpawn, OutputMissing, PathEscapes
+from mesh.executor.sandbox import launcher_source
 
 MOUNT = "/vitte/project"
 
@@ -309,10 +310,9 @@ async def test_moved_output_cannot_be_changed_afterwards(bench: Any) -> None:
 
 def test_kill_of_everything_needs_a_namespace() -> None:
     """A launcher that believes to be alone, and is not, must refuse: its kill(-1) is for all."""
-    source = Path(sys.modules["mesh.executor.sandbox"].__file__ or "").with_name("launcher.py")
     config = '{"namespace": true, "scratch": [], "keep": [], "file_bytes_max": 1}'
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", source.read_text(), config], capture_output=True
+        [sys.executable, "-I", "-S", "-c", launcher_source(), config], capture_output=True
     )
     assert done.returncode == 1
     assert b"pid namespace" in done.stderr

@@ -18,6 +18,7 @@ from mesh.executor.executor import Executor, ExecutorConfig
 from mesh.executor.plain import Rewriter
 from mesh.executor.sandbox import detect_sandbox
 from mesh.ports.actions import SandboxChoice, SandboxWarning
+from mesh.ports.real.clock import RealClock
 from mesh.ports.real.disk import RealDisk
 from mesh.ports.real.exec import RealExec
 
@@ -126,8 +127,10 @@ async def test_auto_takes_what_there_is_and_bwrap_insists(
     nothing = SandboxChoice("plain", SandboxWarning("bubblewrap is not installed"))
     monkeypatch.setattr("mesh.executor.executor.detect_sandbox", lambda: nothing)
     store = BlobStore(RealDisk(tmp_path / "blobs"))
-    async with Executor(RealExec(), store, ExecutorConfig(tmp_path / "s", 1)) as executor:
+    async with Executor(
+        RealExec(), RealClock(), store, ExecutorConfig(tmp_path / "s", 1)
+    ) as executor:
         assert executor.sandbox == nothing
-    insists = Executor(RealExec(), store, ExecutorConfig(tmp_path / "s", 1, "bwrap"))
+    insists = Executor(RealExec(), RealClock(), store, ExecutorConfig(tmp_path / "s", 1, "bwrap"))
     with pytest.raises(CannotSpawn, match="not installed"):
         await insists.__aenter__()

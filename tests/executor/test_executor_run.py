@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -279,3 +281,26 @@ async def test_killed_launcher_fails_one_action_only(bench: Any) -> None:
     with pytest.raises(CannotSpawn):
         await bench.run("true")
     assert await bench.says("echo fine") == "fine\n"
+
+
+async def test_zero_byte_in_an_argument_is_refused_not_misread(bench: Any) -> None:
+    with pytest.raises(CannotSpawn, match="zero byte"):
+        await bench.run("/bin/echo", "a\0b")
+    assert await bench.says("/bin/echo", "a b") == "a b\n"
+
+
+async def test_launcher_that_does_not_answer_is_replaced(
+    plain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = slot_module.Request
+    monkeypatch.setattr(
+        executor_module, "Request", lambda **fields: request(**fields, grace_s=0.05)
+    )
+    monkeypatch.setattr(slot_module, "_SLACK_S", 0.05)
+    await plain.run("true")
+    for slot in plain.executor._slots:
+        if slot._port is not None:
+            os.kill(slot._port.pid, signal.SIGSTOP)
+    with pytest.raises(CannotSpawn, match="did not answer in time"):
+        await plain.run("true", timeout_s=0.1)
+    assert await plain.says("echo again") == "again\n"
