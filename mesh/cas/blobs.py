@@ -154,7 +154,7 @@ class BlobStore:
         if taken is not None:
             return taken
         with RealDiskFile(open_plain(name), name) as source, self._shelf.aside() as aside:
-            digest, size = pour(source, aside.file.write)
+            digest, size = pour(source, source.info().size_bytes, aside.file.write)
             self._shelf.adopt(aside, digest)
         if move:
             os.unlink(name)
@@ -254,7 +254,7 @@ class BlobStore:
         if source is None:
             raise BlobMissing(digest)
         with self._sources.open(digest, source) as file, self._shelf.aside() as aside:
-            found, _ = pour(file, aside.file.write)
+            found, _ = pour(file, file.info().size_bytes, aside.file.write)
             if found != digest:
                 raise InputChanged(path=source)
             self._shelf.adopt(aside, digest)
@@ -298,7 +298,7 @@ class BlobStore:
                 file.copy_to(target)
                 found = digest
             else:
-                found, _ = pour(file, lambda chunk: write_all(target, chunk))
+                found, _ = pour(file, before.size_bytes, lambda chunk: write_all(target, chunk))
             after = file.info()
         if found == digest and before.state == after.state:
             if source is None or not is_racy(before.state):
@@ -321,14 +321,14 @@ class BlobStore:
         if file is None:
             raise BlobMissing(digest)
         with file:
-            before = file.info().state
-            if self._shelf.is_checked(digest, before):
+            before = file.info()
+            if self._shelf.is_checked(digest, before.state):
                 return
-            found, _ = pour(file)
+            found, _ = pour(file, before.size_bytes)
         if found != digest:
             self._reject(None, digest)
             raise BlobMissing(digest)
-        self._shelf.note_checked(digest, before)
+        self._shelf.note_checked(digest, before.state)
 
     def _reject(self, source: str | None, digest: Digest) -> None:
         """The file is not that blob: a changed source is the user's, a damaged blob ours."""

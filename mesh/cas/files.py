@@ -10,12 +10,18 @@ from mesh.ports.disk import DiskFile
 from mesh.types import Digest
 
 _READ_BYTES = MIB
+_READ_BYTES_MIN = 4096
 
 
-def pour(file: DiskFile, write: Callable[[bytes], object] | None = None) -> tuple[Digest, int]:
-    """Read from here to the end, handing every piece to `write`; (digest, size_bytes) of it all."""
+def pour(
+    file: DiskFile, size_bytes: int, write: Callable[[bytes], object] | None = None
+) -> tuple[Digest, int]:
+    """Read from here to the end, handing every piece to `write`; (digest, size_bytes) of it all.
+
+    `size_bytes` is what to expect: asking for much more than there is costs a large buffer.
+    """
     state, total = sha256(), 0
-    while chunk := file.read(_READ_BYTES):
+    while chunk := file.read(max(_READ_BYTES_MIN, min(_READ_BYTES, size_bytes - total + 1))):
         state.update(chunk)
         total += len(chunk)
         if write is not None:

@@ -64,27 +64,19 @@ class Shelf:
             for name, info in self._disk.files(folder):
                 yield f"{folder}/{name}", info
 
-    @contextlib.contextmanager
-    def aside(self) -> Iterator[Aside]:
-        """A new file in `tmp`; gone at the end unless `adopt` has made a blob of it."""
+    def aside(self) -> Aside:
+        """A new file in `tmp`; gone at the end of its context unless `adopt` has made a blob of
+        it."""
         name = self._new_name()
-        with Aside(name, self._disk.create(name)) as aside:
-            try:
-                yield aside
-            finally:
-                if not aside.adopted:
-                    self._disk.remove(name)
+        return Aside(self._disk, name, self._disk.create(name))
 
     def adopt(self, aside: Aside, digest: Digest) -> None:
         """Make the complete file `aside` the blob `digest`."""
-        name = self.name(digest)
-        replaces = self._disk.exists(name)
-        self._disk.rename(aside.name, name)
+        self._disk.rename(aside.name, self.name(digest))
         aside.adopted = True
         info = aside.file.info()
         self.note_checked(digest, info.state)
-        if not replaces:
-            self._grow(info.size_bytes)
+        self._grow(info.size_bytes)
 
     def take(self, path: str) -> tuple[Digest, int] | None:
         """Move a real file in; (digest, size_bytes), None when it has to be copied.
@@ -95,13 +87,9 @@ class Shelf:
         file = self._disk.take(path, name)
         if file is None:
             return None
-        with Aside(name, file) as aside:
-            try:
-                digest, size = _hash_still(path, file)
-                self.adopt(aside, digest)
-            except BaseException:
-                self._disk.remove(name)
-                raise
+        with Aside(self._disk, name, file) as aside:
+            digest, size = _hash_still(path, file)
+            self.adopt(aside, digest)
         return digest, size
 
     def is_checked(self, digest: Digest, state: State) -> bool:
@@ -139,8 +127,9 @@ class Shelf:
 
     @property
     def size_bytes(self) -> int:
-        """Of all blobs, kept up to date from the last `count` or `trim` on. Two writers of one
-        blob may count it twice; the next `trim` knows better."""
+        """Of all blobs, from the last `count` or `trim` on. A blob that is stored again counts
+        again: asking whether it is there would cost more than a `trim` too early, which finds out
+        and removes nothing."""
         return self._size_bytes
 
     def count(self) -> int:
@@ -161,9 +150,10 @@ class Shelf:
 class Aside:
     """A file that is no blob yet."""
 
-    __slots__ = ("adopted", "file", "name")
+    __slots__ = ("_disk", "adopted", "file", "name")
 
-    def __init__(self, name: str, file: DiskFile) -> None:
+    def __init__(self, disk: Disk, name: str, file: DiskFile) -> None:
+        self._disk = disk
         self.name = name
         self.file = file
         self.adopted = False
@@ -173,11 +163,13 @@ class Aside:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+        if not self.adopted:
+            self._disk.remove(self.name)
 
 
 def _hash_still(path: str, file: DiskFile) -> tuple[Digest, int]:
-    before = file.info().state
-    digest, size = pour(file)
-    if file.info().state != before:
+    before = file.info()
+    digest, size = pour(file, before.size_bytes)
+    if file.info().state != before.state:
         raise InputChanged(path=path)
     return digest, size
