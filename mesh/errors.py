@@ -609,3 +609,12 @@ class CannotPlace(EnvironmentFault):
     """`{path}` cannot be written: {why}"""
 
     code = "VM503"
+
+
+# -- 6xx: small machines and the lines to them --------------------------------------------------
+class SerialUnavailable(EnvironmentFault):
+    """The serial device `{device}` cannot be opened: {why}"""
+
+    code = "VM601"
+    exit_code = 10
+    hint = "is it plugged in, free, and may this user open it (group `dialout`)?"

@@ -86,6 +86,10 @@ KEEPALIVE_EVERY_S = 5
 KEEPALIVE_TRIES = 3
 """A stream whose other machine answers nothing for about 20 s is closed by the kernel."""
 
+# -- serial lines -------------------------------------------------------------------------------
+SERIAL_OPEN_TIMEOUT_S = 5.0
+"""A driver that takes longer is stuck."""
+
 # -- actions ------------------------------------------------------------------------------------
 PATH_BYTES_MAX = 4096
 ARGV_MAX = 16_384
