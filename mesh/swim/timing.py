@@ -25,6 +25,8 @@ from mesh.types import NodeId
 
 PEAK_HALF_LIFE_S = 60.0
 """The worst round trip counts half after this time: bursts of load come back."""
+USUAL_MIN = 3
+"""Fewer measured members say nothing about the others."""
 DEVIATIONS = 4.0
 """Of RFC 6298: the 99th percentile of most round trip distributions lies below."""
 
@@ -83,7 +85,7 @@ class Timing:
         if not config.adaptive_timeouts:
             return config.probe_timeout_s
         known = self._measured.get(member.node_id)
-        expected_s = config.probe_timeout_s / 2 if known is None else known.expected_s(now_s)
+        expected_s = self._usual_s(now_s) if known is None else known.expected_s(now_s)
         late_s = told_late_s(member)
         wait_s = max(config.probe_timeout_min_s, 1.5 * expected_s)
         return min(wait_s, config.probe_timeout_s) + min(2 * late_s, self._extra_max_s())
@@ -94,6 +96,13 @@ class Timing:
         if not config.adaptive_timeouts:
             return config.patience_s
         return config.patience_s + min(2 * told_late_s(member) + own_late_s, self._extra_max_s())
+
+    def _usual_s(self, now_s: float) -> float:
+        """What nine of ten members take: for one that was never measured."""
+        if len(self._measured) < USUAL_MIN:
+            return self._config.probe_timeout_s
+        each_s = sorted(known.expected_s(now_s) for known in self._measured.values())
+        return each_s[len(each_s) * 9 // 10]
 
     def _extra_max_s(self) -> float:
         return self._config.patience_s * (self._config.patience_factor_max - 1)
