@@ -293,7 +293,8 @@ class BlobStore:
         with file:
             before = file.info()
             if before.size_bytes <= SMALL_BLOB_BYTES_MAX:
-                return self._copy_small(file, source, digest, target)
+                data = read_all(file, before.size_bytes)
+                return self._copy_small(data, source, digest, target)
             if self._shelf.is_checked(digest, before.state):
                 file.copy_to(target)
                 found = digest
@@ -307,8 +308,7 @@ class BlobStore:
         self._reject(source, digest)
         return False
 
-    def _copy_small(self, file: DiskFile, source: str | None, digest: Digest, target: int) -> bool:
-        data = read_all(file, SMALL_BLOB_BYTES_MAX)
+    def _copy_small(self, data: bytes, source: str | None, digest: Digest, target: int) -> bool:
         if digest_of(data) != digest:
             self._reject(source, digest)
             return False
