@@ -76,9 +76,15 @@ def run_world(
     seed: int, main: Callable[[World], Awaitable[T]], config: RunConfig | None = None
 ) -> Outcome[T]:
     """Run `main(world)` to its end. See the module's head."""
+    return run_in(World(seed), main, config)
+
+
+def run_in(
+    world: World, main: Callable[[World], Awaitable[T]], config: RunConfig | None = None
+) -> Outcome[T]:
+    """The same in a world that has been prepared; a world is run once."""
     _check_once()
     config = config or RunConfig()
-    world = World(seed)
     world.on_error = lambda error: world.found("world", error)
     kernel = _kernel_of(world, config)
     begun_s = time.process_time()
