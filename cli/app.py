@@ -24,6 +24,7 @@ OURS = {
     "build": "cli.commands.build:build",
     "test": "cli.commands.build:test",
     "bench": "cli.commands.build:bench",
+    "sim": "cli.commands.sim:sim",
     "doctor": "cli.commands.tools:doctor",
     "explain": "cli.commands.tools:explain",
     "completion": "cli.commands.tools:completion",

@@ -618,3 +618,18 @@ class SerialUnavailable(EnvironmentFault):
     code = "VM601"
     exit_code = 10
     hint = "is it plugged in, free, and may this user open it (group `dialout`)?"
+
+
+# -- 7xx: the simulator -------------------------------------------------------------------------
+class ScenarioUnusable(UserError):
+    """{where}: {why}"""
+
+    code = "VM701"
+    hint = "`vitte sim run --save FILE` writes a scenario that can be used"
+
+
+class SimulatorFault(EnvironmentFault):
+    """The simulator cannot run here: {why}"""
+
+    code = "VM702"
+    hint = "`vitte sim doctor` says more"

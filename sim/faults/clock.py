@@ -40,12 +40,40 @@ def _drift(stage: Stage, fault: Fault) -> Undo:
 
 
 KINDS = (
-    Kind("clock_ahead", "clock", "the wall clock of {who} jumps {step_s} ahead, later back", _step,
-         (Param("step_s", 1.0, 864_000.0, "s", log_scale=True),), targets=(1, 3), worlds=WHOLE),
-    Kind("clock_behind", "clock", "the wall clock of {who} jumps back by {step_s}, later ahead",
-         _step, (Param("step_s", -864_000.0, -1.0, "s"),), targets=(1, 3), worlds=WHOLE),
-    Kind("clock_fast", "clock", "the clocks of {who} run {rate} times as fast", _drift,
-         (Param("rate", 1.001, 1.5, "x"),), targets=(1, 3), worlds=WHOLE),
-    Kind("clock_slow", "clock", "the clocks of {who} run at {rate} of true time", _drift,
-         (Param("rate", 0.6, 0.999, "x"),), targets=(1, 3), worlds=WHOLE),
+    Kind(
+        "clock_ahead",
+        "clock",
+        "the wall clock of {who} jumps {step_s} ahead, later back",
+        _step,
+        (Param("step_s", 1.0, 864_000.0, "s", log_scale=True),),
+        targets=(1, 3),
+        worlds=WHOLE,
+    ),
+    Kind(
+        "clock_behind",
+        "clock",
+        "the wall clock of {who} jumps back by {step_s}, later ahead",
+        _step,
+        (Param("step_s", -864_000.0, -1.0, "s"),),
+        targets=(1, 3),
+        worlds=WHOLE,
+    ),
+    Kind(
+        "clock_fast",
+        "clock",
+        "the clocks of {who} run {rate} times as fast",
+        _drift,
+        (Param("rate", 1.001, 1.5, "x"),),
+        targets=(1, 3),
+        worlds=WHOLE,
+    ),
+    Kind(
+        "clock_slow",
+        "clock",
+        "the clocks of {who} run at {rate} of true time",
+        _drift,
+        (Param("rate", 0.6, 0.999, "x"),),
+        targets=(1, 3),
+        worlds=WHOLE,
+    ),
 )

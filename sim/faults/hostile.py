@@ -105,12 +105,35 @@ def _false_refusal(stage: Stage, fault: Fault) -> Undo:
 _RATE = Param("rate", 0.5, 50.0)
 
 KINDS = (
-    Kind("replay", "hostile", "somebody repeats old datagrams to {who}, {rate} a second", _replay,
-         (_RATE,), targets=(1, 3)),
-    Kind("noise", "hostile", "somebody sends random bytes to {who}, {rate} times a second", _noise,
-         (_RATE,), targets=(1, 3)),
-    Kind("forgery", "hostile", "somebody repeats datagrams to {who} with a bit changed, {rate} a"
-         " second", _forgery, (_RATE,), targets=(1, 3)),
-    Kind("false_refusal", "hostile", "somebody claims {rate} times a second that {who} is gone",
-         _false_refusal, (Param("rate", 0.5, 5.0),)),
+    Kind(
+        "replay",
+        "hostile",
+        "somebody repeats old datagrams to {who}, {rate} a second",
+        _replay,
+        (_RATE,),
+        targets=(1, 3),
+    ),
+    Kind(
+        "noise",
+        "hostile",
+        "somebody sends random bytes to {who}, {rate} times a second",
+        _noise,
+        (_RATE,),
+        targets=(1, 3),
+    ),
+    Kind(
+        "forgery",
+        "hostile",
+        "somebody repeats datagrams to {who} with a bit changed, {rate} a second",
+        _forgery,
+        (_RATE,),
+        targets=(1, 3),
+    ),
+    Kind(
+        "false_refusal",
+        "hostile",
+        "somebody claims {rate} times a second that {who} is gone",
+        _false_refusal,
+        (Param("rate", 0.5, 5.0),),
+    ),
 )

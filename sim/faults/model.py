@@ -119,7 +119,9 @@ class Kind:
         count = low + int(rng.random() * (high - low + 1)) if high > low else low
         target = tuple(choose(rng, range(nodes), count))
         params = {param.name: param.draw(rng) for param in self.params}
-        return Fault(round(at_s, 3), self.name, target, round(for_s if self.lasts else 0, 3), params)
+        return Fault(
+            round(at_s, 3), self.name, target, round(for_s if self.lasts else 0, 3), params
+        )
 
     def tell(self, fault: Fault) -> str:
         """The sentence."""

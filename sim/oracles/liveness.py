@@ -66,7 +66,9 @@ class Reunited(Oracle):
         if pair is not None:
             word = state_word(self.stage, *pair)
             after_s = self.scenario.phases.settle_s
-            self.fail(f"{after_s:g} s after the heal node {pair[0]} sees node {pair[1]} {word}", *pair)
+            self.fail(
+                f"{after_s:g} s after the heal node {pair[0]} sees node {pair[1]} {word}", *pair
+            )
 
     def figures(self) -> dict[str, float]:
         return {} if self._took_s is None else {"reunited_s": round(self._took_s, 3)}
@@ -120,7 +122,9 @@ class CanaryFound(Oracle):
         believers = self._believers(canary, core)
         if believers:
             after_s = self.scenario.phases.canary_s
-            text = f"{after_s:g} s after node {canary} was killed, node {believers[0]} believes in it"
+            text = (
+                f"{after_s:g} s after node {canary} was killed, node {believers[0]} believes in it"
+            )
             self.fail(text, canary, believers[0])
 
     def figures(self) -> dict[str, float]:

@@ -19,7 +19,7 @@ from sim.stage.base import Stage
 
 REMEMBERED_MAX = 200_000
 """Datagrams of whose sending we know; older ones are not judged."""
-LOOKED_INTO_EVERY = 16
+LOOKED_INTO_EVERY = 64
 """One datagram of so many is checked for readable contents; it is the dearest check."""
 
 

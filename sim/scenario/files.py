@@ -121,7 +121,9 @@ def _fault(value: Any, where: tuple[str | int, ...]) -> Fault:
     return fault
 
 
-def _build(cls: type, value: Any, where: tuple[str | int, ...], skip: set[str] = frozenset()) -> Any:  # type: ignore[assignment]
+def _build(
+    cls: type, value: Any, where: tuple[str | int, ...], skip: set[str] = frozenset()
+) -> Any:  # type: ignore[assignment]
     """An attrs class from a dict, with the types of its fields checked."""
     if not isinstance(value, dict):
         raise BadScenario(where, "must be an object")

@@ -81,9 +81,9 @@ class Director:
         stage.listeners.extend(self.oracles)
         phases = scenario.phases
         self.end_s = phases.end_s if config.until_s is None else min(phases.end_s, config.until_s)
+        self._schedule()
         for prepare in config.prepare:
             prepare(self)
-        self._schedule()
 
     # -- findings --------------------------------------------------------------------------------
     def report(self, finding: Finding) -> None:

@@ -1,8 +1,8 @@
 """Stages: the worlds in which one and the same scenario plays.
 
-    base         what faults, oracles and tools may do to a stage and ask of it
-    membership   membership cores alone, hundreds of them, thousands of times faster than time
-    mesh         whole nodes
+base         what faults, oracles and tools may do to a stage and ask of it
+membership   membership cores alone, hundreds of them, thousands of times faster than time
+mesh         whole nodes
 """
 
 from __future__ import annotations

@@ -123,7 +123,9 @@ class Stage(ABC):
         """Process and machine are gone: nothing refuses datagrams on their behalf."""
 
     @abstractmethod
-    def starve(self, nodes: Sequence[int], late_min_s: float, late_max_s: float) -> Callable[[], None]:
+    def starve(
+        self, nodes: Sequence[int], late_min_s: float, late_max_s: float
+    ) -> Callable[[], None]:
         """Every wake-up of these nodes is late by a random time; returns the undo."""
 
     def power_cut(self, node: int) -> None:
@@ -167,6 +169,10 @@ class Stage(ABC):
     @abstractmethod
     def tap(self, heard: Callable[[bytes, Address, Address], None]) -> Callable[[], None]:
         """Hear every datagram that is sent: (data, source, destination). Returns how to stop."""
+
+    @abstractmethod
+    def watch_packets(self, sent: Callable[[Address, Address, int, float | None], None]) -> None:
+        """Hear of every packet's fate: (source, destination, size, arrival or None when lost)."""
 
     def recording(self, destinations: Iterable[Address], keep: int) -> Recording:
         """Keep the newest datagrams to these addresses."""

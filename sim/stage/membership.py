@@ -49,8 +49,9 @@ class MembershipStage(Stage):
         self.listeners: list[Listener] = []
         self._lives = [1] * self.size
         self._index = {node.node_id: node.index for node in self.mesh.nodes}
-        self._hosts: dict[str, Any] = {}
         for node in range(self.size):
+            if self.place(node) not in self.network.hosts:
+                self.network.add_host(self.place(node))  # so that closed ports refuse
             self._watch_seal(node)
 
     # -- running ---------------------------------------------------------------------------------
@@ -168,6 +169,13 @@ class MembershipStage(Stage):
     def tap(self, heard: Callable[[bytes, Address, Address], None]) -> Callable[[], None]:
         self.network.taps.append(heard)
         return lambda: self.network.taps.remove(heard)
+
+    def watch_packets(self, sent: Callable[[Address, Address, int, float | None], None]) -> None:
+        self.network.observers.append(
+            lambda packet: sent(
+                packet.source, packet.destination, packet.size_bytes, packet.arrives_s
+            )
+        )
 
 
 class _Starving:

@@ -1,0 +1,127 @@
+"""The determinism matrix: seeds x hash seeds x Pythons, every process a fresh one.
+
+Address space randomisation is on, as always, so each process also has other addresses. A Python takes
+part when it can import what the simulator needs; others are named and left out. Deliberately not
+here: finding the cause of a difference (`vitte sim diff` on two traces does).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from sim.scenario.model import Scenario
+from sim.scenario.profiles import Wish, draw
+
+HASH_SEEDS = ("0", "1", "random")
+KNOWN_PYTHONS = ("python3.11", "python3.12", "python3.13")
+PROFILES = ("everything", "calm", "partitions", "crashes", "starved")
+PROBE_TIMEOUT_S = 60.0
+RUN_TIMEOUT_S = 3600.0
+PROBE = "import sim.scenario.play, sim.kernel.run, sim.stage.membership; print('able')"
+
+
+def cases(seeds: int, nodes: int) -> Iterator[tuple[str, Scenario]]:
+    """What is played: every seed with one profile, in turn."""
+    for seed in range(seeds):
+        profile = PROFILES[seed % len(PROFILES)]
+        yield f"{profile} {seed}", draw(Wish(seed, profile, nodes))
+
+
+@attrs.frozen
+class Cell:
+    """One process of the matrix."""
+
+    python: str
+    hash_seed: str
+    digests: dict[str, str]
+    """Case -> digest."""
+    error: str = ""
+
+
+@attrs.frozen
+class Matrix:
+    cells: tuple[Cell, ...]
+    left_out: dict[str, str]
+    """Python -> why."""
+    different: dict[str, tuple[str, ...]]
+    """Case -> the digests it had, when there is more than one."""
+
+    @property
+    def same(self) -> bool:
+        return not self.different and not any(cell.error for cell in self.cells)
+
+
+def pythons(extra: Sequence[str]) -> list[str]:
+    """This Python, those on PATH, and those asked for; each real file once."""
+    found: dict[Path, str] = {Path(sys.executable).resolve(): sys.executable}
+    for name in (*KNOWN_PYTHONS, *extra):
+        path = shutil.which(name)
+        if path is not None:
+            key = Path(path) if name in extra else Path(path).resolve()
+            found.setdefault(key, path)
+    return list(found.values())
+
+
+def environment(hash_seed: str) -> dict[str, str]:
+    """Ours, with that hash seed, and with our code first on the path of other Pythons."""
+    root = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": root}
+
+
+def why_not(python: str) -> str:
+    """Empty when that Python can play; else what it says."""
+    try:
+        done = subprocess.run(
+            [python, "-c", PROBE],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PROBE_TIMEOUT_S,
+            env=environment("0"),
+            cwd="/",
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else f"status {done.returncode}"
+
+
+def cell(python: str, hash_seed: str, seeds: int, nodes: int) -> Cell:
+    """Play the cases in a fresh process."""
+    request = json.dumps({"seeds": seeds, "nodes": nodes})
+    done = subprocess.run(
+        [python, "-m", "sim", "digest", request],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_TIMEOUT_S,
+        env=environment(hash_seed),
+        cwd="/",
+    )
+    digests: dict[str, str] = {}
+    version = python
+    for line in done.stdout.splitlines():
+        view = json.loads(line)
+        digests[view["case"]] = view["digest"]
+        version = view["python"]
+    error = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["?"])[-1]
+    return Cell(version, hash_seed, digests, error)
+
+
+def differences(cells: Sequence[Cell]) -> dict[str, tuple[str, ...]]:
+    """Cases that did not come out the same in every process."""
+    seen: dict[str, set[str]] = {}
+    for each in cells:
+        for case, digest in each.digests.items():
+            seen.setdefault(case, set()).add(digest)
+    return {case: tuple(sorted(digests)) for case, digests in seen.items() if len(digests) > 1}
