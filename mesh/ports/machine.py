@@ -39,6 +39,11 @@ class Readings(Protocol):
         """Ours, for people who want to look at it or end it."""
         ...
 
+    @property
+    def cores(self) -> int:
+        """Processor cores that this process may use; at least 1."""
+        ...
+
     def load(self) -> Load:
         """For one caller, about once a second."""
         ...

@@ -41,6 +41,10 @@ class SimReadings:
         self.busy: Callable[[], int] = lambda: 0
         """Slots that are working."""
 
+    @property
+    def cores(self) -> int:
+        return self._body.cores
+
     def load(self) -> Load:
         own_percent = 100 * self.busy() // self._body.cores
         percent = min(100, own_percent + self._body.foreign_percent)

@@ -14,7 +14,6 @@ Not here: who runs a shard (the scheduler), what a project means (planners), how
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Sequence
 
@@ -50,7 +49,7 @@ from mesh.scheduler import model as m
 from mesh.scheduler.graph import RunGraph, indices, ranks
 from mesh.types import NodeId, RunId
 
-RESOLVERS = max(1, (os.cpu_count() or 1) // 2)
+CORES_PER_RESOLVER = 2
 """Steps are resolved in worker threads, which mostly wait for the compiler to list headers. One per
 two cores stays ahead of the slots without taking the cores from them."""
 CHUNK_MAX = 64
@@ -133,7 +132,7 @@ class Run:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._enqueue(self._graph.start())
-            for _ in range(RESOLVERS):
+            for _ in range(max(1, self._parts.env.readings.cores // CORES_PER_RESOLVER)):
                 nursery.start_soon(self._resolve_ready)
             nursery.start_soon(self._flush_phases)
             try:

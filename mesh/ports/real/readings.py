@@ -26,6 +26,10 @@ class RealReadings:
     def process_id(self) -> int:
         return os.getpid()
 
+    @property
+    def cores(self) -> int:
+        return len(os.sched_getaffinity(0))
+
     def load(self) -> Load:
         busy, total = _cpu_ticks()
         passed = total - self._total
