@@ -26,6 +26,7 @@ LAYERS = (
     {"mesh.action"},
     {"mesh.ports"},
     {"mesh.identity", "mesh.swim", "mesh.cas", "mesh.scheduler", "mesh.planners", "mesh.rules"},
+    {"mesh.leaf"},
     {"mesh.executor"},
     {"mesh.control"},
     {"mesh.node"},
@@ -42,7 +43,7 @@ CLI_MAY_IMPORT = {
 }
 CLI_MAY_NOT_IMPORT = {"trio", "zeroconf", "attr", "attrs", "cbor2", "nacl", "cryptography"}
 
-PURE = ("mesh/wire", "mesh/action", "mesh/swim", "mesh/scheduler", "mesh/identity", "mesh/rules")
+PURE = ("mesh/wire", "mesh/action", "mesh/swim", "mesh/scheduler", "mesh/identity", "mesh/rules", "mesh/leaf")
 IMPURE_MODULES = {
     *("trio", "socket", "time", "random", "os", "threading", "asyncio", "subprocess"),
     *("secrets", "select", "signal", "multiprocessing", "tempfile", "shutil", "http"),

@@ -1,0 +1,1 @@
+"""Microcontrollers as leaf peers: the gateway's side of the serial link."""
