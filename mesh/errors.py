@@ -611,6 +611,13 @@ class CannotPlace(EnvironmentFault):
     code = "VM503"
 
 
+class StoreBroken(EnvironmentFault):
+    """The disk under this node's store fails: {why}"""
+
+    code = "VM504"
+    hint = "look at the kernel's log, and at the disk; other nodes take over its work meanwhile"
+
+
 # -- 6xx: small machines and the lines to them --------------------------------------------------
 class SerialUnavailable(EnvironmentFault):
     """The serial device `{device}` cannot be opened: {why}"""

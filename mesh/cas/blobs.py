@@ -32,7 +32,7 @@ from mesh.cas.memory import BlobMemory
 from mesh.cas.shelf import Shelf
 from mesh.cas.sources import Sources
 from mesh.cas.writer import BlobWriter
-from mesh.errors import InputChanged
+from mesh.errors import InputChanged, StoreBroken
 from mesh.limits import BLOB_BYTES_MAX, SMALL_BLOB_BYTES_MAX
 from mesh.ports import Disk
 from mesh.ports.disk import DiskFile, NotPlainFile
@@ -126,12 +126,15 @@ class BlobStore:
 
     # -- putting ---------------------------------------------------------------------------------
     def put(self, data: bytes) -> Digest:
-        """Store `data`. Raises StoreFull."""
+        """Store `data`. Raises StoreFull, StoreBroken."""
         digest = digest_of(data)
-        if not self._shelf.has(digest):
-            with self._shelf.aside() as aside:
-                aside.file.write(data)
-                self._shelf.adopt(aside, digest)
+        try:
+            if not self._shelf.has(digest):
+                with self._shelf.aside() as aside:
+                    aside.file.write(data)
+                    self._shelf.adopt(aside, digest)
+        except OSError as error:
+            raise StoreBroken(why=error) from None
         self._memory.put(digest, data)
         return digest
 
@@ -197,7 +200,7 @@ class BlobStore:
         self._check_file(digest)
         try:
             return self._shelf.open(digest)
-        except FileNotFoundError:  # trimmed meanwhile
+        except OSError:  # trimmed meanwhile, or it cannot be read
             raise BlobMissing(digest) from None
 
     def copy_to(self, digest: Digest, fd: int) -> None:
@@ -265,11 +268,11 @@ class BlobStore:
             return self._sources.open(digest, source)
         try:
             return self._shelf.open(digest)
-        except FileNotFoundError:
-            return None  # trimmed meanwhile
         except NotPlainFile:
             self._reject(None, digest)
             return None
+        except OSError:
+            return None  # trimmed meanwhile, or it cannot be read: as good as missing
 
     def _read_checked(self, source: str | None, digest: Digest, max_bytes: int) -> bytes | None:
         file = self._open_any(source, digest)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 
 from mesh.cas.shelf import Shelf
+from mesh.errors import StoreBroken
 from mesh.limits import BLOB_BYTES_MAX
 from mesh.types import Digest
 from mesh.wire.errors import WireError
@@ -15,7 +18,7 @@ class BlobWriter:
     """`with store.writer(digest, size) as writer: writer.write(...); writer.finish()`.
 
     Leaving without `finish` stores nothing. `write` and `finish` raise WireError ("oversized",
-    "truncated", "wrong-digest") for what a peer did wrong, and StoreFull.
+    "truncated", "wrong-digest") for what a peer did wrong, and StoreFull or StoreBroken.
     """
 
     def __init__(self, shelf: Shelf, digest: Digest, size_bytes: int) -> None:
@@ -23,7 +26,8 @@ class BlobWriter:
             raise WireError("oversized", f"{size_bytes} bytes announced")
         self._shelf = shelf
         self._stack = ExitStack()
-        self._aside = self._stack.enter_context(shelf.aside())
+        with _broken_disk_as_error():
+            self._aside = self._stack.enter_context(shelf.aside())
         self._digest = digest
         self._size_bytes = size_bytes
         self._hash = sha256()
@@ -34,7 +38,8 @@ class BlobWriter:
             raise WireError("oversized", f"more than {self._size_bytes} bytes")
         self._hash.update(data)
         self.written_bytes += len(data)
-        self._aside.file.write(data)
+        with _broken_disk_as_error():
+            self._aside.file.write(data)
 
     def finish(self) -> None:
         """Verify and make the blob visible."""
@@ -42,14 +47,24 @@ class BlobWriter:
             raise WireError("truncated", f"{self.written_bytes} of {self._size_bytes} bytes")
         if self._hash.digest() != self._digest:
             raise WireError("wrong-digest", self._digest.hex())
-        self._shelf.adopt(self._aside, self._digest)
+        with _broken_disk_as_error():
+            self._shelf.adopt(self._aside, self._digest)
 
     def close(self) -> None:
         """Forget what was not finished."""
-        self._stack.close()
+        with contextlib.suppress(OSError):  # what stays in `tmp` goes at the next start
+            self._stack.close()
 
     def __enter__(self) -> BlobWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def _broken_disk_as_error() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreBroken(why=error) from None

@@ -122,6 +122,8 @@ class Node:
         try:
             keep_bytes = self.config.cache_bytes_max * 9 // 10
             await self.env.exec.run_sync(self.workshop.store.trim, keep_bytes)
+        except OSError:
+            logger.warning("the store could not be trimmed", exc_info=True)
         finally:
             self._trimming = False
 
@@ -133,10 +135,7 @@ class Node:
         document = self.archive.encode(record)
         with trio.CancelScope(shield=True):
             await self.env.exec.run_sync(self.archive.store, record, document)
-            try:
-                await self.env.exec.run_sync(self.workshop.save)
-            except MeshError as error:
-                logger.warning("caches could not be saved: %s", error)
+            await self.env.exec.run_sync(self.workshop.save)
         self.archive.drop_oldest()
 
     def stop(self) -> None:

@@ -6,15 +6,18 @@ from several threads.
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 from zlib import crc32
 
+from mesh.errors import EnvironmentFault
 from mesh.limits import MIB
 from mesh.ports import Disk
 
 SCANS_FILE = "cache/scans"
 SCANS_BYTES_MAX = 128 * MIB
+logger = logging.getLogger(__name__)
 _HEAD = struct.Struct(">III")  # key bytes, value bytes, CRC-32 of both
 
 
@@ -39,10 +42,13 @@ class DiskScans:
             self._values[key] = value
             record = _record(key, value)
             self._file_bytes += len(record)
-            if self._file_bytes > SCANS_BYTES_MAX:
-                self._rewrite()
-            else:
-                self._disk.append(SCANS_FILE, record)
+            try:
+                if self._file_bytes > SCANS_BYTES_MAX:
+                    self._rewrite()
+                else:
+                    self._disk.append(SCANS_FILE, record)
+            except (EnvironmentFault, OSError) as error:  # known until the process ends, at least
+                logger.warning("a scan could not be stored: %s", error)
 
     def _load(self) -> None:
         data = self._disk.read(SCANS_FILE) or b""

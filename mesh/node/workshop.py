@@ -5,6 +5,7 @@ Opened once per process; saved when the process ends and after every run.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ import attrs
 from mesh.cas.blobs import BlobStore
 from mesh.cas.filehash import FileHasher
 from mesh.cas.results import ResultCache
+from mesh.errors import EnvironmentFault
 from mesh.node.config import NodeConfig
 from mesh.node.scans import DiskScans
 from mesh.ports import Env
@@ -21,6 +23,7 @@ from mesh.scheduler.history import History
 
 HASHES_FILE = "cache/filehashes"
 HISTORY_FILE = "cache/history"
+logger = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -36,9 +39,12 @@ class Workshop:
     runner: ActionRunner
 
     def save(self) -> None:
-        """Write down what makes the next start warm. Losing it costs time only."""
-        self.env.disk.write(HASHES_FILE, self.hasher.dump())
-        self.env.disk.write(HISTORY_FILE, self.history.dump())
+        """Write down what makes the next start warm. Losing it costs time only: never raises."""
+        try:
+            self.env.disk.write(HASHES_FILE, self.hasher.dump())
+            self.env.disk.write(HISTORY_FILE, self.history.dump())
+        except (EnvironmentFault, OSError) as error:
+            logger.warning("caches could not be saved: %s", error)
 
 
 @asynccontextmanager

@@ -62,8 +62,11 @@ class RunArchive:
         """Keep RUNS_KEPT_MAX finished runs."""
         finished = [each for each in self._records.values() if each.view is not None]
         for old in finished[: max(0, len(finished) - RUNS_KEPT_MAX)]:
-            self._disk.remove(_name(old))
             del self._records[old.head.run]
+            try:
+                self._disk.remove(_name(old))
+            except OSError:
+                logger.warning("the record of run %s could not be removed", old.head.run)
 
     def _load(self) -> None:
         records = []
