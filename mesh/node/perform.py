@@ -66,8 +66,14 @@ class Performer:
     def __init__(self, parts: PerformerParts) -> None:
         self._parts = parts
 
-    async def perform(self, lease: int, digest: Digest, job: Job) -> tuple[Finished, Result | None]:
-        """Never raises a MeshError: it is in the answer. All inputs should be in the store."""
+    async def perform(
+        self, lease: int, digest: Digest, job: Job, *, leaves: bool = True
+    ) -> tuple[Finished, Result | None]:
+        """Never raises a MeshError: it is in the answer. All inputs should be in the store.
+
+        A result that never `leaves` this node, neither into the cache nor to a peer, is not signed:
+        nobody would look at it.
+        """
         try:
             done = await self._parts.runner.execute(job)
         except MeshError as error:
@@ -88,14 +94,19 @@ class Performer:
             duration_ms=done.duration_ms,
             sandbox=done.sandbox,
         )
+        if not leaves and not result.outputs:  # outputs must have names that can be signed
+            return Finished(lease, duration_ms=done.duration_ms), result
+        return self._signed(lease, job.name, result)
+
+    def _signed(self, lease: int, name: str, result: Result) -> tuple[Finished, Result | None]:
         try:
             signed = sign_result(result, self._parts.sign)
         except (WireError, UnicodeError) as error:  # a name that is not UTF-8, or is too long
-            return _failed(lease, OutputUnnamable(name=job.name, why=error)), None
+            return _failed(lease, OutputUnnamable(name=name, why=error)), None
         if len(signed.body) > RESULT_BYTES_MAX:
             limit = f"{RESULT_BYTES_MAX // MIB} MiB of names"
-            return _failed(lease, OutputTooLarge(name=job.name, limit=limit)), None
-        return Finished(lease, result=signed, duration_ms=done.duration_ms), result
+            return _failed(lease, OutputTooLarge(name=name, limit=limit)), None
+        return Finished(lease, result=signed, duration_ms=result.duration_ms), result
 
     def remember(
         self, digest: Digest, signed: SignedResult, result: Result, cacheable: bool

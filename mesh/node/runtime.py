@@ -93,9 +93,7 @@ class MeshRuntime:
         self.blobs = BlobExchange(env, workshop.store, self.links, link_config)
         self.asker = Asker(env, self.links, workshop.results, link_config)
         self.performer = Performer(
-            PerformerParts(
-                me, identity.key.sign, workshop.runner, workshop.store, workshop.results
-            )
+            PerformerParts(me, identity.key.sign, workshop.runner, workshop.store, workshop.results)
         )
         self.stolen = StolenRunner(
             StolenParts(
@@ -383,9 +381,7 @@ class MeshRuntime:
 
     def _resolver_config(self, plan: Plan) -> ResolverConfig:
         shop = self._workshop
-        return ResolverConfig(
-            plan, shop.hasher, shop.scans, self._toolchains, self._include_memory
-        )
+        return ResolverConfig(plan, shop.hasher, shop.scans, self._toolchains, self._include_memory)
 
     def _warnings(self) -> list[str]:
         warning = self._workshop.runner.sandbox.warning

@@ -343,27 +343,25 @@ class WorkDriver:
         if (scope := self._scopes.get((victim, lease))) is not None:
             scope.cancel()
 
-    async def _run_own(self, lease: int, key: m.ShardKey) -> End:
+    async def _run_own(self, lease: int, key: m.ShardKey, scope: trio.CancelScope) -> End:
         job, side = self._jobs.get(key), self._runs.get(key[0])
         if job is None or side is None:
             return _nothing  # the run was closed in this very turn
-        with trio.CancelScope() as scope:
-            self._scopes[self._me, lease] = scope
-            try:
-                side.shard_phase(key[1], "running", self._me, "")
-                finished, result = await self._performer.perform(
-                    lease, job.digest, self._own_job(job, side)
-                )
-                cacheable = job.cacheable and await self._stolen.are_still(
-                    job.toolchain, job.action.toolchain
-                )
-            except Exception as bug:  # noqa: BLE001 - as in _contain
-                self._contain(bug, [key[0]])
-                return _nothing
-            finally:
-                del self._scopes[self._me, lease]
-            return partial(self._end_own, job, finished, result, cacheable=cacheable)
-        return _nothing  # aborted
+        self._scopes[self._me, lease] = scope
+        try:
+            side.shard_phase(key[1], "running", self._me, "")
+            finished, result = await self._performer.perform(
+                lease, job.digest, self._own_job(job, side), leaves=job.cacheable
+            )
+            cacheable = job.cacheable and await self._stolen.are_still(
+                job.toolchain, job.action.toolchain
+            )
+        except Exception as bug:  # noqa: BLE001 - as in _contain
+            self._contain(bug, [key[0]])
+            return _nothing
+        finally:
+            del self._scopes[self._me, lease]
+        return partial(self._end_own, job, finished, result, cacheable=cacheable)
 
     def _end_own(
         self, job: ShardJob, finished: wire.Finished, result: Result | None, *, cacheable: bool
@@ -398,18 +396,19 @@ class WorkDriver:
             return (m.Verdict.RETRY if retry else m.Verdict.FAILED), finished.error_text
         return (m.Verdict.OK if result.exit_status == 0 else m.Verdict.FAILED), ""
 
-    async def _run_stolen(self, victim: NodeId, granted: wire.GrantedShard) -> End:
+    async def _run_stolen(
+        self, victim: NodeId, granted: wire.GrantedShard, scope: trio.CancelScope
+    ) -> End:
         duration_s: float | None = None
-        with trio.CancelScope() as scope:
-            self._scopes[victim, granted.lease] = scope
-            try:
-                duration_s = await self._stolen.run(victim, granted)
-            except Exception as bug:  # noqa: BLE001 - as in _contain
-                self._contain(bug, [])
-            finally:
-                # The victim may have started anew meanwhile, and have used the number again.
-                if self._scopes.get((victim, granted.lease)) is scope:
-                    del self._scopes[victim, granted.lease]
+        self._scopes[victim, granted.lease] = scope
+        try:
+            duration_s = await self._stolen.run(victim, granted)
+        except Exception as bug:  # noqa: BLE001 - as in _contain
+            self._contain(bug, [])
+        finally:
+            # The victim may have started anew meanwhile, and have used the number again.
+            if self._scopes.get((victim, granted.lease)) is scope:
+                del self._scopes[victim, granted.lease]
         return partial(self._end_stolen, victim, granted.lease, duration_s)
 
     def _end_stolen(self, victim: NodeId, lease: int, duration_s: float | None) -> None:
@@ -433,7 +432,7 @@ class WorkDriver:
 
 
 def _nothing() -> None:
-    """The end of a shard that was aborted: whoever did that has told the core."""
+    """The end of a shard that never ran: whoever saw to that has told the core."""
 
 
 def _share(done_bytes: int, total_bytes: int) -> str:

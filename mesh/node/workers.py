@@ -1,7 +1,8 @@
 """Tasks that run shards, each one shard after another.
 
 Starting a task costs more than all else the loop does for a trivial shard, so a task that has ended
-one shard takes the next at once. There are never more tasks than shards under way.
+one shard takes the next at once, and in the same cancel scope, unless that one was spent. There are
+never more tasks than shards under way.
 
 Not here: who may run how much at once (the scheduler), and what running means.
 """
@@ -15,8 +16,9 @@ import trio
 
 End = Callable[[], None]
 """What is to be done when a shard has ended; it may start the next one."""
-Job = Callable[[], Awaitable[End]]
-"""Runs one shard. Neither it nor its end may raise anything but Cancelled."""
+Job = Callable[[trio.CancelScope], Awaitable[End]]
+"""Runs one shard; cancelling the scope until it has returned aborts it, without an end. Neither it
+nor its end may raise anything but Cancelled."""
 
 
 class Workers:
@@ -35,11 +37,21 @@ class Workers:
             nursery.start_soon(self._work)
 
     async def _work(self) -> None:
-        while True:
+        spent = True
+        while spent:
+            with trio.CancelScope() as scope:
+                spent = await self._work_in(scope)
+            if scope.cancelled_caught:
+                self._free += 1
+
+    async def _work_in(self, scope: trio.CancelScope) -> bool:
+        """False when no job waits any more; True when the scope cannot be used again."""
+        while not scope.cancel_called:
             self._free -= 1
             assert self._free >= 0, "every task that looks was counted as free"
             if not self._waiting:
-                return
-            end = await self._waiting.popleft()()
+                return False
+            end = await self._waiting.popleft()(scope)
             self._free += 1  # before the end, which may bring the next job
             end()
+        return True
