@@ -43,7 +43,15 @@ CLI_MAY_IMPORT = {
 }
 CLI_MAY_NOT_IMPORT = {"trio", "zeroconf", "attr", "attrs", "cbor2", "nacl", "cryptography"}
 
-PURE = ("mesh/wire", "mesh/action", "mesh/swim", "mesh/scheduler", "mesh/identity", "mesh/rules", "mesh/leaf")
+PURE = (
+    "mesh/wire",
+    "mesh/action",
+    "mesh/swim",
+    "mesh/scheduler",
+    "mesh/identity",
+    "mesh/rules",
+    "mesh/leaf",
+)
 IMPURE_MODULES = {
     *("trio", "socket", "time", "random", "os", "threading", "asyncio", "subprocess"),
     *("secrets", "select", "signal", "multiprocessing", "tempfile", "shutil", "http"),
