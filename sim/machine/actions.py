@@ -165,7 +165,7 @@ class SimRunner:
             if not paths and not spec.optional:
                 raise OutputMissing(name=job.name, path=spec.path)
             for path in paths:
-                data = output_bytes(behaviour, spec, path, sources)
+                data = output_bytes(behaviour, path, sources)
                 entries.append(TreeEntry(path, FILE, self._store.put(data), len(data)))
         return tuple(sorted(entries, key=lambda entry: entry.path))
 

@@ -68,6 +68,7 @@ class SimExec:
     def launcher(
         self, argv: Sequence[str], env: Mapping[str, str]
     ) -> AbstractAsyncContextManager[LauncherPort]:
+        del env
         raise CannotSpawn(argv0=argv[0], node="this machine", why=NOT_HERE)
 
     async def _pass(self, duration_s: float) -> None:

@@ -7,7 +7,7 @@ compiler that we do not know, and takes a drawn time.
     exit 2 / false             ends with that status
     echo WORDS                 writes them to stdout
     sim seconds=3 exit=2 stdout=TEXT stderr=TEXT memory=1000000 bytes=4096 forget=PATH
-                               `bytes`: the size of each output; `forget`: an output it does not make
+                               `bytes`: size of each output; `forget`: an output it does not make
 
 Two machines that run the same action get the same bytes: outputs are SHA-256 in counter mode over
 the command, the digest of the input tree and the output's path. That is what "pure" means, and what
@@ -68,11 +68,9 @@ def behaviour_of(action: Action) -> Behaviour:
     )
 
 
-def output_bytes(
-    behaviour: Behaviour, spec: OutputSpec, path: str, sources: Sequence[str]
-) -> bytes:
-    """What the action leaves at `path`, which is `spec.path` or below it. A dependency file names
-    `sources` the way a compiler does, because planners read it."""
+def output_bytes(behaviour: Behaviour, path: str, sources: Sequence[str]) -> bytes:
+    """What the action leaves at `path`. A dependency file names `sources` the way a compiler does,
+    because planners read it."""
     if path.endswith(".d"):
         target = path.removesuffix(".d") + ".o"
         return f"{target}: {' '.join(sources)}\n".encode()

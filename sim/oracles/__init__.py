@@ -11,7 +11,14 @@
 from __future__ import annotations
 
 from sim.oracles.liveness import CanaryFound, EqualTables, Joined, Reunited
-from sim.oracles.membership import Growing, KnownMembers, NoDeathInCalm, NoFalseDeath, Truthful
+from sim.oracles.membership import (
+    GoodbyeHeard,
+    Growing,
+    KnownMembers,
+    NoDeathInCalm,
+    NoFalseDeath,
+    Truthful,
+)
 from sim.oracles.model import Finding, Oracle
 from sim.oracles.sealed import OnlyWhatWasSent, Unreadable
 from sim.oracles.traffic import NoStorm, QuietWhenCalm
@@ -24,6 +31,7 @@ ORACLES: tuple[type[Oracle], ...] = (
     Growing,
     NoFalseDeath,
     NoDeathInCalm,
+    GoodbyeHeard,
     OnlyWhatWasSent,
     Unreadable,
     Joined,

@@ -12,6 +12,10 @@ from sim.scenario.model import Fault, Scenario
 from sim.stage.base import Change, Stage
 
 Version = tuple[int, int]
+GOODBYE_S = 10.0
+"""Probe intervals within which a goodbye reaches everybody."""
+HELPED_NODES = 8
+"""With so many nodes and at most three cut directions every two have common friends."""
 GRIEF_S = 20.0
 """After a disturbance a verdict may come so much later than detection takes: old news travels."""
 
@@ -103,12 +107,13 @@ class NoFalseDeath(Oracle):
         self._memory_s = detection_s(scenario.nodes, config) + GRIEF_S
 
     def fault_began(self, fault: Fault) -> None:
-        self._running.append(fault)
-        self._mark(fault)
+        if self._excuses(fault):
+            self._running.append(fault)
+            self._mark(fault)
 
     def fault_ended(self, fault: Fault) -> None:
-        self._mark(fault)
         if fault in self._running:
+            self._mark(fault)
             self._running.remove(fault)
 
     def ended(self, node: int, how: str) -> None:  # noqa: ARG002 - whatever the way
@@ -116,6 +121,11 @@ class NoFalseDeath(Oracle):
 
     def started(self, node: int) -> None:
         self._disturbed[node] = self.stage.world.now_s
+
+    def _excuses(self, fault: Fault) -> bool:
+        """A direction that is cut kills nobody, while enough others are left to help."""
+        pairs_only = all(each.kind == "one_way" for each in self.scenario.faults)
+        return not (fault.kind == "one_way" and pairs_only and self.scenario.nodes >= HELPED_NODES)
 
     def _mark(self, fault: Fault) -> None:
         for node in fault.target:
@@ -145,6 +155,39 @@ class NoFalseDeath(Oracle):
         return self.stage.world.now_s - last_s > self._memory_s
 
 
+class GoodbyeHeard(Oracle):
+    """Who leaves in good order is known to have left, by everybody who can hear it."""
+
+    name = "goodbye-unheard"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._troubles = 0
+        self._left: dict[int, tuple[float, int]] = {}
+
+    def fault_began(self, fault: Fault) -> None:
+        self._troubles += fault.kind != "leave"
+
+    def ended(self, node: int, how: str) -> None:
+        if how == "leave" and not self._troubles:
+            self._left[node] = (self.stage.world.now_s, self.stage.life(node))
+
+    def sampled(self) -> None:
+        due_s = self.stage.world.now_s - GOODBYE_S * self.stage.swim.probe_interval_s
+        for node in [node for node, (at_s, _) in self._left.items() if at_s <= due_s]:
+            _, life = self._left.pop(node)
+            if self.stage.life(node) == life and not self._troubles:
+                self._ask_everybody(node)
+
+    def _ask_everybody(self, node: int) -> None:
+        for observer in range(self.stage.size):
+            view = self.stage.view(observer, node) if observer != node else None
+            if view is not None and view.state != State.LEFT:
+                word = view.state.name.lower()
+                text = f"node {node} has said goodbye, but node {observer} calls it {word}"
+                self.fail(text, node, observer)
+
+
 class NoDeathInCalm(Oracle):
     """In a run without any fault nobody dies (the canary excepted)."""
 
@@ -158,7 +201,7 @@ class NoDeathInCalm(Oracle):
         self._gone.add(node)
 
     def changed(self, change: Change) -> None:
-        if self.scenario.faults or change.subject in self._gone:
+        if self.scenario.faults or self.scenario.options.loss or change.subject in self._gone:
             return
         if change.view.state != State.ALIVE:
             word = change.view.state.name.lower()

@@ -34,13 +34,17 @@ class OnlyWhatWasSent(Oracle):
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
-        self._sent: OrderedDict[bytes, Address] = OrderedDict()
+        self._sent: OrderedDict[bytes, tuple[Address, int]] = OrderedDict()
+        """Mark -> to whom, and in which of its lives."""
+        self._nodes = {stage.address(node): node for node in range(stage.size)}
         self._believed: OrderedDict[tuple[int, int, bytes], None] = OrderedDict()
         self._forgotten = False
         stage.tap(self._heard)
 
     def _heard(self, data: bytes, source: Address, destination: Address) -> None:  # noqa: ARG002
-        self._sent[_mark(data)] = destination
+        node = self._nodes.get(destination)
+        life = self.stage.life(node) if node is not None else 0
+        self._sent.setdefault(_mark(data), (destination, life))
         if len(self._sent) > REMEMBERED_MAX:
             self._sent.popitem(last=False)
             self._forgotten = True
@@ -53,8 +57,11 @@ class OnlyWhatWasSent(Oracle):
             if not self._forgotten:
                 self.fail(f"node {receiver} believes a datagram that nobody sent", receiver)
             return
-        if self._sent[mark] != self.stage.address(receiver):
+        to, life = self._sent[mark]
+        if to != self.stage.address(receiver):
             self.fail(f"node {receiver} believes a datagram meant for another one", receiver)
+        elif life != self.stage.life(receiver):
+            self.fail(f"node {receiver} believes a datagram from before it started", receiver)
         belief = (receiver, self.stage.life(receiver), mark)
         if belief in self._believed:
             self.fail(f"node {receiver} believes the same datagram twice", receiver)

@@ -103,6 +103,8 @@ class Options:
     swim: str = "lan"
     latency_s: float = 0.002
     jitter_s: float = 0.001
+    loss: float = 0.0
+    """Chance of every datagram, all the time: no fault, but how this network is."""
     heal: str = "all"
     """`all`, or `core`: a random majority is healed while the rest stays broken."""
 
@@ -142,6 +144,7 @@ class Scenario:
         _check(options.heal in ("all", "core"), ("options", "heal"), "must be all or core")
         for name in ("latency_s", "jitter_s"):
             _check(0 <= getattr(options, name) <= 60, ("options", name), "must be 0 to 60 s")
+        _check(0 <= options.loss <= 0.5, ("options", "loss"), "must be 0 to 0.5")
         for name in ("runs", "shards"):
             _check(0 <= getattr(work, name) <= 10_000, ("workload", name), "must be 0 to 10000")
         _check(0 < work.seconds <= 3600, ("workload", "seconds"), "must be above 0, to 3600")

@@ -35,7 +35,8 @@ class Profile:
     faults: tuple[int, int] = (1, 20)
     chaos_s: float = 60.0
     lasts_s: tuple[float, float] = (1.0, 20.0)
-    loss_all_along: bool = False
+    loss: float = 0.0
+    """Of every datagram, all the time."""
 
     def kinds_in(self, world: str) -> list[Kind]:
         able = [KINDS[name] for name in possible(world)]
@@ -46,6 +47,8 @@ _LINKS = ("loss", "burst_loss", "delay", "jitter", "spikes", "duplicate", "reord
 _CUTS = ("one_way", "mute", "deaf", "isolate", "partition", "flapping", "clog")
 PROFILES: Mapping[str, Profile] = {
     "calm": Profile("nothing goes wrong", faults=(0, 0)),
+    "mild": Profile("a network that loses two of a hundred", faults=(0, 0), loss=0.02, chaos_s=120),
+    "pairs": Profile("some cannot hear some others", kinds=("one_way",), faults=(1, 3)),
     "loss": Profile("lossy, slow and reordering links", kinds=(*_LINKS, "truncate", "bandwidth")),
     "partitions": Profile("cuts, one-way links, flapping", kinds=_CUTS, lasts_s=(2.0, 40.0)),
     "crashes": Profile(
@@ -58,7 +61,9 @@ PROFILES: Mapping[str, Profile] = {
         "full, slow, lying and rotting disks", groups=("disk",), kinds=("power_cut", "amnesia")
     ),
     "streams": Profile("connections reset, stalled, slow", groups=("stream",), kinds=("isolate",)),
-    "hostile": Profile("somebody repeats, forges and invents datagrams", groups=("hostile",)),
+    "hostile": Profile(
+        "somebody repeats, forges and invents datagrams", groups=("hostile",), kinds=("bounce",)
+    ),
     "serial": Profile("bad serial lines", groups=("serial",)),
     "builds": Profile(
         "machines come and go while builds run",
@@ -104,7 +109,7 @@ def draw(wish: Wish) -> Scenario:
         world=wish.world,
         phases=phases,
         workload=Workload(runs=2, shards=6) if wish.world == "mesh" else Workload(),
-        options=Options(swim=wish.swim),
+        options=Options(swim=wish.swim, loss=profile.loss),
     )
     return stamped(base.with_faults(_faults(rng, profile, base)))
 

@@ -20,7 +20,7 @@ RUNS_MAX = 400
 CPU_MAX_S = 60.0
 
 
-class DoesNotFail(Exception):  # noqa: N818 - it is named for what it is
+class DoesNotFail(Exception):
     """There is nothing to shrink."""
 
 

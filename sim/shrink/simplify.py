@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import attrs
 
 from sim.faults import KINDS
-from sim.scenario.model import Fault, Phases, Scenario
 from sim.scenario.bounds import canary_s, settle_s, warm_up_s
+from sim.scenario.model import Fault, Phases, Scenario
 
 
 def candidates(scenario: Scenario) -> Iterator[Scenario]:

@@ -21,7 +21,7 @@ from mesh.types import Address
 from sim.kernel.world import World
 
 
-class CannotDo(Exception):  # noqa: N818 - it is named for what it is
+class CannotDo(Exception):
     """This stage has no such part."""
 
 

@@ -39,7 +39,7 @@ class MembershipStage(Stage):
 
     def __init__(self, scenario: Scenario) -> None:
         options = scenario.options
-        link = Link(latency_s=options.latency_s, jitter_s=options.jitter_s)
+        link = Link(options.latency_s, options.jitter_s, loss=options.loss)
         self.swim = CONFIGS[options.swim]
         self.mesh = _Watched(scenario.seed, scenario.nodes, self.swim, link)
         self.mesh.stage = self
@@ -73,7 +73,7 @@ class MembershipStage(Stage):
 
     def _watch_seal(self, node: int) -> None:
         """Tell the listeners which datagrams this life opens and believes."""
-        sealer = self.mesh[node].endpoint._sealer  # noqa: SLF001 - an oracle's look inside
+        sealer = self.mesh[node].endpoint._sealer  # an oracle's look inside
         inner = sealer.open
 
         def watched(datagram: bytes) -> Any:

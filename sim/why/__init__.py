@@ -55,7 +55,7 @@ class Causality:
     """The parent's run ended as it does without rewinding."""
 
 
-class NothingWrong(Exception):  # noqa: N818 - it is named for what it is
+class NothingWrong(Exception):
     """The run does not fail: there is no why."""
 
 
