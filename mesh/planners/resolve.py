@@ -40,6 +40,7 @@ from mesh.planners.base import Plan, Step
 from mesh.planners.closure import IncludeConfig, IncludeScanner, ProjectView
 from mesh.planners.listing import Listings
 from mesh.planners.outside import OutsideFiles
+from mesh.planners.predecessor import Predecessors, Present
 from mesh.planners.scan import Scan, Scanner, ScanStore
 from mesh.planners.systemheaders import IncludeMemory
 from mesh.planners.toolchain import Hasher, Toolchains, Tools
@@ -101,6 +102,8 @@ class Resolved:
     uncacheable_why: str = ""
     reads: tuple[str, ...] = ()
     """What the scan found, as the sandbox sees it; for ninja's deps log."""
+    as_good: Digest | None = None
+    """An earlier action whose result is this one's: only headers that are not read differ."""
     newest_input_ns: int = 0
     """The latest mtime among the files read, as it was when they were hashed; for ninja's log."""
 
@@ -122,6 +125,7 @@ class Resolver:
         self._outside = OutsideFiles(config.hasher)
         listings = Listings(frozenset(made_here))
         self.scanner = Scanner(self._mounts, config.hasher, self._outside, listings, config.store)
+        self._predecessors = Predecessors(config.store) if config.store is not None else None
         memory = config.includes or IncludeMemory()
         self.includes = IncludeScanner(
             IncludeConfig(self._mounts, config.hasher, self._outside, memory, config.plan.steps)
@@ -136,18 +140,39 @@ class Resolver:
         builder = TreeBuilder(self._mounts, self._hasher, self._made, glance.linked_folders)
         self._add_inputs(builder, step)
         tools = self._toolchains.of_step(step, self._mounts, glance.tools)
-        scan = Scan()
+        own_tools, found, scan = tools, None, Scan()
         if step.scan is not None:
             found = self.includes.scan(step, tools, glance.project)
             tools = dict(tools)
-            scan = found or self.scanner.scan(step, tools)
+            scan = found or self.scanner.scan(step, own_tools)
             newest_ns = self._add_scan(builder, scan, tools)
             builder.newest_ns = max(builder.newest_ns, newest_ns)
         try:
             chain = _toolchain(tools, self._platform or _platform_of(step), glance)
-            return self._pack(step, builder, scan, chain, glance)
+            resolved = self._pack(step, builder, scan, chain, glance)
         except (WireError, UnicodeError) as error:
             raise UnusablePath(path=step.cwd, step=step.name, why=error) from error
+        if found is None or self._predecessors is None:
+            return resolved
+        return self._with_predecessor(step, resolved, found, own_tools)
+
+    def _with_predecessor(
+        self, step: Step, resolved: Resolved, found: Scan, tools: Tools
+    ) -> Resolved:
+        """Only the include scanner finds headers that are not read."""
+        assert self._predecessors is not None, "the caller has looked"
+        present = Present(
+            step,
+            resolved.action,
+            resolved.digest,
+            resolved.tree,
+            resolved.tree_bytes,
+            resolved.toolchain,
+            resolved.toolchain_bytes,
+            found,
+        )
+        as_good = self._predecessors.find(present, lambda: self.scanner.scan(step, tools))
+        return resolved if as_good is None else attrs.evolve(resolved, as_good=as_good)
 
     def tools(self, step: Step) -> Tools:
         """What the step's command runs. Raises ToolNotFound, InputChanged."""

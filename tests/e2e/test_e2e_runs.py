@@ -112,6 +112,17 @@ def test_one_changed_header_rebuilds_exactly_its_dependents(
     assert rebuilt == {"compile src/one.c", "compile src/both.c", "link"}
 
 
+def test_a_header_that_is_mentioned_but_not_read_rebuilds_nothing(
+    cluster: Cluster, project: Path
+) -> None:
+    unread = "#ifdef NEVER\n#include <unread.h>\n#endif\nint one(void) { return 1; }\n"
+    write_files(project, {"src/one.c": unread, "include/unread.h": ""})
+    assert cluster.run("build", cwd=project)["ok"]
+    (project / "include/unread.h").write_text("int changed;\n")
+    view = cluster.run("build", cwd=project)
+    assert view["cached"] == view["shards"]
+
+
 def test_a_new_header_that_shadows_another_is_noticed(cluster: Cluster, project: Path) -> None:
     assert cluster.run("build", cwd=project)["ok"]
     (project / "src/one.h").write_text("#define ONE 21\n")

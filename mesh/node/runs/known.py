@@ -39,7 +39,15 @@ class KnownActions:
 
     async def here(self, resolved: Resolved) -> Hit | None:
         """From our own cache."""
-        signed = self._parts.results.get(resolved.digest) if resolved.cacheable else None
+        if not resolved.cacheable:
+            return None
+        hit = await self._here(resolved)
+        if hit is None and resolved.as_good is not None:
+            hit = await self._here(attrs.evolve(resolved, digest=resolved.as_good))
+        return hit
+
+    async def _here(self, resolved: Resolved) -> Hit | None:
+        signed = self._parts.results.get(resolved.digest)
         return None if signed is None else await self._open(resolved, signed, self._parts.me)
 
     async def at_neighbours(self, wanted: Sequence[Resolved]) -> list[Hit | None]:
