@@ -126,7 +126,8 @@ class Prober:
         if self.vigils.get(node) is not None or len(self._probes) >= SWIM_PROBES_MAX:
             return []  # it is pinged as it is
         number = self.pings.open(node, now_s)
-        wait_s = self.timing.probe_timeout_s(candidates[node], now_s)
+        own_late_s = self._own_late_s(now_s)
+        wait_s = self.timing.probe_timeout_s(candidates[node], own_late_s, now_s)
         ends_s = now_s + wait_s * (1 + HELP_FACTOR)
         self._probes[number] = Probe(node, number, now_s, now_s + wait_s, ends_s)
         return [self._packets.ping(node, candidates[node].address, number)]
@@ -162,19 +163,28 @@ class Prober:
         member = self._facts.table.get(node)
         if member is None or not member.view().reachable or member.heard_s > since_s:
             return
-        own_late_s = self._facts.health.late_s(now_s) if self._config.own_lateness else 0.0
-        patience_s = self.timing.patience_s(member, own_late_s)
-        if self.vigils.begin(node, number, since_s, patience_s):
+        patience_s = self.timing.patience_s(member, self._own_late_s(now_s))
+        # Whoever runs late was waited for before others were asked: its vigil is not over already.
+        counted_from_s = max(since_s, now_s - self._config.probe_timeout_s * (1 + HELP_FACTOR))
+        if self.vigils.begin(node, number, since_s, counted_from_s, patience_s):
             self.counters["vigils"] += 1
             done.watched.append(node)
 
     def _keep_vigils(self, now_s: float, done: Round) -> None:
-        for vigil in self.vigils.take_due(now_s):
+        for vigil in self.vigils.due(now_s):
             member = self._facts.table.get(vigil.node)
-            if member is not None and member.view().reachable:
+            if member is None or not member.view().reachable:
+                self.vigils.stop(vigil.node)
+                continue
+            # Meanwhile we may have learnt that it runs late, or that we do.
+            patience_s = self.timing.patience_s(member, self._own_late_s(now_s))
+            if self.vigils.over(vigil, patience_s, now_s):
                 done.silent.append(member)
         for vigil in self.vigils.due_pings(now_s):
             done.sends += self._ping_again(vigil, now_s)
+
+    def _own_late_s(self, now_s: float) -> float:
+        return self._facts.health.late_s(now_s) if self._config.own_lateness else 0.0
 
     def _ping_again(self, vigil: Vigil, now_s: float) -> list[SendDatagram]:
         member = self._facts.table.get(vigil.node)
@@ -235,7 +245,7 @@ class Prober:
         member = self._facts.table.get(target)
         wait_s = self._config.probe_timeout_s
         if member is not None:
-            wait_s = self.timing.probe_timeout_s(member, now_s)
+            wait_s = self.timing.probe_timeout_s(member, self._own_late_s(now_s), now_s)
         nack_at_s = now_s + wait_s
         relay = Relay(sender, source, request.number, target, number, now_s, nack_at_s)
         self._relays.open(number, relay)

@@ -79,16 +79,16 @@ class Timing:
         known = self._measured.get(node)
         return None if known is None else known.mean_s
 
-    def probe_timeout_s(self, member: Member, now_s: float) -> float:
+    def probe_timeout_s(self, member: Member, own_late_s: float, now_s: float) -> float:
         """How long to wait for its ack before others are asked."""
         config = self._config
         if not config.adaptive_timeouts:
             return config.probe_timeout_s
         known = self._measured.get(member.node_id)
         expected_s = self._usual_s(now_s) if known is None else known.expected_s(now_s)
-        late_s = told_late_s(member)
+        late_s = told_late_s(member) + own_late_s
         wait_s = max(config.probe_timeout_min_s, 1.5 * expected_s)
-        return min(wait_s, config.probe_timeout_s) + min(2 * late_s, self._extra_max_s())
+        return min(wait_s, config.probe_timeout_s) + min(late_s, self._extra_max_s())
 
     def patience_s(self, member: Member, own_late_s: float) -> float:
         """How long it must stay silent before we accuse it."""

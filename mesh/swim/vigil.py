@@ -28,20 +28,22 @@ PING_EVERY_S = 1.0
 class Vigil:
     node: NodeId
     since_s: float
-    """When our first unanswered ping left."""
+    """When our first unanswered ping left: what arrives later is a sign of life."""
+    counted_from_s: float
+    """From when patience counts."""
     until_s: float
     numbers: set[int]
     """Our pings of this vigil (the first is what helpers repeat in their answers)."""
+    next_ping_s: float
     askers: list[Relay] = attrs.field(factory=list)
     pings: int = 0
-    next_ping_s: float = 0.0
 
     def pinged(self, number: int, now_s: float) -> None:
         """One more ping has left."""
         self.numbers.add(number)
         self.pings += 1
         if self.pings < len(PING_AFTER_S):
-            self.next_ping_s = max(now_s, self.since_s + PING_AFTER_S[self.pings])
+            self.next_ping_s = max(now_s, self.counted_from_s + PING_AFTER_S[self.pings])
         else:
             self.next_ping_s = now_s + PING_EVERY_S
 
@@ -61,15 +63,18 @@ class Vigils:
     def get(self, node: NodeId) -> Vigil | None:
         return self._running.get(node)
 
-    def begin(self, node: NodeId, number: int, since_s: float, patience_s: float) -> bool:
+    def begin(
+        self, node: NodeId, number: int, since_s: float, counted_from_s: float, patience_s: float
+    ) -> bool:
         """Watch `node`, whose ping `number` of `since_s` is unanswered; False when we do."""
+        assert since_s <= counted_from_s
         known = self._running.get(node)
         if known is not None:
             known.numbers.add(number)
             return False
-        vigil = Vigil(node, since_s, since_s + patience_s, {number})
-        vigil.next_ping_s = since_s + PING_AFTER_S[0]
-        self._running[node] = vigil
+        first_s = counted_from_s + PING_AFTER_S[0]
+        until_s = counted_from_s + patience_s
+        self._running[node] = Vigil(node, since_s, counted_from_s, until_s, {number}, first_s)
         return True
 
     def ask(self, node: NodeId, relay: Relay) -> None:
@@ -101,12 +106,17 @@ class Vigils:
     def due_pings(self, now_s: float) -> list[Vigil]:
         return [v for v in self._running.values() if v.next_ping_s <= now_s < v.until_s]
 
-    def take_due(self, now_s: float) -> list[Vigil]:
-        """Remove and return those that have lasted all of their time."""
-        due = [vigil for vigil in self._running.values() if vigil.until_s <= now_s]
-        for vigil in due:
-            del self._running[vigil.node]
-        return due
+    def due(self, now_s: float) -> list[Vigil]:
+        """Those that have lasted as long as was planned."""
+        return [vigil for vigil in self._running.values() if vigil.until_s <= now_s]
+
+    def over(self, vigil: Vigil, patience_s: float, now_s: float) -> bool:
+        """Whether it ends, now that patience is known to be `patience_s`; else it goes on."""
+        vigil.until_s = max(vigil.until_s, vigil.counted_from_s + patience_s)
+        if vigil.until_s > now_s:
+            return False
+        del self._running[vigil.node]
+        return True
 
     def next_s(self) -> float | None:
         return min((vigil.next_s() for vigil in self._running.values()), default=None)
@@ -115,3 +125,4 @@ class Vigils:
         """We did not run for `late_s`."""
         for vigil in self._running.values():
             vigil.until_s += late_s
+            vigil.counted_from_s += late_s
