@@ -20,6 +20,7 @@ what, pinning.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -215,8 +216,12 @@ class BlobStore:
                 return
             start = os.lseek(fd, 0, os.SEEK_CUR)
             for source in self._places(digest):
-                if self._copy_checked(source, digest, fd):
-                    return
+                try:
+                    if self._copy_checked(source, digest, fd):
+                        return
+                except OSError as error:
+                    if source is not None or error.errno != errno.EIO:
+                        raise  # else the disk cannot read it: as good as missing
                 os.lseek(fd, start, os.SEEK_SET)
                 os.ftruncate(fd, start)
         raise BlobMissing(digest)
@@ -282,7 +287,12 @@ class BlobStore:
             size = file.info().size_bytes
             if size > max_bytes:
                 raise ValueError(f"blob {digest.hex()} has {size} bytes, over {max_bytes}")
-            data = read_all(file, size)
+            try:
+                data = read_all(file, size)
+            except OSError:
+                if source is None:
+                    return None  # the disk cannot read it: as good as missing
+                raise
         if digest_of(data) == digest:
             return data
         self._reject(source, digest)
@@ -327,7 +337,10 @@ class BlobStore:
             before = file.info()
             if self._shelf.is_checked(digest, before.state):
                 return
-            found, _ = pour(file, before.size_bytes)
+            try:
+                found, _ = pour(file, before.size_bytes)
+            except OSError:
+                raise BlobMissing(digest) from None
         if found != digest:
             self._reject(None, digest)
             raise BlobMissing(digest)

@@ -17,6 +17,7 @@ from mesh.node.config import LinkConfig
 from mesh.node.counters import Counters
 from mesh.node.link import RECEIVE_BYTES
 from mesh.ports import ByteStream, Env, StreamBroken
+from mesh.ports.disk import DiskFile
 from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.frame import FrameReader, frame
@@ -96,13 +97,20 @@ class BlobServer:
         # In a thread: a project file that stands for the blob is copied and hashed first.
         with await self._env.exec.run_sync(self._store.open, digest) as file:
             await self._send(stream, _header(digest, size_bytes))
-            while data := file.read(BLOB_CHUNK_BYTES):
+            while data := _read(file):
                 await self._send(stream, frame(encode_message(BlobChunk(data))))
                 self.served_bytes += len(data)
 
     async def _send(self, stream: ByteStream, data: bytes) -> None:
         with patience(self._config.bulk_message_s):
             await stream.send_all(data)
+
+
+def _read(file: DiskFile) -> bytes:
+    try:
+        return file.read(BLOB_CHUNK_BYTES)
+    except OSError as error:  # too late to say that we do not have it
+        raise StreamBroken(f"the disk fails: {error}") from None
 
 
 def _header(digest: Digest, size_bytes: int | None) -> bytes:

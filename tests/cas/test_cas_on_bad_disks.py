@@ -1,0 +1,141 @@
+"""The store and the result cache on disks that fail, rot and lose what was not synced: whatever
+comes out is right, and everything else counts as missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mesh.action.model import SignedResult
+from mesh.cas.blobs import BlobMissing, BlobStore
+from mesh.cas.results import ResultCache
+from mesh.errors import StoreBroken, StoreFull
+from mesh.limits import SMALL_BLOB_BYTES_MAX
+from mesh.types import Digest, digest_of
+from sim.disk import SimDisk
+from sim.kernel.world import World
+
+BIG = bytes(range(256)) * (SMALL_BLOB_BYTES_MAX // 256 + 1)
+BLOBS = [BIG + bytes([number]) for number in range(20)]
+
+
+def new_disk(seed: int = 1) -> SimDisk:
+    return SimDisk(World(seed), "disk")
+
+
+def store_on(disk: SimDisk) -> BlobStore:
+    """The store of a process that has just started on this disk."""
+    return BlobStore(disk.open())
+
+
+def fetch(store: BlobStore, data: bytes) -> None:
+    with store.writer(digest_of(data), len(data)) as writer:
+        writer.write(data)
+        writer.finish()
+
+
+def test_the_store_works_on_the_simulated_disk(tmp_path: Path) -> None:
+    disk = new_disk()
+    store = store_on(disk)
+    for data in (b"", b"small", BIG):
+        digest = store.put(data)
+        again = store_on(disk)
+        assert again.read(digest) == data
+        again.copy_out(digest, tmp_path / digest.hex())
+        assert (tmp_path / digest.hex()).read_bytes() == data
+    assert store_on(disk).count() == len(BIG) + 5
+    (tmp_path / "output").write_bytes(b"made by an action")
+    store.put_file(tmp_path / "output", move=True)
+    assert not (tmp_path / "output").exists()
+    assert store_on(disk).read(digest_of(b"made by an action")) == b"made by an action"
+
+
+def test_a_disk_that_cannot_write_is_said_and_leaves_no_litter() -> None:
+    disk = new_disk()
+    store = store_on(disk)
+    fault = disk.fail_writes()
+    with pytest.raises(StoreBroken):
+        store.put(BIG)
+    with pytest.raises(StoreBroken):
+        fetch(store, BIG)
+    fault.undo()
+    assert not store.has(digest_of(BIG))
+    fetch(store, BIG)
+    assert store_on(disk).read(digest_of(BIG)) == BIG
+
+
+def test_what_cannot_be_read_is_missing_and_comes_back_with_the_disk() -> None:
+    disk = new_disk()
+    digest = store_on(disk).put(BIG)
+    store = store_on(disk)
+    fault = disk.fail_reads()
+    with pytest.raises(BlobMissing):
+        store.read(digest)
+    with pytest.raises(BlobMissing):
+        store.open(digest)
+    fault.undo()
+    assert store.read(digest) == BIG
+
+
+def test_a_full_disk_is_said_and_hurts_nothing_that_is_stored() -> None:
+    disk = new_disk()
+    store = store_on(disk)
+    digest = store.put(BIG)
+    disk.fill()
+    with pytest.raises(StoreFull):
+        store.put(BIG + b"!")
+    assert store_on(disk).read(digest) == BIG
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_after_a_power_cut_a_blob_is_whole_or_missing(seed: int) -> None:
+    disk = new_disk(seed)
+    store = store_on(disk)
+    for data in BLOBS:
+        store.put(data)
+    disk.power_cut()
+    again = store_on(disk)
+    for data in BLOBS:
+        try:
+            found = again.read(digest_of(data))
+        except BlobMissing:
+            again.put(data)
+            found = again.read(digest_of(data))
+        assert found == data
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rot_is_noticed_by_whoever_starts_next(seed: int) -> None:
+    disk = new_disk(seed)
+    store = store_on(disk)
+    for data in BLOBS:
+        store.put(data)
+    disk.rot()
+    again = store_on(disk)
+    missing = []
+    for data in BLOBS:
+        try:
+            assert again.read(digest_of(data)) == data
+        except BlobMissing:
+            missing.append(data)
+    assert len(missing) == 1
+    assert again.stats().damaged == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_results_after_a_power_cut_are_those_that_were_put(seed: int) -> None:
+    disk = new_disk(seed)
+    cache = ResultCache(disk.open())
+    known = {
+        digest_of(bytes([number])): SignedResult(b"body %d" % number, bytes(64))
+        for number in range(50)
+    }
+    for action, signed in known.items():
+        cache.put(signed, Digest(action))
+    disk.power_cut()
+    again = ResultCache(disk.open())
+    found = again.many(known)
+    assert found == {action: known[action] for action in found}
+    again.put(SignedResult(b"new", bytes(64)), digest_of(b"new"))
+    assert ResultCache(disk.open()).get(digest_of(b"new")) == SignedResult(b"new", bytes(64))
