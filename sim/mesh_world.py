@@ -36,8 +36,10 @@ import trio
 
 from mesh.node.doors import DEFAULT_PORT
 from mesh.node.gossip import Gossip
+from mesh.node.workshop import HASHES_FILE
 from mesh.swim.effects import MemberChanged, MemberView, State
 from mesh.types import NodeId
+from sim.disk import SimDiskConfig
 from sim.kernel.run import Outcome, RunConfig, run_in
 from sim.kernel.world import World
 from sim.machine.life import running_life
@@ -56,6 +58,7 @@ LOOK_EVERY_S = 0.05
 """How often `until` looks."""
 UPTIME_MAX_S = 1_000_000.0
 WRONG_WALL_MAX_S = 2.0
+HOST_FACTS = frozenset({HASHES_FILE})
 
 
 @attrs.frozen
@@ -110,6 +113,7 @@ class MeshWorld:
             body=Body(cores=self.config.cores),
             wall_offset_s=(2 * draw() - 1) * WRONG_WALL_MAX_S,
             uptime_s=draw() * UPTIME_MAX_S,
+            disk=SimDiskConfig(host_facts=HOST_FACTS),
         )
         return Machine(self.world, self.rack, config)
 

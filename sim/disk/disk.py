@@ -41,6 +41,9 @@ class SimDiskConfig:
     """Room for all files together; None is without bound."""
     root: Path | None = None
     """Where `Disk.path` points; None is a folder that does not exist."""
+    host_facts: frozenset[str] = frozenset()
+    """Files that tell of the host the simulator is on (inodes and times of the user's project):
+    only their sizes are in the trace, or no run could be repeated elsewhere."""
 
 
 class SimDisk:

@@ -200,7 +200,10 @@ class DiskPort:
 
     def put(self, name: str, inode: Inode, offset: int, data: bytes) -> None:
         world = self.disk.world
-        world.trace.packet(world.now_ns, "disk", self.disk.name + ":" + name, data)
+        if name in self.disk.config.host_facts:
+            world.note("disk", self.disk.name, name, len(data))
+        else:
+            world.trace.packet(world.now_ns, "disk", self.disk.name + ":" + name, data)
         self.disk.put_bytes(name, inode, offset, bytes(data))
 
     def _sync(self, name: str, inode: Inode) -> None:
