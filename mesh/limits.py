@@ -40,6 +40,37 @@ SWIM_NOTICE_INTERVAL_S = 0.1
 """At most one 'my epoch is E' per peer in this time."""
 SWIM_RESEND_S = 2.0
 """A datagram that named a wrong epoch is repeated once if its correction comes within this."""
+SWIM_VERIFIED_MAX = 8192
+"""Signatures of statements whose check is remembered."""
+SWIM_RANKINGS_MAX = 512
+"""Members whose observers are remembered."""
+SWIM_SETTLE_S = 30.0
+"""While a node is this new, members it knows nothing of count as present: it cannot be told that
+everybody who matters is gone."""
+SWIM_CHARGES_MAX = 16
+"""Charges held against one member."""
+SWIM_CERTIFICATE_MAX = 5
+"""Votes that are passed on with a verdict; more than any quorum, and they fit one datagram."""
+SWIM_PACE_MAX = 4096
+"""Pairs of accuser and subject whose last charge is remembered, so that none comes too often."""
+SWIM_LETTERS_MAX = 1024
+"""Letters of one step of the core; a verdict writes at most SWIM_VERDICT_LETTERS_MAX."""
+SWIM_VERDICT_LETTERS_MAX = 32
+"""Members that each voter tells of a verdict directly; in bigger meshes gossip tells the rest."""
+SWIM_LIAR_QUIET_S = 10.0
+"""So long nothing is taken from who passed on a statement with a bad signature."""
+SWIM_FUTILE_REPAIR_S = 30.0
+"""Longest pause between repairs with a peer whose table they do not make equal."""
+SWIM_LOAD_PACE_S = 1.0
+"""At most one relayed load report of a member is taken in this time."""
+SWIM_RENEWALS_MAX = 16
+"""Records of one member taken within a second; each makes everybody check a signature."""
+SWIM_HISTORY_MAX = 32
+"""Lines kept of what happened to one member."""
+SWIM_TOMBSTONES_MAX = 4096
+"""Former members whose last record is remembered..."""
+SWIM_TOMBSTONE_S = 86_400.0
+"""... for this long."""
 PEERS_FILE_MAX = 1024
 """Addresses of members remembered across a restart."""
 DISCOVERY_QUEUE_MAX = 256

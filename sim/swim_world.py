@@ -22,10 +22,12 @@ from mesh.swim.config import LAN, SwimConfig
 from mesh.swim.core import Swim
 from mesh.swim.effects import MemberChanged, MemberView, SelfInfo, State
 from mesh.swim.endpoint import Endpoint, Transmit
+from mesh.swim.evidence import Signatures
 from mesh.swim.sealed import COUNTER_START_BITS, Sealer, SealerConfig
 from mesh.types import Address, NodeId
 from sim.host import Host
 from sim.net import Link, Network
+from sim.signatures import CheapSignatures
 from sim.world import World
 
 FIRST_EPOCH = 1_790_000_000_000
@@ -70,7 +72,8 @@ class SwimNode:
         info = SelfInfo(self.node_id, self.epoch, self.address[0], self.address[1], 1, 2)
         start = rng.getrandbits(COUNTER_START_BITS)
         sealer = Sealer(SealerConfig(self.node_id, self._curve_private, self.epoch, start))
-        self.endpoint = Endpoint(Swim(mesh.config, info, rng.random), sealer)
+        signatures = mesh.signatures(self.node_id)
+        self.endpoint = Endpoint(Swim(mesh.config, info, signatures, rng.random), sealer)
         self.host = Host(mesh.world, mesh.network, self.address, self.endpoint, self._perform)
         self.set_roster(mesh.roster)
 
@@ -121,11 +124,17 @@ class SwimWorld:
     """A mesh of simulated nodes, all on one roster."""
 
     def __init__(
-        self, seed: int, nodes: int, config: SwimConfig = LAN, link: Link | None = None
+        self,
+        seed: int,
+        nodes: int,
+        config: SwimConfig = LAN,
+        link: Link | None = None,
+        signatures: Callable[[NodeId], Signatures] = CheapSignatures,
     ) -> None:
         self.world = World(seed)
         self.network = Network(self.world, link or Link())
         self.config = config
+        self.signatures = signatures
         self.roster = [node_key(index)[0] for index in range(nodes)]
         self._index = {node: index for index, node in enumerate(self.roster)}
         self.changes: list[Change] = []

@@ -18,7 +18,7 @@ from mesh.identity.certificates import (
     private_key_pem,
 )
 from mesh.identity.fold import Member
-from mesh.identity.keys import NodeKey, load_key
+from mesh.identity.keys import NodeKey, load_key, verify
 from mesh.identity.names import clean_name
 from mesh.identity.records import (
     GENESIS_VERSION,
@@ -42,6 +42,8 @@ from mesh.wire.schema import array, c_blob, decode_struct, encode_struct, struct
 
 CERTIFICATE_FILE = "identity/certificate.der"
 ROSTER_FILE = "identity/roster.cbor"
+STATEMENT_CONTEXT = b"vitte-mesh membership statement v1\0"
+"""Before the mesh id and what is signed: see `mesh.swim.records`."""
 _FILE_VERSION = 1
 
 
@@ -89,6 +91,13 @@ class MeshIdentity:
     def curve_private(self) -> bytes:
         """Our X25519 private key, 32 bytes."""
         return self.key.curve_private()
+
+    # -- what membership signs --------------------------------------------------------------------
+    def sign_statement(self, data: bytes) -> bytes:
+        return self.key.sign(STATEMENT_CONTEXT + self.mesh_id, data)
+
+    def verify_statement(self, author: NodeId, data: bytes, signature: bytes) -> bool:
+        return verify(author, STATEMENT_CONTEXT + self.mesh_id, data, signature)
 
     # -- TrustStore -----------------------------------------------------------------------------
     def own_certificate(self) -> tuple[bytes, bytes]:

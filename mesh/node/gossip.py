@@ -26,6 +26,7 @@ from mesh.ports import Arrived, DatagramPort, Env, Refused, Timer
 from mesh.swim.config import SwimConfig
 from mesh.swim.core import Swim
 from mesh.swim.effects import NO_LOAD, MemberChanged, MemberView, SelfInfo
+from mesh.swim.evidence import Signatures
 from mesh.swim.endpoint import Endpoint, Output
 from mesh.swim.sealed import COUNTER_START_BITS, Sealer, SealerConfig
 from mesh.types import Address, NodeId
@@ -37,7 +38,7 @@ REMEMBER_S = 5.0
 """Addresses of members are stored at most this often."""
 
 
-class GossipIdentity(Protocol):
+class GossipIdentity(Signatures, Protocol):
     """What membership needs of the node's identity; `mesh.identity.trust.Identity` has it."""
 
     @property
@@ -167,7 +168,9 @@ class Gossip:
         )
         start = int.from_bytes(entropy.token(8), "big") >> (64 - COUNTER_START_BITS)
         keys = SealerConfig(info.node_id, self._identity.curve_private(), setup.epoch, start)
-        self._endpoint = Endpoint(Swim(self._config, info, entropy.random), Sealer(keys))
+        self._endpoint = Endpoint(
+            Swim(self._config, info, self._identity, entropy.random), Sealer(keys)
+        )
         self.roster_changed()
         self.join(load_peers(self._env.disk))
         self.join(self._early_seeds)

@@ -61,6 +61,12 @@ class SwimConfig:
     load_refresh_s: float = 10.0
     """Our changed load is given to gossip at most this often (and rides on every ping anyway)."""
 
+    observers: int = 5
+    """Judges of each member, by rank; more than there are members: everybody is one."""
+    quorum: int = 3
+    """Judges that must have voted before anybody is dead (fewer in a mesh of three). 0: one is
+    enough, as in SWIM."""
+
     # -- switches: each mechanism can be taken away, so that its effect can be measured ------------
     adaptive_timeouts: bool = True
     """Waits from measured round trips and told lateness; otherwise one constant for everybody."""
@@ -81,7 +87,13 @@ class SwimConfig:
     coordinates: bool = True
     """Acks carry network coordinates, so that round trips to members never pinged are known."""
 
+    signed: bool = True
+    """Statements are signed, and checked. Without, any member can say anything."""
+    hard_evidence: bool = True
+    """Two refusals leave only the time to refute; otherwise they weigh like silence."""
+
     def __attrs_post_init__(self) -> None:
+        assert 0 <= self.quorum <= self.observers
         assert 0 < self.probe_timeout_min_s <= self.probe_timeout_s < self.probe_interval_s
         assert self.probe_timeout_s < self.patience_s, "helpers must have time to answer"
         assert self.patience_factor_max >= 1

@@ -24,18 +24,18 @@ from mesh.swim import repair
 from mesh.swim.choice import Rng
 from mesh.swim.config import SwimConfig
 from mesh.swim.effects import Effect, MemberChanged, MemberView, SelfInfo, State
-from mesh.swim.evidence import Evidence
+from mesh.swim.evidence import Evidence, Signatures
 from mesh.swim.membership import Membership, Origin
 from mesh.swim.messages import (
     Ack,
     Buckets,
     Delta,
     Digest,
-    Fact,
     Gossip,
     Ping,
     PingFor,
     Relayed,
+    Statement,
     prefix_of,
 )
 from mesh.swim.packets import Packets
@@ -63,17 +63,19 @@ Handler = Callable[[NodeId, Any, At, float], list[Effect]]
 class Swim:
     """One node's membership. Times are monotonic seconds of the caller's clock."""
 
-    def __init__(self, config: SwimConfig, self_info: SelfInfo, rng: Rng) -> None:
+    def __init__(
+        self, config: SwimConfig, self_info: SelfInfo, signatures: Signatures, rng: Rng
+    ) -> None:
         self._config = config
         self._rng = rng
         self._counters: Counter[str] = Counter()
-        self._facts = Membership(config, self_info, self._counters)
+        self._facts = Membership(config, self_info, signatures, self._counters)
         self._packets = Packets(config, self._facts)
         self._prober = Prober(config, self._facts, self._packets, rng)
         self._spreader = Spreader(config, self._facts, self._packets, rng)
         self._reconnector = Reconnector(config, rng)
         self._seeds: dict[NodeId, Address] = {}
-        self._last_repair_s = float("-inf")
+        self._repair_pace = repair.Pace(config.probe_interval_s)
         self._handlers: dict[type, Handler] = {
             Ping: self._on_ping,
             Ack: self._on_ack,
@@ -131,7 +133,7 @@ class Swim:
             if self._facts.table.resolve(prefix_of(node)) != node:
                 self._counters["seed-of-non-member"] += 1
                 continue
-            needed = member is None or member.state >= State.DEAD
+            needed = member is None or not member.reachable
             if needed and (len(self._seeds) < SWIM_SEEDS_MAX or node in self._seeds):
                 self._seeds[node] = address
                 self._reconnector.watch(node, now_s)
@@ -144,7 +146,7 @@ class Swim:
         member = self._facts.table.get(node)
         if member is None or member.state >= State.DEAD or self._facts.leaving:
             return []
-        return self._after(self._facts.accuse(member, evidence, now_s), now_s)
+        return self._after(self._facts.cases.accuse(member, evidence, now_s), now_s)
 
     def heard(self, node: NodeId, at_s: float) -> list[Effect]:
         """A sign of life of `at_s` (a datagram, or bytes on a stream): until something newer speaks
@@ -167,16 +169,17 @@ class Swim:
         """When `handle_timer` must be called; None when nothing is pending."""
         times = [self._prober.next_timer_s(), self._spreader.next_timer_s()]
         if not self._facts.leaving:
-            times += [self._facts.suspicions.next_s(), self._reconnector.next_s()]
+            times += [self._facts.cases.suspicions.next_s(), self._reconnector.next_s()]
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
-        self._facts.suspicions.forgive(self._prober.forgive_absence(now_s))
+        self._facts.cases.suspicions.forgive(self._prober.forgive_absence(now_s))
         self._tell_lateness(now_s)
         effects: list[Effect] = []
         if not self._facts.leaving:
-            effects += self._after(self._facts.verdicts(now_s), now_s)
+            cases = self._facts.cases
+            effects += self._after(cases.verdicts(now_s) + cases.reconsider(now_s), now_s)
             effects += self._reconnect(now_s)
             self._spreader.share_load(now_s)
         effects += self._probe(now_s)
@@ -187,7 +190,7 @@ class Swim:
         done = self._prober.run(now_s)
         effects: list[Effect] = list(done.sends)
         for member in done.silent:
-            effects += self._after(self._facts.accuse(member, Evidence.SILENT, now_s), now_s)
+            effects += self._after(self._facts.cases.accuse(member, Evidence.SILENT, now_s), now_s)
         return effects
 
     def _tell_lateness(self, now_s: float) -> None:
@@ -227,32 +230,29 @@ class Swim:
         arrived_s = at.arrived_s if self._config.arrival_times else now_s
         self._facts.health.was_late(now_s - at.arrived_s, now_s)
         effects = handler(sender, message, attrs.evolve(at, arrived_s=arrived_s), now_s)
-        return effects + self.heard(sender, arrived_s)
+        moved = self._facts.hear_from(sender, at.source[0])
+        return effects + self._after(moved, now_s) + self.heard(sender, arrived_s)
 
     def _drop(self, reason: str) -> list[Effect]:
         self._counters[reason] += 1
         return []
 
-    def _hear(self, facts: Iterable[Fact], origin: Origin, now_s: float) -> list[Effect]:
-        changes: list[MemberChanged] = []
-        for fact in facts:
-            changes += self._facts.hear(fact, origin, now_s)
-        return self._after(changes, now_s)
+    def _hear(self, facts: tuple[Statement, ...], origin: Origin, now_s: float) -> list[Effect]:
+        return self._after(self._facts.hear(facts, origin, now_s), now_s)
 
     def _hear_contact(
         self, sender: NodeId, message: Ping | Ack, at: At, now_s: float
     ) -> list[Effect]:
         effects = self._hear(message.facts, _origin(sender, at.source), now_s)
         member = self._facts.table.get(sender)
-        if member is None:
+        if member is None or message.load is None:
             return effects
-        number, load = message.load_number, message.load
-        changes = self._facts.hear_load(member, number, load, relay=False)
-        return effects + self._after(changes, now_s)
+        return effects + self._after(self._facts.hear_load(member, message.load), now_s)
 
     def _on_ping(self, sender: NodeId, ping: Ping, at: At, now_s: float) -> list[Effect]:
         effects = self._hear_contact(sender, ping, at, now_s)
-        return [*effects, self._packets.ack(sender, at.source, ping.number)]
+        effects.append(self._packets.ack(sender, at.source, ping.number))
+        return effects + self._repair(sender, at.source, ping.table_hash, now_s)
 
     def _on_ack(self, sender: NodeId, ack: Ack, at: At, now_s: float) -> list[Effect]:
         effects = self._hear_contact(sender, ack, at, now_s)
@@ -276,10 +276,8 @@ class Swim:
     def _repair(
         self, peer: NodeId, address: Address, their_hash: bytes, now_s: float
     ) -> list[Effect]:
-        rested_s = now_s - self._last_repair_s
-        if their_hash == self.table_hash or rested_s < self._config.probe_interval_s / 2:
+        if not self._repair_pace.may_begin(peer, self.table_hash, their_hash, now_s):
             return []
-        self._last_repair_s = now_s
         self._counters["repairs"] += 1
         return [self._packets.to(peer, address, repair.opening(self._facts.table))]
 
@@ -301,16 +299,30 @@ class Swim:
         """What every change of a member means for probing and reconnecting."""
         for change in changes:
             node = change.view.node_id
-            if change.view.state == State.DEAD:
+            if change.view.state in (State.UNREACHABLE, State.DEAD):
                 self._reconnector.watch(node, now_s)
             elif self._reconnector.forget(node) and change.view.reachable:
                 self._reconnector.hurry(now_s)
             if change.view.reachable:
                 self._seeds.pop(node, None)
-                back = change.previous_state in (None, State.DEAD, State.LEFT)
+                before = change.previous_state
+                back = before is None or before > State.SUSPECT
                 if back and not self._facts.leaving:
                     self._prober.welcome(node, now_s)
-        return list(changes)
+        return [*changes, *self._letters(), *self._look(now_s)]
+
+    def _letters(self) -> list[Effect]:
+        letters = map(self._packets.letter, self._facts.book.take_letters())
+        return [letter for letter in letters if letter is not None]
+
+    def _look(self, now_s: float) -> list[Effect]:
+        """We are asked to judge: see for ourselves."""
+        effects: list[Effect] = []
+        for node in self._facts.cases.take_to_check():
+            member = self._facts.table.get(node)
+            if member is not None and not self._facts.leaving:
+                effects += self._prober.look(member, now_s)
+        return effects
 
 
 def _origin(sender: NodeId, source: Address, *, repair: bool = False) -> Origin:

@@ -1,23 +1,32 @@
 """The queue of rumours: what is still to be told, fewest tellings first.
 
-One entry per subject (a newer fact replaces an older one), so the roster bounds the queue. A fact
-is told `limit` times and then dropped; anti-entropy catches the few that this misses. Load reports
-are second-class: told twice, only in space that is left over, never worth a packet of their own.
-Deliberately not here: whom to tell, and when.
+One entry per kind, subject and author (a newer statement replaces an older one), so the roster
+bounds the queue. A rumour is told `limit` times and then dropped; anti-entropy catches the few that
+this misses. Load reports are second-class: told twice, only in space that is left over, never worth
+a packet of their own. Deliberately not here: whom to tell, and when.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from heapq import nsmallest
+
 import attrs
 
-from mesh.swim.messages import FACTS_BYTES_MAX, FACTS_MAX, Fact, size_bytes
+from mesh.swim.messages import FACTS_BYTES_MAX, FACTS_MAX, Statement, size_bytes
 
 LOAD_TELLINGS = 2
+RESERVED = 4
+"""Places of a packet that are for what its receiver must hear about itself, and our own record."""
+
+Topic = tuple[bytes, bytes]
+"""(subject, author); of a record both are the subject's, and a load's author is empty."""
 
 
 @attrs.define
 class _Rumour:
-    fact: Fact
+    topic: Topic
+    statement: Statement
     size_bytes: int
     order: int
     load_only: bool
@@ -25,10 +34,10 @@ class _Rumour:
 
 
 class Rumours:
-    """Facts on their way out."""
+    """Statements on their way out."""
 
     def __init__(self) -> None:
-        self._queue: dict[bytes, _Rumour] = {}
+        self._queue: dict[Topic, _Rumour] = {}
         self._order = 0
         self._urgent = 0
 
@@ -40,40 +49,46 @@ class Rumours:
         """Whether there is anything worth a packet of its own."""
         return self._urgent > 0
 
-    def add(self, fact: Fact, *, load_only: bool = False) -> None:
-        """Tell `fact` from now on, instead of what was told about its subject before."""
-        old = self._queue.get(fact.node)
-        if old is not None and load_only and not old.load_only:
-            old.fact, old.size_bytes = fact, size_bytes(fact)  # keeps its rank and its count
-            return
-        self.drop(fact.node)
+    def add(
+        self, subject: bytes, author: bytes, statement: Statement, *, load_only: bool = False
+    ) -> None:
+        """Tell it from now on, instead of what that author said about that subject before."""
+        topic = (subject, author)
+        self._drop(topic)
         self._order += 1
-        self._queue[fact.node] = _Rumour(fact, size_bytes(fact), self._order, load_only)
+        size = size_bytes(statement)
+        self._queue[topic] = _Rumour(topic, statement, size, self._order, load_only)
         self._urgent += not load_only
 
-    def drop(self, subject: bytes) -> None:
-        old = self._queue.pop(subject, None)
+    def drop(self, subject: bytes, authors: Iterable[bytes]) -> None:
+        """Say nothing more of what these said about it."""
+        for author in authors:
+            self._drop((subject, author))
+
+    def _drop(self, topic: Topic) -> None:
+        old = self._queue.pop(topic, None)
         if old is not None:
             self._urgent -= not old.load_only
 
-    def take(self, limit: int, used_bytes: int = 0, skip: bytes = b"") -> list[Fact]:
-        """Facts for one packet that already holds `used_bytes` of them; counts them as told.
+    def take(self, limit: int, used_bytes: int = 0, skip: bytes = b"") -> list[Statement]:
+        """Statements for one packet that already holds `used_bytes` of them; counts them as told.
 
         `skip` is a subject that must not be repeated (it is in the packet, or is the receiver).
         """
+        if not self._queue:
+            return []
         room = FACTS_BYTES_MAX - used_bytes
-        chosen: list[Fact] = []
-        ranked = sorted(self._queue.values(), key=_rank)
-        for rumour in ranked:
-            if len(chosen) >= FACTS_MAX - 2:  # two places are for the receiver's and our own fact
+        chosen: list[Statement] = []
+        for rumour in nsmallest(FACTS_MAX, self._queue.values(), key=_rank):
+            if len(chosen) >= FACTS_MAX - RESERVED:
                 break
-            if rumour.size_bytes > room or rumour.fact.node == skip:
+            if rumour.size_bytes > room or rumour.topic[0] == skip:
                 continue
             room -= rumour.size_bytes
-            chosen.append(rumour.fact)
+            chosen.append(rumour.statement)
             rumour.told += 1
             if rumour.told >= (LOAD_TELLINGS if rumour.load_only else limit):
-                self.drop(rumour.fact.node)
+                self._drop(rumour.topic)
         return chosen
 
 

@@ -2,11 +2,15 @@
 
 Rules: members are named by the first 8 bytes of their id, because the roster resolves them and
 names nobody else; the sender of a message is whoever sealed it, so messages do not repeat it. Every
-ping and ack carries the sender's table hash and load, and rumours in the space that is left.
-Deliberately not here: names (the roster has them) and user data.
+ping and ack carries the sender's table hash, its load when that is news to the receiver, and
+rumours in the space that is left. All that is said about members is signed by whoever says it: a
+message is only an envelope around statements.
+Deliberately not here: what statements say (`records`), names (the roster has them), user data.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 from mesh.limits import DATAGRAM_BYTES_MAX, DATAGRAM_SEAL_BYTES
 from mesh.types import NodeId
@@ -16,10 +20,10 @@ from mesh.wire.schema import (
     blob,
     boolean,
     c_struct,
-    encode_struct,
     fixed,
     message,
     nested,
+    optional,
     struct,
     text,
     uint,
@@ -31,7 +35,11 @@ PAYLOAD_BYTES_MAX = DATAGRAM_BYTES_MAX - DATAGRAM_SEAL_BYTES
 HEADER_BYTES_MAX = 64
 """Everything of a Ping, Ack, Relayed, Gossip or Delta but its facts."""
 FACTS_BYTES_MAX = PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX
-FACTS_MAX = 64
+FACTS_MAX = 32
+SIGNATURE_BYTES = 64
+BODY_BYTES_MAX = 192
+PING_NUMBER_MAX = 2**16 - 1
+"""Numbers go round; only SWIM_PINGS_MAX of them are under way."""
 WANT_MAX = 96
 INCARNATION_MAX = 2**32 - 1
 EPOCH_MAX = 2**63 - 1
@@ -47,70 +55,65 @@ def prefix_of(node: NodeId) -> bytes:
 
 
 @struct
-class Fact:
-    """What is said of one member. Ordered by (epoch, incarnation, state); see `table.version`."""
+class Statement:
+    """Something signed by whom it names as its author; see `records` for what bodies there are."""
 
-    node: bytes = fixed(PREFIX_BYTES)
-    epoch: int = uint(EPOCH_MAX)
-    """Wall-clock milliseconds at the subject's start, made monotone: one start, one epoch."""
-    incarnation: int = uint(INCARNATION_MAX)
-    """Raised by the subject alone, to refute what is said of it."""
-    state: int = uint(4)
-    accuser: bytes = blob(PREFIX_BYTES)
-    """Who suspects or buried it; empty for what the subject says itself."""
-    host: str = text(64)
-    """IP literal; empty: whoever hears it from the subject itself fills in where it came from."""
-    swim_port: int = uint(65_535)
-    peer_port: int = uint(65_535)
-    join_port: int = uint(65_535)
-    load_number: int = uint(2**32)
-    """Counts the subject's load reports in this epoch; the load has its own order."""
+    body: bytes = blob(BODY_BYTES_MAX)
+    signature: bytes = fixed(SIGNATURE_BYTES)
+    seen_host: str = text(64)
+    """With a record that has no host: where the sender of this message reaches its subject. Not
+    signed, so only a hint until the subject is heard directly. Otherwise empty."""
+
+
+@struct
+class OwnLoad:
+    """The sender's load and its number. Not signed: the seal proves the sender."""
+
+    number: int = uint(2**32)
     load: Load = nested(Load)
 
 
 @message(80)
 class Ping:
-    number: int = uint(2**32)
+    number: int = uint(PING_NUMBER_MAX)
     table_hash: bytes = fixed(HASH_BYTES)
-    load_number: int = uint(2**32)
-    load: Load = nested(Load)
-    facts: tuple[Fact, ...] = array(c_struct(Fact), FACTS_MAX)
+    load: OwnLoad | None = optional(c_struct(OwnLoad))
+    facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
 
 
 @message(81)
 class Ack:
     """Answers the Ping of that number."""
 
-    number: int = uint(2**32)
+    number: int = uint(PING_NUMBER_MAX)
     table_hash: bytes = fixed(HASH_BYTES)
-    load_number: int = uint(2**32)
-    load: Load = nested(Load)
-    facts: tuple[Fact, ...] = array(c_struct(Fact), FACTS_MAX)
+    load: OwnLoad | None = optional(c_struct(OwnLoad))
+    facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
 
 
 @message(82)
 class PingFor:
     """Please ping `target` for me; answered by Relayed in any case, unless you are not well."""
 
-    number: int = uint(2**32)
+    number: int = uint(PING_NUMBER_MAX)
     target: bytes = fixed(PREFIX_BYTES)
     host: str = text(64)
     swim_port: int = uint(65_535)
-    facts: tuple[Fact, ...] = array(c_struct(Fact), FACTS_MAX)
+    facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
 
 
 @message(83)
 class Relayed:
     """`reached` is the relayed ack; otherwise this is Lifeguard's nack: I am well, it is silent."""
 
-    number: int = uint(2**32)
+    number: int = uint(PING_NUMBER_MAX)
     reached: bool = boolean()
-    facts: tuple[Fact, ...] = array(c_struct(Fact), FACTS_MAX)
+    facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
 
 
 @message(84)
 class Gossip:
-    facts: tuple[Fact, ...] = array(c_struct(Fact), FACTS_MAX)
+    facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
 
 
 @message(85)
@@ -133,30 +136,34 @@ class Digest:
 class Delta:
     """The sender's facts where tables differ, and the prefixes it wants to hear about."""
 
-    facts: tuple[Fact, ...] = array(c_struct(Fact), FACTS_MAX)
+    facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
     want: bytes = blob(WANT_MAX * PREFIX_BYTES)
 
 
-def size_bytes(fact: Fact) -> int:
-    """Bytes of the fact inside a message."""
-    return len(encode_struct(fact))
+def size_bytes(statement: Statement) -> int:
+    """Bytes of the statement inside a message."""
+    hint = len(statement.seen_host.encode()) + 2
+    return 1 + 2 + len(statement.body) + 2 + SIGNATURE_BYTES + hint
 
 
-def pack(facts: list[Fact], max_packets: int) -> list[tuple[Fact, ...]]:
-    """Cut facts into groups that each fit one datagram; what exceeds `max_packets` is left out."""
-    packets: list[list[Fact]] = []
+def pack(groups: Iterable[Sequence[Statement]], max_packets: int) -> list[tuple[Statement, ...]]:
+    """Cut groups (statements about one member, never separated) into packets that each fit one
+    datagram; what exceeds `max_packets` is left out."""
+    packets: list[list[Statement]] = []
     room = 0
-    for fact in facts:
-        size = size_bytes(fact)
-        if size > room or len(packets[-1]) >= FACTS_MAX:
+    for group in groups:
+        size = sum(map(size_bytes, group))
+        assert size <= FACTS_BYTES_MAX, "a record and a quorum of charges fit one datagram"
+        if size > room or len(packets[-1]) + len(group) > FACTS_MAX:
             if len(packets) >= max_packets:
                 break
             packets.append([])
             room = FACTS_BYTES_MAX
-        packets[-1].append(fact)
+        packets[-1] += group
         room -= size
     return [tuple(packet) for packet in packets]
 
 
+assert SIGNATURE_BYTES + BODY_BYTES_MAX + 80 < FACTS_BYTES_MAX
 assert PREFIX_BYTES * WANT_MAX + HEADER_BYTES_MAX <= PAYLOAD_BYTES_MAX
 assert BUCKETS * BUCKET_BYTES + HEADER_BYTES_MAX <= PAYLOAD_BYTES_MAX

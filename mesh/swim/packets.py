@@ -1,19 +1,34 @@
 """Building packets: what is said, to whom, and what else fits.
 
-Every packet that has room takes rumours along. Bad news about the receiver itself comes first, so
+Every packet that has room takes rumours along. Charges against the receiver itself come first, so
 that it can refute at once (Lifeguard's buddy system). Deliberately not here: when to send.
 """
 
 from __future__ import annotations
 
+from mesh.swim.book import Letter
 from mesh.swim.config import SwimConfig
 from mesh.swim.effects import SendDatagram, State
 from mesh.swim.membership import Membership
-from mesh.swim.messages import PAYLOAD_BYTES_MAX, Ack, Fact, Ping, Relayed, size_bytes
+from mesh.swim.messages import (
+    PAYLOAD_BYTES_MAX,
+    Ack,
+    Gossip,
+    Ping,
+    Relayed,
+    Statement,
+    pack,
+    size_bytes,
+)
 from mesh.swim.relay import Relay
 from mesh.swim.table import Member
 from mesh.types import Address, NodeId
 from mesh.wire.schema import encode_message
+
+AGAINST_MAX = 2
+"""Charges that one packet shows to whom they are against: one is enough to refute, and the second
+is for the case that it does not know the first accuser."""
+LETTER_PACKETS_MAX = 1
 
 
 class Packets:
@@ -33,19 +48,19 @@ class Packets:
 
     def ping(self, node: NodeId, address: Address, number: int) -> SendDatagram:
         """An ordinary ping with rumours."""
-        facts = self.facts_for(self._facts.table.get(node))
-        return self.to(node, address, self._ping(number, facts))
+        member = self._facts.table.get(node)
+        return self.to(node, address, self._ping(member, number, self.facts_for(member)))
 
     def introduction(self, node: NodeId, address: Address, number: int) -> SendDatagram:
-        """A ping for somebody who may not know us: who we are and what we think of it."""
+        """A ping for somebody who may not know us: who we are, and what is said against it."""
         member = self._facts.table.get(node)
-        about = () if member is None else (member.fact,)
-        return self.to(node, address, self._ping(number, (self._facts.table.own, *about)))
+        facts = (self._facts.table.own.statement, *_against(member))
+        return self.to(node, address, self._ping(member, number, facts))
 
     def ack(self, node: NodeId, address: Address, number: int) -> SendDatagram:
-        own = self._facts.table.own
-        facts = self.facts_for(self._facts.table.get(node))
-        ack = Ack(number, self._facts.table.hash, own.load_number, own.load, facts)
+        member = self._facts.table.get(node)
+        facts = self.facts_for(member)
+        ack = Ack(number, self._facts.table.hash, self._facts.load_for(member), facts)
         return self.to(node, address, ack)
 
     def relayed(self, relay: Relay, *, reached: bool) -> SendDatagram:
@@ -53,20 +68,34 @@ class Packets:
         answer = Relayed(relay.asker_number, reached, facts)
         return self.to(relay.asker, relay.asker_address, answer)
 
-    def facts_for(self, member: Member | None) -> tuple[Fact, ...]:
+    def letter(self, letter: Letter) -> SendDatagram | None:
+        """Statements for one member alone; None when it is not known any more."""
+        member = self._facts.table.get(letter.to)
+        if member is None:
+            return None
+        packets = pack([letter.statements], LETTER_PACKETS_MAX)
+        return self.to_member(member, Gossip(packets[0]))
+
+    def facts_for(self, member: Member | None) -> tuple[Statement, ...]:
         """What to tell `member` (None: somebody unknown) in one packet; counts as told."""
-        first: list[Fact] = []
-        skip = b""
-        if member is not None:
-            skip = member.fact.node
-            if member.state != State.ALIVE:
-                first.append(member.fact)
-        if self._facts.leaving:
-            first.append(self._facts.table.own)
-        used_bytes = sum(size_bytes(fact) for fact in first)
+        first = _against(member)
+        if self._facts.leaving or member is None:
+            first.append(self._facts.table.own.statement)
+        used_bytes = sum(map(size_bytes, first))
         limit = self._config.retransmit_limit(self._facts.table.size())
+        skip = member.prefix if member is not None else b""
         return (*first, *self._facts.rumours.take(limit, used_bytes, skip))
 
-    def _ping(self, number: int, facts: tuple[Fact, ...]) -> Ping:
-        own = self._facts.table.own
-        return Ping(number, self._facts.table.hash, own.load_number, own.load, facts)
+    def _ping(self, member: Member | None, number: int, facts: tuple[Statement, ...]) -> Ping:
+        load = self._facts.load_for(member)
+        return Ping(number, self._facts.table.hash, load, facts)
+
+
+def _against(member: Member | None) -> list[Statement]:
+    """Charges against it, for it to refute; the newest first. Of one that left, its own words."""
+    if member is None:
+        return []
+    if member.state == State.LEFT:
+        return [member.statement]
+    held = sorted(member.charges.values(), key=lambda each: -each.at_s)
+    return [each.statement for each in held[:AGAINST_MAX]]

@@ -20,7 +20,7 @@ import attrs
 from mesh.limits import SWIM_PROBES_MAX
 from mesh.swim.choice import Rng, sample
 from mesh.swim.config import SwimConfig
-from mesh.swim.effects import SendDatagram
+from mesh.swim.effects import SendDatagram, State
 from mesh.swim.membership import Membership
 from mesh.swim.messages import PingFor, Relayed
 from mesh.swim.packets import Packets
@@ -110,7 +110,7 @@ class Prober:
             if now_s >= probe.ends_s:
                 self._fail(probe, now_s, done)
             elif now_s >= probe.direct_until_s and not probe.indirect:
-                done.sends += self._ask_helpers(probe)
+                done.sends += self._ask_helpers(probe, now_s)
         self._keep_vigils(now_s, done)
         if self._next_s is not None and now_s >= self._next_s:
             done.sends += self._start(now_s)
@@ -132,22 +132,26 @@ class Prober:
         self._probes[number] = Probe(node, number, now_s, now_s + wait_s, ends_s)
         return [self._packets.ping(node, candidates[node].address, number)]
 
-    def _ask_helpers(self, probe: Probe) -> list[SendDatagram]:
+    def _ask_helpers(self, probe: Probe, now_s: float) -> list[SendDatagram]:
         probe.indirect = True
         target = self._facts.table.get(probe.node)
         if target is None:
             return []
         sends: list[SendDatagram] = []
-        for helper in self._choose_helpers(probe.node):
+        for helper in self._choose_helpers(probe.node, now_s):
             probe.helpers[helper.node_id] = False
             facts = self._packets.facts_for(helper)
-            request = PingFor(probe.number, target.fact.node, *target.address, facts)
+            request = PingFor(probe.number, target.prefix, *target.address, facts)
             sends.append(self._packets.to_member(helper, request))
         return sends
 
-    def _choose_helpers(self, node: NodeId) -> list[Member]:
+    def _choose_helpers(self, node: NodeId, now_s: float) -> list[Member]:
+        """Its judges, so that they have seen for themselves if it comes to that; then others."""
+        judges = set(self._facts.judges(node, now_s))
         others = [m for m in self._facts.table.reachable() if m.node_id != node]
-        return sample(others, self._config.indirect_probes, self._rng)
+        chosen = sample(others, len(others), self._rng)
+        chosen.sort(key=lambda member: member.node_id not in judges)
+        return chosen[: self._config.indirect_probes]
 
     def _fail(self, probe: Probe, now_s: float, done: Round) -> None:
         del self._probes[probe.number]
@@ -170,10 +174,17 @@ class Prober:
             self.counters["vigils"] += 1
             done.watched.append(node)
 
+    def look(self, member: Member, now_s: float) -> list[SendDatagram]:
+        """Somebody accuses it and we are to judge: ping it now, and watch it from now on."""
+        number = self.pings.open(member.node_id, now_s)
+        patience_s = self.timing.patience_s(member, self._own_late_s(now_s))
+        self.vigils.begin(member.node_id, number, now_s, now_s, patience_s)
+        return [self._packets.ping(member.node_id, member.address, number)]
+
     def _keep_vigils(self, now_s: float, done: Round) -> None:
         for vigil in self.vigils.due(now_s):
             member = self._facts.table.get(vigil.node)
-            if member is None or not member.view().reachable:
+            if member is None or member.state >= State.DEAD:
                 self.vigils.stop(vigil.node)
                 continue
             # Meanwhile we may have learnt that it runs late, or that we do.

@@ -33,7 +33,7 @@ class Spreader:
 
     def next_timer_s(self) -> float | None:
         """May lie in the past: a rumour that comes after a quiet time is told at once."""
-        if not self._facts.rumours.urgent or not self._facts.table.reachable():
+        if not self._facts.rumours.urgent or not self._facts.table.reachable_count:
             return None
         return self._last_s + self._config.gossip_interval_s
 
@@ -67,5 +67,5 @@ class Spreader:
         """Tell everyone, or many, that we have left; the timer tells on."""
         self._last_s = now_s
         members = sample(self._facts.table.reachable(), FAREWELLS_MAX, self._rng)
-        message = Gossip((self._facts.table.own,))
+        message = Gossip((self._facts.table.own.statement,))
         return [self._packets.to_member(member, message) for member in members]

@@ -1,9 +1,10 @@
-"""Suspicions and when they become verdicts.
+"""Suspicions and when they run out.
 
 A suspicion starts with one accuser and a long timeout; each further independent accuser shortens it
-along Lifeguard's formula (`SwimConfig.suspicion_timeout_s`). Time in which we did not run ourselves
-does not count: `forgive` moves the deadlines. Deliberately not here: who may accuse (a later issue
-signs accusations); what a verdict does is in `membership`.
+(`SwimConfig.subject_suspicion_s`, Lifeguard's formula by default). Hard evidence of two accusers
+leaves only the time that a refutation needs (`SwimConfig.refutation_window_s`). Time in which we
+did not run ourselves does not count: `forgive` moves the deadlines. Deliberately not here: who may
+accuse, and what happens when one runs out (`cases`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,27 @@ from __future__ import annotations
 import attrs
 
 from mesh.swim.config import SwimConfig
+from mesh.swim.effects import MemberView
+from mesh.swim.evidence import Evidence
 from mesh.types import NodeId
+
+HARD_ACCUSERS = 2
+"""Observers that must have been refused: one alone may sit behind a firewall that says no."""
 
 
 @attrs.define
 class Suspicion:
     node: NodeId
-    started_s: float
     members: int
     """Size of the mesh when it began: sets the shortest timeout and how many could confirm."""
-    accusers: dict[bytes, None]
+    accusers: dict[bytes, Evidence]
+    latest_s: float
+    """When the newest accuser came."""
     deadline_s: float = 0.0
+
+    @property
+    def hard(self) -> int:
+        return sum(evidence is Evidence.REFUSED for evidence in self.accusers.values())
 
 
 class Suspicions:
@@ -31,25 +42,47 @@ class Suspicions:
         self._config = config
         self._running: dict[NodeId, Suspicion] = {}
 
-    def start(self, node: NodeId, accuser: bytes, members: int, now_s: float) -> None:
-        """Begin, or begin anew for a higher incarnation."""
-        suspicion = Suspicion(node, now_s, members, {accuser: None})
-        suspicion.deadline_s = now_s + self._config.suspicion_timeout_s(members, 0)
-        self._running[node] = suspicion
+    def get(self, node: NodeId) -> Suspicion | None:
+        return self._running.get(node)
 
-    def confirm(self, node: NodeId, accuser: bytes) -> bool:
-        """Count an accuser; False when it is not new or no longer matters."""
-        suspicion = self._running.get(node)
-        if suspicion is None or accuser in suspicion.accusers:
+    def start(
+        self, view: MemberView, accuser: bytes, evidence: Evidence, members: int, now_s: float
+    ) -> None:
+        """Begin, or begin anew for a higher incarnation."""
+        suspicion = Suspicion(view.node_id, members, {accuser: evidence}, now_s)
+        suspicion.deadline_s = now_s + self._config.subject_suspicion_s(view, members, 0)
+        self._running[view.node_id] = suspicion
+        self._hasten(suspicion, now_s)
+
+    def confirm(self, view: MemberView, accuser: bytes, evidence: Evidence, now_s: float) -> bool:
+        """Count an accuser, or its harder evidence; False when that changes nothing."""
+        suspicion = self._running.get(view.node_id)
+        if suspicion is None or suspicion.accusers.get(accuser, -1) >= evidence:
             return False
+        is_new = accuser not in suspicion.accusers
         confirmed = len(suspicion.accusers)
-        if confirmed > min(self._config.confirmations, suspicion.members - 2):
-            return False
-        before_s = self._config.suspicion_timeout_s(suspicion.members, confirmed - 1)
-        after_s = self._config.suspicion_timeout_s(suspicion.members, confirmed)
-        suspicion.accusers[accuser] = None
-        suspicion.deadline_s -= before_s - after_s  # a difference, so that forgiven time stays
+        suspicion.accusers[accuser] = evidence
+        useful = min(self._config.confirmations, suspicion.members - 2)
+        if is_new and confirmed <= useful:
+            members = suspicion.members
+            before_s = self._config.subject_suspicion_s(view, members, confirmed - 1)
+            after_s = self._config.subject_suspicion_s(view, members, confirmed)
+            suspicion.latest_s = now_s
+            suspicion.deadline_s -= before_s - after_s  # a difference, so forgiven time stays
+        self._hasten(suspicion, now_s)
         return True
+
+    def _hasten(self, suspicion: Suspicion, now_s: float) -> None:
+        needed = min(HARD_ACCUSERS, max(1, suspicion.members - 1))
+        if self._config.hard_evidence and suspicion.hard >= needed:
+            window_s = self._config.refutation_window_s(suspicion.members)
+            suspicion.deadline_s = min(suspicion.deadline_s, now_s + window_s)
+
+    def extend(self, node: NodeId, until_s: float, now_s: float) -> None:
+        """It was heard since it was accused: give it time to refute, from now on."""
+        suspicion = self._running[node]
+        suspicion.latest_s = now_s
+        suspicion.deadline_s = max(suspicion.deadline_s, until_s)
 
     def stop(self, node: NodeId) -> None:
         self._running.pop(node, None)

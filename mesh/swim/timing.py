@@ -110,4 +110,4 @@ class Timing:
 
 def told_late_s(member: Member) -> float:
     """How late a member says that it reads its mail."""
-    return member.fact.load.late_ms / 1000
+    return member.load.late_ms / 1000
