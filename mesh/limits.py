@@ -30,6 +30,10 @@ SWIM_PINGS_MAX = 1024
 """Own pings whose ack would still be timed."""
 SWIM_PROBES_MAX = 64
 """Own probes that are being judged at once; beyond, members are watched a round later."""
+SWIM_REFUSABLE_MAX = 1024
+"""Own datagrams that a port unreachable may still quote."""
+SWIM_REFUSAL_S = 3.0
+"""How long after it left; ICMP takes one round trip."""
 SWIM_VIGIL_ASKERS_MAX = 8
 """Members that one vigil reports to."""
 SWIM_SEEDS_MAX = 64

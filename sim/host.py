@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
+from mesh.ports import Refused
 from mesh.types import Address
 from sim.net.network import Network
 from sim.world import Event, World
@@ -28,6 +29,8 @@ class Machine(Protocol[Output_co]):
     def receive(
         self, datagram: bytes, source: Address, now_s: float, arrived_s: float | None = None
     ) -> Iterable[Output_co]: ...
+
+    def refused(self, to: Address, quoted: bytes, now_s: float) -> Iterable[Output_co]: ...
 
     def handle_timer(self, now_s: float) -> Iterable[Output_co]: ...
 
@@ -57,7 +60,7 @@ class Host:
         """When set: how late (seconds) the next datagram is read."""
         self.frozen = False
         self.running = True
-        network.attach(address, self._arrive)
+        network.attach(address, self._arrive, self._refused)
 
     def act(self, outputs: Iterable[object]) -> None:
         """Carry out what a core returned (also from commands), then look at its timer again."""
@@ -76,8 +79,14 @@ class Host:
             self._read(data, source, arrived_s)
         self._arm()
 
+    def kill(self) -> None:
+        """The process ends, its machine lives: datagrams to it are refused from now on."""
+        if self._network.host_at(self.address[0]) is None:
+            self._network.add_host(self.address[0])
+        self.crash()
+
     def crash(self) -> None:
-        """Vanish."""
+        """Vanish, machine and all."""
         self.running = False
         self._network.detach(self.address)
         if self._timer is not None:
@@ -90,6 +99,10 @@ class Host:
             self._world.at(self._read_s, lambda: self._read(data, source, now_s))
         else:
             self._read(data, source, now_s)
+
+    def _refused(self, notice: Refused) -> None:
+        if self.running and not self.frozen:
+            self.act(self._machine.refused(notice.to, notice.quoted, self._world.now_s))
 
     def _read(self, data: bytes, source: Address, arrived_s: float) -> None:
         if not self.running:

@@ -98,6 +98,9 @@ class SwimNode:
     def crash(self) -> None:
         self.host.crash()
 
+    def kill(self) -> None:
+        self.host.kill()
+
     def freeze(self) -> None:
         self.host.freeze()
 

@@ -186,11 +186,11 @@ class Gossip:
     def _received(self, batch: Sequence[Arrived | Refused]) -> None:
         assert self._endpoint is not None
         for each in batch:
+            now_s = self._env.clock.monotonic()
             if isinstance(each, Arrived):
-                now_s = self._env.clock.monotonic()
                 self._act(self._endpoint.receive(each.data, each.source, now_s, each.arrived_s))
             else:
-                self._counters["refused"] += 1
+                self._act(self._endpoint.refused(each.to, each.quoted, now_s))
 
     def _fire(self) -> None:
         assert self._endpoint is not None

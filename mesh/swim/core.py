@@ -148,6 +148,19 @@ class Swim:
             return []
         return self._after(self._facts.cases.accuse(member, evidence, now_s), now_s)
 
+    def refused(self, node: NodeId, address: Address, sent_s: float, now_s: float) -> list[Effect]:
+        """Nobody listened at `address` when our datagram of `sent_s` for `node` came there. Means
+        nothing when the member lives elsewhere, or was heard since."""
+        member = self._facts.table.get(node)
+        stale = member is None or member.address != address or member.heard_s > sent_s
+        if stale or not self._config.refusals:
+            return []
+        return self.accuse(node, Evidence.REFUSED, now_s)
+
+    def doubt(self, node: NodeId, now_s: float) -> list[Effect]:
+        """Something suggests that it is gone, such as a stream that ended: probe it now."""
+        return list(self._prober.doubt(node, now_s)) if not self._facts.leaving else []
+
     def heard(self, node: NodeId, at_s: float) -> list[Effect]:
         """A sign of life of `at_s` (a datagram, or bytes on a stream): until something newer speaks
         against it, we do not vote for its death."""

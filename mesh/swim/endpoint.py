@@ -19,6 +19,7 @@ import attrs
 from mesh.limits import SWIM_NOTICE_INTERVAL_S, SWIM_RESEND_S
 from mesh.swim.core import At, Swim
 from mesh.swim.effects import Effect, MemberChanged, MemberView, SendDatagram
+from mesh.swim.refusals import Refusable
 from mesh.swim.sealed import Sealer
 from mesh.types import Address, NodeId
 from mesh.wire.messages import Load
@@ -50,12 +51,14 @@ class Endpoint:
         self._sealer = sealer
         self._kept: dict[NodeId, _Kept] = {}
         self._noticed_s: dict[NodeId, float] = {}
+        self._refusable = Refusable()
+        self._counters: Counter[str] = Counter()
 
     @property
     def counters(self) -> Counter[str]:
         """Counts of both parts, the seal's with `seal-` in front."""
         sealed = {f"seal-{reason}": count for reason, count in self._sealer.counters.items()}
-        return self._swim.counters + Counter(sealed)
+        return self._swim.counters + Counter(sealed) + self._counters
 
     @property
     def table_hash(self) -> bytes:
@@ -106,6 +109,23 @@ class Endpoint:
             outputs += self._seal_all(effects, now_s)
         return outputs
 
+    def refused(self, to: Address, quoted: bytes, now_s: float) -> list[Output]:
+        """The network says that nobody listens at `to`, and quotes what we sent. Never raises."""
+        sent = self._refusable.match(to, quoted, now_s)
+        if sent is None:
+            self._counters["refusal-not-ours"] += 1
+            return []
+        self._counters["refusals"] += 1
+        return self._seal_all(self._swim.refused(sent.node, to, sent.sent_s, now_s), now_s)
+
+    def doubt(self, node: NodeId, now_s: float) -> list[Output]:
+        """See `Swim.doubt`."""
+        return self._seal_all(self._swim.doubt(node, now_s), now_s)
+
+    def heard(self, node: NodeId, now_s: float) -> list[Output]:
+        """A sign of life by another way, such as bytes on a stream."""
+        return self._seal_all(self._swim.heard(node, now_s), now_s)
+
     def _notice(
         self, sender: NodeId, datagram: bytes, source: Address, now_s: float
     ) -> list[Output]:
@@ -136,4 +156,7 @@ class Endpoint:
     def _seal(self, effect: SendDatagram, now_s: float) -> list[Output]:
         self._kept[effect.node] = _Kept(effect.payload, effect.address, now_s)
         data = self._sealer.seal(effect.node, effect.payload)
-        return [Transmit(data, effect.address)] if data is not None else []
+        if data is None:
+            return []
+        self._refusable.sent(data, effect.node, effect.address, now_s)
+        return [Transmit(data, effect.address)]

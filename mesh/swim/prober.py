@@ -116,6 +116,13 @@ class Prober:
             done.sends += self._start(now_s)
         return done
 
+    def doubt(self, node: NodeId, now_s: float) -> list[SendDatagram]:
+        """Probe `node` now: something else suggests that it is gone."""
+        member = self._facts.table.get(node)
+        if member is None or not member.view().reachable:
+            return []
+        return self._probe(member, now_s)
+
     def _start(self, now_s: float) -> list[SendDatagram]:
         self._next_s = now_s + self._config.probe_interval_s * self._facts.health.scale
         candidates = {member.node_id: member for member in self._facts.table.reachable()}
@@ -123,14 +130,17 @@ class Prober:
         if node is None:
             self._next_s = None
             return []
+        return self._probe(candidates[node], now_s)
+
+    def _probe(self, member: Member, now_s: float) -> list[SendDatagram]:
+        node = member.node_id
         if self.vigils.get(node) is not None or len(self._probes) >= SWIM_PROBES_MAX:
             return []  # it is pinged as it is
         number = self.pings.open(node, now_s)
-        own_late_s = self._own_late_s(now_s)
-        wait_s = self.timing.probe_timeout_s(candidates[node], own_late_s, now_s)
+        wait_s = self.timing.probe_timeout_s(member, self._own_late_s(now_s), now_s)
         ends_s = now_s + wait_s * (1 + HELP_FACTOR)
         self._probes[number] = Probe(node, number, now_s, now_s + wait_s, ends_s)
-        return [self._packets.ping(node, candidates[node].address, number)]
+        return [self._packets.ping(node, member.address, number)]
 
     def _ask_helpers(self, probe: Probe, now_s: float) -> list[SendDatagram]:
         probe.indirect = True

@@ -1,0 +1,47 @@
+"""Which of our datagrams a port unreachable quotes: anybody can forge one, nobody can guess this.
+
+Rules: a notice counts only when it quotes the header and the first bytes of the seal of a datagram
+that we sent to that address a moment ago; each datagram is refused once. The counter in the header
+starts at a random number and the seal looks random, so that only who saw the datagram can quote
+it. Bounded: the newest SWIM_REFUSABLE_MAX are remembered.
+Deliberately not here: what a refusal means (`core`, `membership`), how it arrives (ports).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from mesh.limits import SWIM_REFUSABLE_MAX, SWIM_REFUSAL_S
+from mesh.swim.sealed import HEADER_BYTES
+from mesh.types import Address, NodeId
+
+QUOTE_BYTES = HEADER_BYTES + 16
+"""IPv4 obliges routers to quote 8 bytes, which prove nothing; all systems of today quote more."""
+
+
+@attrs.frozen
+class Sent:
+    """A datagram that may still be refused."""
+
+    node: NodeId
+    address: Address
+    sent_s: float
+
+
+class Refusable:
+    """The newest datagrams that we sent."""
+
+    def __init__(self) -> None:
+        self._sent: dict[bytes, Sent] = {}
+
+    def sent(self, datagram: bytes, node: NodeId, address: Address, now_s: float) -> None:
+        self._sent[datagram[:QUOTE_BYTES]] = Sent(node, address, now_s)
+        if len(self._sent) > SWIM_REFUSABLE_MAX:
+            del self._sent[next(iter(self._sent))]
+
+    def match(self, to: Address, quoted: bytes, now_s: float) -> Sent | None:
+        """The datagram that was refused; None when the notice proves nothing."""
+        sent = self._sent.pop(quoted[:QUOTE_BYTES], None)
+        if sent is None or sent.address != to or now_s - sent.sent_s > SWIM_REFUSAL_S:
+            return None
+        return sent
