@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from mesh.ports import StreamBroken
@@ -34,20 +35,21 @@ async def ask(
     gone before it has answered."""
     try:
         await connection.send_all(json.dumps({"op": op, **params}).encode() + b"\n")
-        async for line in _lines(connection):
-            if "event" in line:
-                on_event(line["event"])
-            elif "error" in line:
-                raise Refusal(line["error"])
-            else:
-                answer: View = line["ok"]
-                return answer
+        async with aclosing(_lines(connection)) as lines:
+            async for line in lines:
+                if "event" in line:
+                    on_event(line["event"])
+                elif "error" in line:
+                    raise Refusal(line["error"])
+                else:
+                    answer: View = line["ok"]
+                    return answer
         raise StreamBroken("the node went away")
     finally:
         await connection.aclose()
 
 
-async def _lines(connection: LocalEnd) -> AsyncIterator[View]:
+async def _lines(connection: LocalEnd) -> AsyncGenerator[View, None]:
     buffer = bytearray()
     while data := await connection.receive_some():
         buffer += data

@@ -30,6 +30,10 @@ Program = Callable[[SpawnRequest], Awaitable[ProcessEnd]]
 """What a process does. It may sleep; it is cancelled when the process is killed."""
 
 
+class Killed(Exception):
+    """The process is no more: nothing of the function may happen. Nobody hears of it."""
+
+
 class SimExec:
     """See `mesh.ports.Exec`."""
 
@@ -75,4 +79,4 @@ class SimExec:
         with trio.CancelScope(shield=True):
             await self._clock.sleep_until(self._clock.monotonic() + duration_s)
         if not self._processor.alive:
-            await trio.sleep_forever()  # killed: nothing of the function may happen any more
+            raise Killed  # (waiting to be cancelled would be for ever behind a caller's shield)
