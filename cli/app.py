@@ -7,7 +7,6 @@ click parses; it neither prints errors nor exits here: `cli.shell` does, in the 
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 
 import click
 
@@ -54,6 +53,8 @@ class Root(LazyGroup):
 
     def _meant(self, ctx: click.Context, name: str) -> str | None:
         """The command of ours that this may have been: `build`, `dits`, or `status` alone."""
+        from difflib import get_close_matches
+
         if name in passthrough.DIST_COMMANDS:
             return f"{PROGRAM} {name} --dist"
         known = {each: f"{PROGRAM} {each}" for each in OURS}

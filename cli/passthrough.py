@@ -12,7 +12,6 @@ import os
 import re
 import sys
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from cli.i18n import user_environment
@@ -57,6 +56,8 @@ def hand_over(args: Sequence[str]) -> NoReturn:
 
 def find_next(search_path: str, visited: Collection[str]) -> str | None:
     """The first `vitte` on the search path that is not one of us."""
+    from pathlib import Path
+
     for directory in search_path.split(os.pathsep):
         candidate = Path(directory or ".") / NAME
         usable = os.access(candidate, os.X_OK) and candidate.is_file()
@@ -67,6 +68,8 @@ def find_next(search_path: str, visited: Collection[str]) -> str | None:
 
 def _visited() -> set[str]:
     """Real paths of ourselves and of all that passed this command on before us."""
+    from pathlib import Path
+
     before = [path for path in os.environ.get(VISITED, "").split(os.pathsep) if path]
     script = Path(sys.argv[0])
     ourselves = [script, Path(sys.executable).parent / NAME, Path(sys.prefix) / "bin" / NAME]

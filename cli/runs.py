@@ -50,7 +50,8 @@ class Outcome:
 def execute(home: str, request: dict[str, Any], settings: Settings, progress: str) -> int:
     """Run `request` on the node of `home`; return the exit status."""
     command = request["kind"] == "command"
-    with Call(home, "run", **request) as call:
+    phases = _shows_phases(settings, progress, command=command)
+    with Call(home, "run", **request, phases=phases) as call:
         sink = _sink(settings, progress, command=command)
         try:
             outcome, interrupts = follow(call, sink)
@@ -133,6 +134,11 @@ def _sink(settings: Settings, progress: str, *, command: bool) -> Sink:
     from cli.live import LiveSink
 
     return LiveSink(settings)
+
+
+def _shows_phases(settings: Settings, progress: str, *, command: bool) -> bool:
+    """Whether the sink has any use for `shards` events, which are most of what a run tells."""
+    return settings.json or progress == "plain" or (progress == "auto" and not command)
 
 
 def on_terminal() -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from pathlib import Path
+import os
 from typing import Any
 
 import click
@@ -107,15 +106,19 @@ def run(ctx: click.Context, /, words: tuple[str, ...], **wishes: Any) -> int:
         return submit(ctx.obj, "command", (), tuple(argv), **wishes)
     if argv is not None:
         raise click.UsageError(t("give a command after `--`, and nothing before it"))
-    near = get_close_matches(words[0], KINDS, n=1) if words and words[0] not in KINDS else []
+    if not words or words[0] not in KINDS:
+        raise click.UsageError(_what_instead(words))
+    return submit(ctx.obj, words[0], words[1:], (), **wishes)
+
+
+def _what_instead(words: tuple[str, ...]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(words[0], KINDS, n=1) if words else []
     if near:
         names = {"name": words[0], "near": near[0]}
-        raise click.UsageError(t("no such command `{name}`; did you mean `{near}`?", **names))
-    if not words or words[0] not in KINDS:
-        raise click.UsageError(
-            t("say `build`, `test` or `bench`, or put `--` before a command of your own")
-        )
-    return submit(ctx.obj, words[0], words[1:], (), **wishes)
+        return t("no such command `{name}`; did you mean `{near}`?", **names)
+    return t("say `build`, `test` or `bench`, or put `--` before a command of your own")
 
 
 def submit(
@@ -131,7 +134,7 @@ def submit(
     request = {
         **wishes,
         "outputs": list(wishes["outputs"]),
-        "cwd": str(Path.cwd()),
+        "cwd": os.getcwd(),  # noqa: PTH109 - loading pathlib takes longer than all else in here
         "kind": kind,
         "targets": list(targets),
         "argv": list(argv),

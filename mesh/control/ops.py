@@ -30,6 +30,7 @@ _RUN: Spec = {
     "timeout_s": ("number", None),
     "env": ("environment", {}),
     "live": ("flag", False),
+    "phases": ("flag", True),  # tell what becomes of each shard
 }
 
 OPS: dict[str, Spec] = {
@@ -60,6 +61,7 @@ OPS: dict[str, Spec] = {
     },
     "leave": {},
     "members": {},
+    "why": {"node": ("text", REQUIRED)},  # a name, or the start of a node id
     "status": {},
     "connect": {"host": ("text", REQUIRED)},  # HOST or HOST:PORT
     "run": _RUN,

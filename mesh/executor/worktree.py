@@ -6,6 +6,8 @@ Rules
 - An entry stays when the action before had the same one and its stat signature is what we left;
   otherwise it is removed and made anew. A file made so recently that a write could have left the
   same signature is hashed before it is trusted (see `mesh.cas.filehash`).
+- A directory that looks as it did when it was listed, and whose last change then was not so recent
+  that the next one could look the same, is not listed again.
 - Files are copied from the store: a hard link could be written through.
 - Modes are 0644 and 0755. The mtime of every input file is INPUT_MTIME_NS: a constant, so that no
   action depends on when its inputs were copied, and the past, so that whatever it makes is newer.
@@ -18,7 +20,6 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,12 +31,15 @@ from mesh.cas.filehash import RACY_NS, hash_fd
 from mesh.errors import CannotPlace
 from mesh.executor.trash import Trash
 from mesh.ports.real.disk import full_disk_as_error
-from mesh.ports.real.files import open_plain
+from mesh.ports.real.files import file_time_ns, open_plain
 
 INPUT_MTIME_NS = 1_000_000_000 * 10**9
 """2001-09-09: after 1980, which zip files cannot go before."""
 
 _FOLDER_MODE = 0o755
+_LISTINGS_MAX = 256
+_LISTED_MAX = 1024
+"""Directories kept in mind, and names in one."""
 
 _Look = tuple[int, int, int, int, int]
 _Plan = dict[str, dict[str, TreeEntry | None]]
@@ -51,6 +55,15 @@ class _Record:
     settled: bool = False
 
 
+@attrs.frozen
+class _Listing:
+    """What was in a directory that nobody had changed for a while, and how it looked: as long as it
+    looks the same it holds the same names."""
+
+    look: _Look
+    items: list[tuple[str, bool]]
+
+
 class WorkTree:
     """See the module's head. `root` mirrors the sandbox's root directory."""
 
@@ -61,6 +74,7 @@ class WorkTree:
         self._store = store
         self._trash = Trash(trash)
         self._records: dict[str, _Record] = {}
+        self._listings: dict[str, _Listing] = {}
         self._planned: tuple[Tree, tuple[str, ...], _Plan] | None = None
 
     def __len__(self) -> int:
@@ -123,35 +137,45 @@ class WorkTree:
     def _sweep(self, folder: str, wanted: dict[str, TreeEntry | None]) -> set[str]:
         """Remove from a directory what must not stay; returns the names that may."""
         stay: set[str] = set()
-        for item in self._list(self._root + folder):
-            path = f"{folder}/{item.name}"
-            is_folder = item.is_dir(follow_symlinks=False)
-            if item.name in wanted:
-                entry = wanted[item.name]
+        for name, is_folder in self._list(folder):
+            path = f"{folder}/{name}"
+            if name in wanted:
+                entry = wanted[name]
                 if entry is None and is_folder:
-                    stay.add(item.name)
+                    stay.add(name)
                     continue
-                if entry is not None and self._is_as_left(path, entry, item):
-                    stay.add(item.name)
+                if entry is not None and self._is_as_left(path, entry):
+                    stay.add(name)
                     continue
             self._records.pop(path, None)
             if is_folder:
-                self._trash.throw(item.path)
+                self._trash.throw(self._root + path)
             else:
-                os.unlink(item.path)
+                os.unlink(self._root + path)
         return stay
 
-    def _list(self, folder: str) -> list[os.DirEntry[str]]:
-        if stat.S_IMODE(os.lstat(folder).st_mode) != _FOLDER_MODE:
-            os.chmod(folder, _FOLDER_MODE)
-        with os.scandir(folder) as items:
-            return list(items)
+    def _list(self, folder: str) -> Iterable[tuple[str, bool]]:
+        """Names in a directory, and whether each is a directory itself."""
+        host = self._root + folder
+        info = os.lstat(host)
+        if stat.S_IMODE(info.st_mode) != _FOLDER_MODE:
+            os.chmod(host, _FOLDER_MODE)
+        look, known = _look(info), self._listings.get(folder)
+        if known is not None and known.look == look:
+            return known.items
+        with os.scandir(host) as found:
+            items = [(item.name, item.is_dir(follow_symlinks=False)) for item in found]
+        if len(items) <= _LISTED_MAX and file_time_ns() - look[-1] >= RACY_NS:
+            self._listings[folder] = _Listing(look, items)
+            while len(self._listings) > _LISTINGS_MAX:
+                del self._listings[next(iter(self._listings))]
+        return items
 
-    def _is_as_left(self, path: str, entry: TreeEntry, item: os.DirEntry[str]) -> bool:
+    def _is_as_left(self, path: str, entry: TreeEntry) -> bool:
         record = self._records.get(path)
         if record is None or not (record.entry is entry or record.entry == entry):
             return False
-        now = _look(item.stat(follow_symlinks=False))
+        now = _look(os.lstat(self._root + path))
         if now != record.look:
             return False
         return record.settled or entry.kind == SYMLINK or self._settles(path, record)
@@ -164,7 +188,7 @@ class WorkTree:
             same = hash_fd(fd) == record.entry.digest
         finally:
             os.close(fd)
-        if same and time.time_ns() - record.look[-1] >= RACY_NS:
+        if same and file_time_ns() - record.look[-1] >= RACY_NS:
             self._records[path] = attrs.evolve(record, settled=True)
         return same
 

@@ -33,6 +33,8 @@ from mesh.ports.disk import AlreadyLocked
 
 LOCK_FILE = "node.pid"
 HOUSEKEEPING_S = 30.0
+ANSWER_FIRST_S = 0.02
+"""Until what a run has taught us is written down: longer than sending its view takes."""
 logger = logging.getLogger(__name__)
 
 
@@ -132,8 +134,9 @@ class Node:
         self._nursery.start_soon(self._write_down, record)
 
     async def _write_down(self, record: RunRecord) -> None:
-        document = self.archive.encode(record)
         with trio.CancelScope(shield=True):
+            await self.env.clock.sleep_until(self.env.clock.monotonic() + ANSWER_FIRST_S)
+            document = self.archive.encode(record)
             await self.env.exec.run_sync(self.archive.store, record, document)
             await self.env.exec.run_sync(self.workshop.save)
         self.archive.drop_oldest()

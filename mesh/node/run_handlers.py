@@ -75,7 +75,7 @@ async def _run(
     head = RunHead(run_id.hex(), params["kind"], params["cwd"], clock.wall(), clock.monotonic())
     record = RunRecord(head)
     emit.snapshot = record.snapshot
-    record.listen(emit)
+    record.listen(emit, phases=params["phases"])
     node.archive.add(record)
     try:
         with trio.CancelScope() as scopes[head.run]:

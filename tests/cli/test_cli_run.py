@@ -120,6 +120,7 @@ def test_the_request_says_all_that_was_asked(tmp_path: Path, vitte: Any, monkeyp
         "use_cache": False,
         "timeout_s": 120.0,
         "live": False,
+        "phases": True,
     }
     assert through_build["kind"] == "build"
     assert through_build["targets"] == ["app"]
@@ -149,6 +150,24 @@ def test_a_command_has_its_own_output_and_status(tmp_path: Path, capfdbinary: An
     assert captured.err == b"to stderr\n"
     assert node.requests[0][1]["argv"] == ["ls", "--jobs", "-l"]
     assert node.requests[0][1]["live"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("run build --progress none", False),
+        ("run build --progress plain", True),
+        ("run build --json --progress none", True),
+        ("run -- true", False),
+    ],
+)
+def test_phases_are_asked_for_only_to_be_shown(
+    words: str, shown: bool, tmp_path: Path, vitte: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITTE_HOME", str(tmp_path / "n"))
+    with FakeNode(tmp_path / "n", run=scripted()) as node:
+        assert vitte("dist", *words.split()).code == 0
+    assert node.requests[0][1]["phases"] is shown
 
 
 def test_failures_come_last_with_how_to_rerun(tmp_path: Path, vitte: Any) -> None:

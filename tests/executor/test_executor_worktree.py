@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from mesh.action.model import DIRECTORY, EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry, check_entries
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.errors import CannotPlace, StoreFull
+from mesh.executor import worktree
 from mesh.executor.worktree import INPUT_MTIME_NS, WorkTree
 from mesh.ports.real.disk import RealDisk
 from mesh.types import digest_of
@@ -208,3 +210,68 @@ def test_full_disk(store: BlobStore, tmp_path: Path) -> None:
         assert set(picture(small / "work")) == {"m", "m/p", "m/p/a"}
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+# -- directories that are not listed again -------------------------------------------------------
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every change was long enough ago for the next one to show."""
+    now_ns = worktree.file_time_ns
+    monkeypatch.setattr(worktree, "file_time_ns", lambda: now_ns() + 10**9)
+
+
+def change(folder: Path, how: Callable[[], object]) -> None:
+    """Change a directory so that it shows, however coarse the kernel's clock."""
+    before = folder.stat().st_ctime_ns
+    how()
+    for _ in range(1_000_000):
+        if folder.stat().st_ctime_ns != before:
+            return
+        (folder / "tick").touch()
+        (folder / "tick").unlink()
+    raise AssertionError("the clock stands still")
+
+
+@pytest.mark.usefixtures("later")
+def test_quiet_directories_are_not_listed_again(
+    work: WorkTree, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree((file(store, "a/f", b"1"), file(store, "b/c/f", b"2")))
+    work.prepare(tree, [MOUNT])
+    work.prepare(tree, [MOUNT])
+    listed: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    work.prepare(tree, [MOUNT])
+    assert listed == []
+
+
+@pytest.mark.usefixtures("later")
+def test_whatever_happens_in_a_quiet_directory_is_undone(
+    work: WorkTree, store: BlobStore, tmp_path: Path
+) -> None:
+    tree = Tree((file(store, "a/f", b"1"), file(store, "b/c/f", b"2")))
+    folder = tmp_path / "work/m/p/b"
+    work.prepare(tree, [MOUNT])
+    expected = picture(tmp_path / "work")
+
+    def replace_by_file() -> None:
+        shutil.rmtree(folder / "c")
+        (folder / "c").write_bytes(b"2")
+
+    spoilers: list[Callable[[], object]] = [
+        (folder / "stray").touch,
+        (folder / "stray").mkdir,
+        lambda: shutil.rmtree(folder / "c"),
+        lambda: (folder / "c").rename(folder / "d"),
+        replace_by_file,
+    ]
+    for spoil in spoilers:
+        work.prepare(tree, [MOUNT])
+        work.prepare(tree, [MOUNT])
+        change(folder, spoil)
+        work.prepare(tree, [MOUNT])
+        assert picture(tmp_path / "work") == expected
+    (folder / "c" / "f").write_bytes(b"3")  # the directory looks the same, the file does not
+    work.prepare(tree, [MOUNT])
+    assert picture(tmp_path / "work") == expected

@@ -30,6 +30,20 @@ def logs_of(record: RunRecord) -> Any:
     return run_handlers(node)["logs"]
 
 
+def test_phases_are_told_to_those_who_want_them() -> None:
+    record = RunRecord(RunHead("ab12", "build", "/project", 0.0, 0.0))
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for phases, events in told.items():
+        record.listen(lambda event, to=events: to.append(event["event"]), phases=phases)
+    record.planned("steps", "found a file", ["one"])
+    record.phase(0, "running", 0.1, "alice")
+    record.flush()
+    record.done(0, 0.2, "local", "alice", 0.1)
+    record.finish(0.3, 0, None, cancelled=False)
+    assert told[False] == ["plan", "finish"]
+    assert told[True] == ["plan", "shards", "shards", "finish"]
+
+
 class Reader:
     """A client that takes a moment for every chunk."""
 

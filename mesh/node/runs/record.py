@@ -124,16 +124,20 @@ class RunRecord:
         self._output_lost = 0
         self._changed: dict[int, None] = {}
         self._listeners: list[Emit] = []
+        self._to_phases: list[Emit] = []
 
     # -- listeners ------------------------------------------------------------------------------
-    def listen(self, emit: Emit) -> None:
-        """Tell `emit` what happens from now on."""
+    def listen(self, emit: Emit, *, phases: bool = True) -> None:
+        """Tell `emit` what happens from now on; with or without the shards' phases."""
         self._listeners.append(emit)
+        if phases:
+            self._to_phases.append(emit)
 
     def unlisten(self, emit: Emit) -> None:
         """Never mind whether it listens."""
-        if emit in self._listeners:
-            self._listeners.remove(emit)
+        for listeners in (self._listeners, self._to_phases):
+            if emit in listeners:
+                listeners.remove(emit)
 
     @property
     def outputs(self) -> Sequence[dict[str, Any]]:
@@ -153,9 +157,11 @@ class RunRecord:
         """Send the phases that changed since the last flush, newest phase only."""
         if not self._changed:
             return
-        items = [self.shards[index].item() for index in self._changed]
-        self._changed.clear()
-        self._emit({"event": "shards", "items": items})
+        changed, self._changed = self._changed, {}
+        if self._to_phases:
+            items = [self.shards[index].item() for index in changed]
+            for listener in self._to_phases:
+                listener({"event": "shards", "items": items})
 
     def _emit(self, event: dict[str, Any]) -> None:
         for listener in self._listeners:
