@@ -1,0 +1,144 @@
+/* When rules run, and what they touch: triggers, resources, slots. */
+#include "bytes.h"
+#include "leaf.h"
+#include "vm.h"
+
+enum { EDGE_RISING = 1, EDGE_FALLING = 2 };
+
+static const struct resource *resource_of(const struct leaf *leaf, uint8_t index)
+{
+    return &leaf->engine.program.resources[index];
+}
+
+/* Tell the first failure in a row of a resource; count all. */
+static void answered(struct leaf *leaf, uint8_t resource, bool good)
+{
+    uint16_t bit = (uint16_t)(1u << resource);
+    bool before = leaf->engine.failed & bit;
+    leaf->engine.failed = (uint16_t)(good ? leaf->engine.failed & ~bit : leaf->engine.failed | bit);
+    leaf->engine.failures += !good;
+    if (!good && !before)
+        leaf_note(leaf, SYSTEM_RESOURCE_FAILED, resource);
+}
+
+static int32_t read(void *self, uint8_t resource)
+{
+    struct leaf *leaf = self;
+    int32_t value = 0;
+    bool good = leaf->hal->read(leaf->self, resource_of(leaf, resource), &value);
+    answered(leaf, resource, good);
+    return good ? value : INT32_MIN;
+}
+
+static void write(void *self, uint8_t resource, int32_t value)
+{
+    struct leaf *leaf = self;
+    answered(leaf, resource, leaf->hal->write(leaf->self, resource_of(leaf, resource), value));
+}
+
+static void add_event(struct leaf *leaf, uint8_t kind, uint8_t code, int32_t value, uint8_t slot)
+{
+    struct event event = {leaf->hal->now_ms(leaf->self), value, kind, leaf->engine.rule, code, slot};
+    events_add(&leaf->events, &event);
+}
+
+static void emit(void *self, uint8_t code, int32_t value)
+{
+    add_event(self, EVENT_EMITTED, code, value, 0);
+}
+
+static void ask(void *self, uint8_t prompt, int32_t value, uint8_t slot)
+{
+    add_event(self, EVENT_ASKED, prompt, value, slot);
+}
+
+static uint32_t now_ms(void *self)
+{
+    struct leaf *leaf = self;
+    return leaf->hal->now_ms(leaf->self) - leaf->engine.started_ms;
+}
+
+static void run(struct leaf *leaf, uint8_t index)
+{
+    const struct bench bench = {leaf, read, write, emit, ask, now_ms};
+    leaf->engine.rule = index;
+    leaf->engine.runs[index]++;
+    if (vm_run(&leaf->engine.program.rules[index], &bench) == 0) {
+        leaf_note(leaf, SYSTEM_RULE_STOPPED, index);
+        leaf->engine.running = false; /* verified code cannot do this: the flash is not what it was */
+    }
+}
+
+static uint8_t level(struct leaf *leaf, const struct trigger *trigger)
+{
+    int32_t value = 0;
+    leaf->hal->read(leaf->self, resource_of(leaf, trigger->resource), &value);
+    return value != 0;
+}
+
+void engine_start(struct leaf *leaf)
+{
+    struct engine *engine = &leaf->engine;
+    uint8_t detail[3];
+    uint32_t size;
+    const uint8_t *package = slots_package(&leaf->slots, &size);
+    bytes_fill((uint8_t *)engine, 0, sizeof *engine);
+    if (!package || package_check(leaf, package, size, &engine->program, detail) != ERROR_NONE)
+        return;
+    engine->running = true;
+    engine->started_ms = leaf->hal->now_ms(leaf->self);
+    for (uint8_t i = 0; i < engine->program.resource_count; i++)
+        leaf->hal->configure(leaf->self, &engine->program.resources[i]);
+    for (uint8_t i = 0; i < engine->program.rule_count; i++) {
+        const struct trigger *trigger = &engine->program.rules[i].trigger;
+        engine->due_ms[i] = engine->started_ms + trigger->period_ms;
+        if (trigger->kind == TRIGGER_EDGE)
+            engine->level[i] = level(leaf, trigger);
+    }
+    leaf_note(leaf, SYSTEM_PROGRAM_STARTED, (int32_t)engine->program.counter);
+}
+
+static bool has_fired(struct leaf *leaf, uint8_t index)
+{
+    struct engine *engine = &leaf->engine;
+    const struct trigger *trigger = &engine->program.rules[index].trigger;
+    uint32_t now = leaf->hal->now_ms(leaf->self);
+    if (trigger->kind == TRIGGER_EVERY) {
+        uint32_t late_ms = now - engine->due_ms[index];
+        if (late_ms > INT32_MAX)
+            return false;
+        /* The beat is kept; whole periods that were missed are left out. */
+        engine->due_ms[index] += trigger->period_ms * (late_ms / trigger->period_ms + 1);
+        return true;
+    }
+    if (trigger->kind == TRIGGER_LINE)
+        return leaf->hal->line_ended(leaf->self, resource_of(leaf, trigger->resource));
+    uint8_t before = engine->level[index], after = level(leaf, trigger);
+    engine->level[index] = after;
+    return before != after && trigger->edge & (after ? EDGE_RISING : EDGE_FALLING);
+}
+
+void engine_poll(struct leaf *leaf)
+{
+    struct engine *engine = &leaf->engine;
+    for (uint8_t i = 0; engine->running && i < engine->program.rule_count; i++)
+        if (has_fired(leaf, i))
+            run(leaf, i);
+}
+
+uint8_t engine_input(struct leaf *leaf, struct cbor_reader *from)
+{
+    struct engine *engine = &leaf->engine;
+    uint32_t rule = cbor_uint(from, 0, RULES_MAX - 1);
+    uint32_t slot = cbor_uint(from, 0, SLOTS_MAX - 1);
+    int32_t value = cbor_int(from);
+    uint32_t counter = cbor_uint(from, 0, UINT32_MAX);
+    if (!cbor_ended(from))
+        return ERROR_MALFORMED;
+    if (!engine->running || counter != engine->program.counter || rule >= engine->program.rule_count ||
+        slot >= engine->program.rules[rule].slot_count ||
+        !(engine->program.rules[rule].inputs >> slot & 1))
+        return ERROR_NOT_AN_INPUT;
+    engine->program.rules[rule].slots[slot] = value;
+    return ERROR_NONE;
+}

@@ -1,0 +1,34 @@
+#include "leaf.h"
+
+#include "bytes.h"
+
+void leaf_note(struct leaf *leaf, uint8_t code, int32_t value)
+{
+    struct event event = {leaf->hal->now_ms(leaf->self), value, EVENT_SYSTEM, 0, code, 0};
+    events_add(&leaf->events, &event);
+    if (code >= SYSTEM_WENT_BACK)
+        leaf->firmware_error = code;
+}
+
+void leaf_start(struct leaf *leaf, const struct hal *hal, void *self)
+{
+    bytes_fill((uint8_t *)leaf, 0, sizeof *leaf);
+    leaf->hal = hal;
+    leaf->self = self;
+    leaf->slots.hal = hal;
+    leaf->slots.self = self;
+    hal->random(self, leaf->boot_nonce, BOOT_NONCE_BYTES);
+    events_start(&leaf->events, leaf->boot_nonce);
+    leaf_note(leaf, SYSTEM_STARTED, (int32_t)hal->reset_cause(self));
+    slots_start(&leaf->slots);
+    if (leaf->slots.fell_back)
+        leaf_note(leaf, SYSTEM_WENT_BACK, (int32_t)leaf->slots.active);
+    engine_start(leaf);
+}
+
+void leaf_poll(struct leaf *leaf)
+{
+    leaf->hal->pet(leaf->self);
+    session_poll(leaf);
+    engine_poll(leaf);
+}

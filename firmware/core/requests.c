@@ -1,0 +1,210 @@
+/* What each request does and answers (firmware/link.cddl). An answer is an array whose length
+ * depends on the outcome, so every branch writes its own head. */
+#include "bytes.h"
+#include "ed25519.h"
+#include "leaf.h"
+#include "sha512.h"
+
+enum op {
+    REQUEST_PROVE = 1,
+    REQUEST_STATUS,
+    REQUEST_BEGIN,
+    REQUEST_CHUNK,
+    REQUEST_COMMIT,
+    REQUEST_CONFIRM,
+    REQUEST_WRITE_INPUT,
+    REQUEST_PROVISION,
+    REQUEST_RESTART,
+    REQUEST_RULES,
+};
+
+enum { PROOF_NONCE_BYTES = 16, PROOF_TEXT_MAX = 160 };
+
+static const uint8_t PROOF_CONTEXT[18] = "vitte-leaf-proof-1";
+
+static void head(const struct leaf *leaf, struct cbor_writer *to, uint8_t error, uint32_t results)
+{
+    cbor_put_array(to, 2 + results);
+    cbor_put_uint(to, leaf->session.last_id);
+    cbor_put_uint(to, error);
+}
+
+static void plain(const struct leaf *leaf, struct cbor_writer *to, uint8_t error)
+{
+    head(leaf, to, error, 0);
+}
+
+static void prove(struct leaf *leaf, struct cbor_reader *from, struct cbor_writer *to)
+{
+    struct identity identity;
+    uint8_t firmware[DIGEST_BYTES], program[DIGEST_BYTES] = {0}, chain[HEAD_BYTES];
+    uint8_t text[PROOF_TEXT_MAX], signature[SIGNATURE_BYTES];
+    uint32_t size, next = leaf->events.first + leaf->events.count;
+    uint32_t counter = leaf->engine.running ? leaf->engine.program.counter : 0;
+    const uint8_t *nonce = cbor_bytes(from, PROOF_NONCE_BYTES, PROOF_NONCE_BYTES, &size);
+    if (!cbor_ended(from) || !slots_identity(&leaf->slots, &identity)) {
+        plain(leaf, to, from->failed ? ERROR_MALFORMED : ERROR_NOT_PROVISIONED);
+        return;
+    }
+    leaf->hal->firmware_digest(leaf->self, firmware);
+    const uint8_t *package = slots_package(&leaf->slots, &size);
+    if (leaf->engine.running)
+        package_digest(package, size, program);
+    events_head(&leaf->events, chain);
+    struct cbor_writer signing = cbor_writing(text, sizeof text);
+    cbor_put_array(&signing, 7);
+    cbor_put_bytes(&signing, nonce, PROOF_NONCE_BYTES);
+    cbor_put_bytes(&signing, leaf->boot_nonce, BOOT_NONCE_BYTES);
+    cbor_put_bytes(&signing, firmware, DIGEST_BYTES);
+    cbor_put_bytes(&signing, program, DIGEST_BYTES);
+    cbor_put_uint(&signing, counter);
+    cbor_put_uint(&signing, next);
+    cbor_put_bytes(&signing, chain, HEAD_BYTES);
+    struct signed_text signed_text = {PROOF_CONTEXT, sizeof PROOF_CONTEXT, text,
+                                      (uint32_t)(signing.at - text)};
+    ed25519_sign(identity.seed, &signed_text, signature);
+    head(leaf, to, ERROR_NONE, 6);
+    cbor_put_bytes(to, firmware, DIGEST_BYTES);
+    cbor_put_bytes(to, program, DIGEST_BYTES);
+    cbor_put_uint(to, counter);
+    cbor_put_uint(to, next);
+    cbor_put_bytes(to, chain, HEAD_BYTES);
+    cbor_put_bytes(to, signature, SIGNATURE_BYTES);
+}
+
+static void status(const struct leaf *leaf, struct cbor_writer *to)
+{
+    const struct hal *hal = leaf->hal;
+    uint32_t runs = 0;
+    for (uint32_t i = 0; i < RULES_MAX; i++)
+        runs += leaf->engine.runs[i];
+    const uint32_t values[15] = {
+        hal->now_ms(leaf->self),
+        hal->flash_bytes(leaf->self),
+        hal->ram_bytes(leaf->self),
+        hal->stack_bytes(leaf->self),
+        leaf->engine.running ? leaf->slots.active + 1u : 0,
+        leaf->slots.trial,
+        leaf->engine.running ? leaf->engine.program.counter : 0,
+        runs,
+        leaf->engine.failures,
+        leaf->receiver.errors,
+        hal->overruns(leaf->self),
+        leaf->events.lost,
+        leaf->events.count,
+        hal->reset_cause(leaf->self),
+        leaf->firmware_error,
+    };
+    head(leaf, to, ERROR_NONE, 15);
+    for (uint32_t i = 0; i < 15; i++)
+        cbor_put_uint(to, values[i]);
+}
+
+static void rules(const struct leaf *leaf, struct cbor_writer *to)
+{
+    const struct program *program = &leaf->engine.program;
+    uint32_t count = leaf->engine.running ? program->rule_count : 0;
+    head(leaf, to, ERROR_NONE, 1);
+    cbor_put_array(to, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct rule *rule = &program->rules[i];
+        cbor_put_array(to, 4);
+        cbor_put_uint(to, rule->trigger.kind);
+        cbor_put_uint(to, rule->worst);
+        cbor_put_uint(to, leaf->engine.runs[i]);
+        cbor_put_array(to, rule->slot_count);
+        for (uint32_t j = 0; j < rule->slot_count; j++)
+            cbor_put_int(to, rule->slots[j]);
+    }
+}
+
+/* The device key is made of the host's randomness and our own: one of them being good is enough. */
+static void make_seed(struct leaf *leaf, const uint8_t *entropy, uint8_t seed[KEY_SIZE])
+{
+    struct sha512 hash;
+    uint8_t own[KEY_SIZE], digest[SHA512_BYTES];
+    leaf->hal->random(leaf->self, own, KEY_SIZE);
+    sha512_start(&hash);
+    sha512_add(&hash, own, KEY_SIZE);
+    sha512_add(&hash, entropy, KEY_SIZE);
+    sha512_end(&hash, digest);
+    bytes_copy(seed, digest, KEY_SIZE);
+}
+
+static void provision(struct leaf *leaf, struct cbor_reader *from, struct cbor_writer *to)
+{
+    uint8_t identity[IDENTITY_BYTES], key[KEY_SIZE];
+    uint32_t size;
+    const uint8_t *mesh = cbor_bytes(from, KEY_SIZE, KEY_SIZE, &size);
+    const uint8_t *authority = cbor_bytes(from, KEY_SIZE, KEY_SIZE, &size);
+    const uint8_t *entropy = cbor_bytes(from, KEY_SIZE, KEY_SIZE, &size);
+    if (!cbor_ended(from) || leaf->slots.active != NO_SLOT) {
+        plain(leaf, to, leaf->slots.active == NO_SLOT ? ERROR_MALFORMED : ERROR_PROVISIONED);
+        return;
+    }
+    make_seed(leaf, entropy, identity);
+    bytes_copy(identity + KEY_SIZE, mesh, KEY_SIZE);
+    bytes_copy(identity + 2 * KEY_SIZE, authority, KEY_SIZE);
+    if (!slots_provision(&leaf->slots, identity)) {
+        plain(leaf, to, ERROR_FLASH_FAILED);
+        return;
+    }
+    ed25519_public(identity, key);
+    head(leaf, to, ERROR_NONE, 1);
+    cbor_put_bytes(to, key, KEY_SIZE);
+}
+
+static void commit(struct leaf *leaf, struct cbor_writer *to)
+{
+    uint8_t detail[3] = {0};
+    uint8_t error = deploy_commit(leaf, detail);
+    head(leaf, to, error, error == ERROR_BAD_PROGRAM ? 3 : error == ERROR_NONE ? 1 : 0);
+    if (error == ERROR_NONE)
+        cbor_put_uint(to, leaf->engine.program.counter);
+    for (uint32_t i = 0; i < 3 && error == ERROR_BAD_PROGRAM; i++)
+        cbor_put_uint(to, detail[i]);
+}
+
+static uint8_t confirm(struct leaf *leaf, struct cbor_reader *from)
+{
+    uint32_t counter = cbor_uint(from, 0, UINT32_MAX);
+    if (!cbor_ended(from))
+        return ERROR_MALFORMED;
+    if (!leaf->engine.running || leaf->engine.program.counter != counter)
+        return ERROR_NOT_ON_TRIAL;
+    if (!leaf->slots.trial) /* an earlier confirm whose answer was lost */
+        return ERROR_NONE;
+    if (!slots_confirm(&leaf->slots))
+        return ERROR_FLASH_FAILED;
+    leaf_note(leaf, SYSTEM_CONFIRMED, (int32_t)counter);
+    return ERROR_NONE;
+}
+
+/* begin and chunk answer with the offset to go on from, also when it is not the one that came. */
+static void next(const struct leaf *leaf, struct cbor_writer *to, uint8_t error)
+{
+    bool told = error == ERROR_NONE || error == ERROR_WRONG_OFFSET;
+    head(leaf, to, error, told);
+    if (told)
+        cbor_put_uint(to, leaf->transfer.next);
+}
+
+void request_answer(struct leaf *leaf, struct cbor_reader *from, struct cbor_writer *to)
+{
+    switch (cbor_uint(from, 0, UINT8_MAX)) {
+    case REQUEST_PROVE: prove(leaf, from, to); break;
+    case REQUEST_STATUS: status(leaf, to); break;
+    case REQUEST_BEGIN: next(leaf, to, deploy_begin(leaf, from)); break;
+    case REQUEST_CHUNK: next(leaf, to, deploy_chunk(leaf, from)); break;
+    case REQUEST_COMMIT: commit(leaf, to); break;
+    case REQUEST_CONFIRM: plain(leaf, to, confirm(leaf, from)); break;
+    case REQUEST_WRITE_INPUT: plain(leaf, to, engine_input(leaf, from)); break;
+    case REQUEST_PROVISION: provision(leaf, from, to); break;
+    case REQUEST_RESTART:
+        leaf->session.restart = true; /* once the answer is out */
+        plain(leaf, to, ERROR_NONE);
+        break;
+    case REQUEST_RULES: rules(leaf, to); break;
+    default: plain(leaf, to, ERROR_UNKNOWN_OP); break;
+    }
+}

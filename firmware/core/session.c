@@ -1,0 +1,158 @@
+/* Sessions, requests and answers, and events on their way out (docs/leaf-link.md). */
+#include "bytes.h"
+#include "ed25519.h"
+#include "leaf.h"
+
+enum { PROTOCOL = 1, NONCE_BYTES = 8, EPOCHS = 15, WAIT_FIRST_MS = 100, WAIT_MAX_MS = 2000 };
+
+static struct cbor_writer writing(struct leaf *leaf)
+{
+    return cbor_writing(leaf->wire + FRAME_BODY_AT, BODY_BYTES_MAX);
+}
+
+static void send(struct leaf *leaf, uint8_t kind, uint8_t epoch, const struct cbor_writer *body)
+{
+    uint32_t size = (uint32_t)(body->at - (leaf->wire + FRAME_BODY_AT));
+    leaf->hal->send(leaf->self, leaf->wire, frame_finish(leaf->wire, kind, epoch, size));
+}
+
+static void on_hello(struct leaf *leaf, const struct frame *frame)
+{
+    struct cbor_reader from = cbor_reading(frame->body, frame->size);
+    struct session *session = &leaf->session;
+    struct identity identity;
+    uint8_t key[KEY_SIZE];
+    uint32_t size;
+    cbor_array(&from, 2, 2);
+    cbor_uint(&from, PROTOCOL, PROTOCOL);
+    const uint8_t *nonce = cbor_bytes(&from, NONCE_BYTES, NONCE_BYTES, &size);
+    if (!cbor_ended(&from))
+        return;
+    session->epoch = (uint8_t)(session->epoch % EPOCHS + 1);
+    session->answered = session->waiting = false;
+    session->batch = BATCH_MAX;
+    session->wait_ms = WAIT_FIRST_MS;
+    bool known = slots_identity(&leaf->slots, &identity);
+    if (known)
+        ed25519_public(identity.seed, key);
+    struct cbor_writer to = writing(leaf);
+    cbor_put_array(&to, 7);
+    cbor_put_uint(&to, PROTOCOL);
+    cbor_put_bytes(&to, nonce, NONCE_BYTES);
+    cbor_put_uint(&to, session->epoch);
+    cbor_put_bytes(&to, leaf->boot_nonce, BOOT_NONCE_BYTES);
+    cbor_put_uint(&to, leaf->hal->board);
+    cbor_put_bytes(&to, key, known ? KEY_SIZE : 0);
+    cbor_put_uint(&to, leaf->hal->receive_bytes);
+    send(leaf, FRAME_HELLO, 0, &to);
+}
+
+static void send_answer(struct leaf *leaf)
+{
+    struct cbor_writer to = writing(leaf);
+    bytes_copy(to.at, leaf->session.answer, leaf->session.answer_size);
+    to.at += leaf->session.answer_size;
+    send(leaf, FRAME_ANSWER, leaf->session.epoch, &to);
+}
+
+static void on_request(struct leaf *leaf, const struct frame *frame)
+{
+    struct session *session = &leaf->session;
+    struct cbor_reader from = cbor_reading(frame->body, frame->size);
+    cbor_array(&from, 2, 6);
+    uint16_t id = (uint16_t)cbor_uint(&from, 0, UINT16_MAX);
+    if (from.failed)
+        return;
+    if (!session->answered || session->last_id != id) {
+        struct cbor_writer to = cbor_writing(session->answer, ANSWER_BYTES_MAX);
+        session->last_id = id;
+        session->answered = true;
+        request_answer(leaf, &from, &to);
+        session->answer_size = (uint16_t)(to.at - session->answer);
+    }
+    send_answer(leaf);
+    if (session->restart)
+        leaf->hal->restart(leaf->self);
+}
+
+/* -- events ------------------------------------------------------------------------------------- */
+
+static void on_cursor(struct leaf *leaf, const struct frame *frame)
+{
+    struct session *session = &leaf->session;
+    struct cbor_reader from = cbor_reading(frame->body, frame->size);
+    cbor_array(&from, 1, 1);
+    uint32_t cursor = cbor_uint(&from, 0, UINT32_MAX);
+    uint32_t before = leaf->events.first;
+    if (!cbor_ended(&from) || !events_forget(&leaf->events, cursor))
+        return;
+    if (leaf->events.first > before) {
+        session->waiting = false;
+        session->wait_ms = WAIT_FIRST_MS;
+        session->batch = session->batch * 2 > BATCH_MAX ? BATCH_MAX : (uint8_t)(session->batch * 2);
+    }
+}
+
+static void put_event(struct cbor_writer *to, const struct event *event)
+{
+    cbor_put_array(to, 6);
+    cbor_put_uint(to, event->time_ms);
+    cbor_put_uint(to, event->kind);
+    cbor_put_uint(to, event->rule);
+    cbor_put_uint(to, event->code);
+    cbor_put_int(to, event->value);
+    cbor_put_uint(to, event->slot);
+}
+
+static void send_events(struct leaf *leaf)
+{
+    const struct events *events = &leaf->events;
+    uint32_t count = events->count < leaf->session.batch ? events->count : leaf->session.batch;
+    struct cbor_writer to = writing(leaf);
+    cbor_put_array(&to, 4);
+    cbor_put_uint(&to, events->first);
+    cbor_put_uint(&to, events->lost);
+    cbor_put_bytes(&to, events->head, HEAD_BYTES);
+    cbor_put_array(&to, count);
+    for (uint32_t i = 0; i < count; i++)
+        put_event(&to, events_at(events, events->first + i));
+    send(leaf, FRAME_EVENTS, leaf->session.epoch, &to);
+}
+
+static void events_poll(struct leaf *leaf)
+{
+    struct session *session = &leaf->session;
+    uint32_t now_ms = leaf->hal->now_ms(leaf->self);
+    if (session->epoch == 0 || leaf->events.count == 0)
+        return;
+    if (session->waiting) {
+        if (now_ms - session->sent_ms < session->wait_ms)
+            return;
+        session->batch = session->batch > 1 ? session->batch / 2 : 1;
+        session->wait_ms = session->wait_ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : session->wait_ms * 2;
+    }
+    session->waiting = true;
+    session->sent_ms = now_ms;
+    send_events(leaf);
+}
+
+void session_poll(struct leaf *leaf)
+{
+    uint8_t data[32];
+    struct frame frame;
+    uint32_t size = leaf->hal->receive(leaf->self, data, sizeof data);
+    for (uint32_t i = 0; i < size; i++) {
+        if (!frame_take(&leaf->receiver, data[i], &frame))
+            continue;
+        if (frame.kind == FRAME_HELLO && frame.epoch == 0)
+            on_hello(leaf, &frame);
+        else if (frame.epoch != leaf->session.epoch || frame.epoch == 0)
+            leaf->receiver.errors++;
+        else if (frame.kind == FRAME_REQUEST)
+            on_request(leaf, &frame);
+        else if (frame.kind == FRAME_EVENTS)
+            on_cursor(leaf, &frame);
+    }
+    if (size == 0)
+        events_poll(leaf);
+}

@@ -1,0 +1,278 @@
+#include "slots.h"
+
+#include "bytes.h"
+#include "frame.h"
+
+enum {
+    HEADER_AT = 0,
+    IDENTITY_AT = 32,
+    VALID_AT = 128,
+    STARTED_AT = 160,
+    CONFIRMED_AT = 192,
+    NOTES_AT = 2400,
+    NOTES = (SLOT_BYTES - NOTES_AT) / FLASH_UNIT,
+};
+
+static const uint8_t MAGIC[4] = {'V', 'L', 'F', '1'};
+static const uint8_t MARK[4] = {'M', 'A', 'R', 'K'};
+
+/* Fields of the header unit. */
+enum { GENERATION = 4, SIZE = 8, COUNTER = 12, CHECKSUM = 16 };
+
+static const uint8_t *base(const struct slots *slots, uint32_t slot)
+{
+    return slots->hal->slot(slots->self, slot);
+}
+
+static uint32_t field(const struct slots *slots, uint32_t slot, uint32_t at)
+{
+    return get_u32(base(slots, slot) + at);
+}
+
+static bool program(const struct slots *slots, uint32_t slot, uint32_t at,
+                    const uint8_t unit[FLASH_UNIT])
+{
+    return slots->hal->program(slots->self, slot, at, unit) &&
+           bytes_equal(base(slots, slot) + at, unit, FLASH_UNIT);
+}
+
+/* A unit that is a mark for its number; torn ones are not. */
+static void make_mark(uint8_t unit[FLASH_UNIT], uint32_t number)
+{
+    bytes_fill(unit, 0xFF, FLASH_UNIT);
+    bytes_copy(unit, MARK, 4);
+    put_u32(unit + 4, number);
+    put_u32(unit + 8, ~number);
+}
+
+static bool mark(const struct slots *slots, uint32_t slot, uint32_t at, uint32_t number)
+{
+    uint8_t unit[FLASH_UNIT];
+    make_mark(unit, number);
+    return program(slots, slot, at, unit);
+}
+
+static bool is_marked(const uint8_t *unit)
+{
+    return bytes_equal(unit, MARK, 4) && get_u32(unit + 4) == ~get_u32(unit + 8);
+}
+
+static bool is_erased(const uint8_t *unit)
+{
+    for (uint32_t i = 0; i < FLASH_UNIT; i++)
+        if (unit[i] != 0xFF)
+            return false;
+    return true;
+}
+
+/* Over what the VALID mark vouches for: the header up to here, identity, package. */
+static uint32_t checksum(const uint8_t *header, const uint8_t *slot, uint32_t size)
+{
+    uint8_t all[12];
+    put_u32(all, crc32c(header, CHECKSUM));
+    put_u32(all + 4, crc32c(slot + IDENTITY_AT, IDENTITY_BYTES));
+    put_u32(all + 8, crc32c(slot + PACKAGE_AT, size));
+    return crc32c(all, sizeof all);
+}
+
+static bool is_valid(const struct slots *slots, uint32_t slot)
+{
+    const uint8_t *data = base(slots, slot);
+    uint32_t size = get_u32(data + SIZE);
+    return bytes_equal(data, MAGIC, 4) && size <= PACKAGE_BYTES_MAX && is_marked(data + VALID_AT) &&
+           get_u32(data + CHECKSUM) == checksum(data, data, size);
+}
+
+static bool is_confirmed(const struct slots *slots, uint32_t slot)
+{
+    return is_marked(base(slots, slot) + CONFIRMED_AT);
+}
+
+/* Valid, and its trial was not cut short by a restart. */
+static bool is_usable(const struct slots *slots, uint32_t slot)
+{
+    return is_valid(slots, slot) &&
+           (is_confirmed(slots, slot) || is_erased(base(slots, slot) + STARTED_AT));
+}
+
+static uint32_t newer(const struct slots *slots, bool first, bool second)
+{
+    if (first && second)
+        return field(slots, 1, GENERATION) > field(slots, 0, GENERATION) ? 1 : 0;
+    return first ? 0 : second ? 1 : NO_SLOT;
+}
+
+void slots_start(struct slots *slots)
+{
+    bool valid[SLOTS] = {is_valid(slots, 0), is_valid(slots, 1)};
+    uint32_t newest = newer(slots, valid[0], valid[1]);
+    uint32_t chosen = newer(slots, is_usable(slots, 0), is_usable(slots, 1));
+    if (chosen == NO_SLOT)
+        chosen = newest; /* a trial cut short, and nothing to go back to */
+    slots->active = (uint8_t)chosen;
+    slots->fell_back = chosen != newest;
+    slots->trial = chosen != NO_SLOT && !is_confirmed(slots, chosen);
+    if (slots->trial && is_erased(base(slots, chosen) + STARTED_AT))
+        mark(slots, chosen, STARTED_AT, 1);
+}
+
+bool slots_identity(const struct slots *slots, struct identity *out)
+{
+    if (slots->active == NO_SLOT)
+        return false;
+    out->seed = base(slots, slots->active) + IDENTITY_AT;
+    out->mesh = out->seed + 32;
+    out->authority = out->mesh + 32;
+    return true;
+}
+
+const uint8_t *slots_package(const struct slots *slots, uint32_t *size)
+{
+    *size = slots->active == NO_SLOT ? 0 : field(slots, slots->active, SIZE);
+    return *size ? base(slots, slots->active) + PACKAGE_AT : 0;
+}
+
+/* -- counters ----------------------------------------------------------------------------------- */
+
+static uint32_t highest_in(const struct slots *slots, uint32_t slot)
+{
+    if (!is_valid(slots, slot))
+        return 0;
+    uint32_t highest = field(slots, slot, COUNTER);
+    for (uint32_t i = 0; i < NOTES; i++) {
+        const uint8_t *unit = base(slots, slot) + NOTES_AT + FLASH_UNIT * i;
+        if (is_marked(unit) && get_u32(unit + 4) > highest)
+            highest = get_u32(unit + 4);
+    }
+    return highest;
+}
+
+uint32_t slots_counter(const struct slots *slots)
+{
+    uint32_t first = highest_in(slots, 0), second = highest_in(slots, 1);
+    return first > second ? first : second;
+}
+
+static bool write_header(const struct slots *slots, uint32_t slot, uint32_t generation,
+                         uint32_t size, uint32_t counter)
+{
+    uint8_t unit[FLASH_UNIT];
+    bytes_fill(unit, 0xFF, FLASH_UNIT);
+    bytes_copy(unit, MAGIC, 4);
+    put_u32(unit + GENERATION, generation);
+    put_u32(unit + SIZE, size);
+    put_u32(unit + COUNTER, counter);
+    put_u32(unit + CHECKSUM, checksum(unit, base(slots, slot), size));
+    return program(slots, slot, HEADER_AT, unit);
+}
+
+static bool write_identity(const struct slots *slots, uint32_t slot, const uint8_t *identity)
+{
+    bool good = true;
+    for (uint32_t i = 0; i < IDENTITY_BYTES && good; i += FLASH_UNIT)
+        good = program(slots, slot, IDENTITY_AT + i, identity + i);
+    return good;
+}
+
+static uint32_t other(const struct slots *slots)
+{
+    return slots->active == 0 ? 1 : 0;
+}
+
+static uint32_t next_generation(const struct slots *slots)
+{
+    return field(slots, slots->active, GENERATION) + 1;
+}
+
+/* Copy the slot in use, which is confirmed, over the other one: the same, but without notes. */
+static bool refresh(struct slots *slots, uint32_t counter)
+{
+    uint32_t from = slots->active, to = other(slots);
+    uint32_t size = field(slots, from, SIZE);
+    bool good = slots->hal->erase(slots->self, to);
+    for (uint32_t at = 0; at < size && good; at += FLASH_UNIT)
+        good = slots_fill(slots, at, base(slots, from) + PACKAGE_AT + at);
+    good = good && write_identity(slots, to, base(slots, from) + IDENTITY_AT) &&
+           write_header(slots, to, next_generation(slots), size, counter) &&
+           mark(slots, to, CONFIRMED_AT, 1) && mark(slots, to, VALID_AT, 1);
+    if (good)
+        slots->active = (uint8_t)to;
+    return good;
+}
+
+/* The first unit for a note in the slot in use, NOTES when there is none. */
+static uint32_t free_note(const struct slots *slots)
+{
+    uint32_t i = 0;
+    while (i < NOTES && !is_erased(base(slots, slots->active) + NOTES_AT + FLASH_UNIT * i))
+        i++;
+    return i;
+}
+
+static bool note(const struct slots *slots, uint32_t counter)
+{
+    uint32_t i = free_note(slots);
+    return i < NOTES && mark(slots, slots->active, NOTES_AT + FLASH_UNIT * i, counter);
+}
+
+/* -- a new program ------------------------------------------------------------------------------ */
+
+bool slots_prepare(struct slots *slots)
+{
+    if (slots->active == NO_SLOT || slots->trial)
+        return false;
+    uint32_t highest = slots_counter(slots);
+    bool noted = highest <= highest_in(slots, slots->active) || note(slots, highest);
+    /* Two notes are kept in hand, since the power may fail while one is written. */
+    if ((!noted || free_note(slots) + 2 > NOTES) && !refresh(slots, highest))
+        return false;
+    return slots->hal->erase(slots->self, other(slots));
+}
+
+bool slots_fill(const struct slots *slots, uint32_t at, const uint8_t unit[FLASH_UNIT])
+{
+    return at + FLASH_UNIT <= PACKAGE_BYTES_MAX && program(slots, other(slots), PACKAGE_AT + at, unit);
+}
+
+const uint8_t *slots_filled(const struct slots *slots)
+{
+    return base(slots, other(slots)) + PACKAGE_AT;
+}
+
+bool slots_commit(struct slots *slots, uint32_t size, uint32_t counter)
+{
+    uint32_t to = other(slots);
+    if (!write_identity(slots, to, base(slots, slots->active) + IDENTITY_AT) ||
+        !write_header(slots, to, next_generation(slots), size, counter) ||
+        !mark(slots, to, VALID_AT, 1) || !is_valid(slots, to))
+        return false;
+    mark(slots, to, STARTED_AT, 1);
+    slots->active = (uint8_t)to;
+    slots->trial = true;
+    return true;
+}
+
+bool slots_confirm(struct slots *slots)
+{
+    if (!mark(slots, slots->active, CONFIRMED_AT, 1))
+        return false;
+    slots->trial = false;
+    return true;
+}
+
+bool slots_provision(struct slots *slots, const uint8_t identity[IDENTITY_BYTES])
+{
+    bool good = slots->hal->erase(slots->self, 0) && write_identity(slots, 0, identity) &&
+                write_header(slots, 0, 1, 0, 0) && mark(slots, 0, CONFIRMED_AT, 1) &&
+                mark(slots, 0, VALID_AT, 1);
+    if (good)
+        slots->active = 0;
+    return good;
+}
+
+bool slots_forget(struct slots *slots)
+{
+    slots->active = NO_SLOT;
+    bool first = slots->hal->erase(slots->self, 0);
+    return slots->hal->erase(slots->self, 1) && first;
+}
