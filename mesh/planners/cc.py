@@ -11,6 +11,7 @@ Deliberately not here: other compilers (their edges are not scanned), running an
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from posixpath import basename, splitext
 
 import attrs
@@ -143,8 +144,12 @@ class CompilerCall:
         return any(option[0].startswith("-flto") for option in self.options)
 
 
+@lru_cache(maxsize=4096)
 def parse(argv: tuple[str, ...]) -> CompilerCall | None:
-    """Read a command line; None when it is not a call of a gcc- or clang-like driver."""
+    """Read a command line; None when it is not a call of a gcc- or clang-like driver.
+
+    Remembered, because planner, toolchain and include scanner ask the same of each command.
+    """
     for words in reversed(shell.commands_of(argv)):
         length = _driver_words(words)
         if length:

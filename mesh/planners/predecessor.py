@@ -58,27 +58,26 @@ class Predecessors:
     def find(self, present: Present, ask: Callable[[], Scan]) -> Digest | None:
         """The earlier action whose result is as good, or None; `ask` asks the compiler."""
         key = _key(present.action)
-        last = self._recall(key)
-        if last is not None and last[0] == present.digest:
+        data = self._store.get(key) or b""
+        last = data[:DIGEST_BYTES]
+        if last == present.digest:
             return None
-        if last is not None and _only_unread_differ(present, last[1], ask):
-            return last[0]
+        before = self._decode(data[DIGEST_BYTES:])
+        if before is not None and _only_unread_differ(present, before, ask):
+            return Digest(last)
         self._store.put(_tools_key(present.action.toolchain), present.toolchain_bytes)
         head = present.digest + present.action.toolchain
         self._store.put(key, head + present.tree_bytes)
         return None
 
-    def _recall(self, key: bytes) -> tuple[Digest, Mapping[str, _Content]] | None:
-        data = self._store.get(key)
-        if data is None or len(data) < 2 * DIGEST_BYTES:
-            return None
-        digest = Digest(data[:DIGEST_BYTES])
-        tools = self._store.get(_tools_key(data[DIGEST_BYTES : 2 * DIGEST_BYTES]))
+    def _decode(self, data: bytes) -> Mapping[str, _Content] | None:
+        """The contents of the earlier action; None when they are not remembered well."""
+        tools = self._store.get(_tools_key(data[:DIGEST_BYTES]))
         if tools is None:
             return None
         try:
-            tree = decode_struct(Tree, data[2 * DIGEST_BYTES :])
-            return digest, _contents(tree, decode_struct(Toolchain, tools))
+            tree = decode_struct(Tree, data[DIGEST_BYTES:])
+            return _contents(tree, decode_struct(Toolchain, tools))
         except WireError:
             return None
 

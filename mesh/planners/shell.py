@@ -25,6 +25,7 @@ from mesh.limits import SHELL_DEPTH_MAX
 _OPERATOR = re.compile(r"&&|\|\||;;|>>|<<-?|>&|<&|>\||<>|[;&|()<>\n]")
 _PLAIN = re.compile(r"[A-Za-z0-9_./=:,+@%-]+")
 """Characters that mean themselves anywhere; most of any command line."""
+_PLAIN_LINE = re.compile(r"[A-Za-z0-9_./=:,+@% -]+")
 _BLANK = " \t\r"
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _REDIRECTIONS = frozenset({"<", ">", ">>", "<<", "<<-", ">&", "<&", ">|", "<>"})
@@ -79,6 +80,8 @@ _REMEMBERED_MAX = 4096
 
 def split(line: str) -> list[Token]:
     """Tokens of a command line. Raises ShellSyntaxError when a quote stays open."""
+    if _PLAIN_LINE.fullmatch(line):
+        return [Word(word) for word in line.split()]
     return _Splitter(line).run()
 
 

@@ -17,7 +17,7 @@ import attrs
 from mesh.action.model import TreeEntry
 from mesh.cas.place import Placer
 from mesh.planners.base import Plan, Step
-from mesh.planners.ninja.logs import DEPS_NAME, LOG_NAME, Recorded, record
+from mesh.planners.ninja.logs import DEPS_NAME, LOG_NAME, LogWriter, Recorded
 from mesh.planners.resolve import Resolved
 from mesh.planners.validate import host_path
 
@@ -40,6 +40,7 @@ class ProjectTree:
         self._placer = placer
         self._lock = threading.Lock()
         self._to_record: set[str] = set()
+        self._writer = LogWriter(plan) if plan.build_dir is not None else None
         self._has_logs = plan.build_dir is not None and all(
             (plan.build_dir / name).exists() for name in (LOG_NAME, DEPS_NAME)
         )
@@ -65,8 +66,8 @@ class ProjectTree:
                 self._to_record.add(step.name)
 
     def write_logs(self, done: Sequence[DoneStep]) -> None:
-        """Tell ninja what was built. Raises OSError."""
-        if self._plan.build_dir is None:
+        """Tell ninja what was built, one call at a time. Raises OSError."""
+        if self._writer is None:
             return
         rows = [
             Recorded(
@@ -80,7 +81,7 @@ class ProjectTree:
             if each.step.ninja is not None and each.step.name in self._to_record
         ]
         if rows:
-            record(self._plan, rows)
+            self._writer.write(rows)
 
     def _freshen(self, path: str, newest_input_ns: int) -> None:
         host = host_path(path, self._plan.mounts)

@@ -28,6 +28,7 @@ from mesh.control.views import FailureView, RunView
 from mesh.errors import BlobLost, InputChanged, MeshError, NoNodeFits, RunTimedOut, catalogue
 from mesh.node.grants import ShardJob
 from mesh.node.runs.after import DoneStep, ProjectTree
+from mesh.node.runs.buildlogs import BuildLogs
 from mesh.node.runs.failure import (
     exit_code_of,
     failure_of_error,
@@ -85,7 +86,7 @@ class Run:
         self._resolved_count = 0
         self._command_status: int | None = None
         self._bug: Exception | None = None
-        self._completed: list[DoneStep] = []
+        self._logs: BuildLogs | None = None
         self._dirs = ToolDirs()
         self._known = KnownActions(parts)
         self._nursery: trio.Nursery
@@ -155,18 +156,15 @@ class Run:
         mounts = {mount.inside: mount.host for mount in plan.mounts}
         placer = Placer(self._parts.store, mounts, self._parts.hasher)
         self._tree = ProjectTree(plan, placer)
+        self._logs = BuildLogs(self._parts.env.exec, self._tree, self._record.warn)
         self._in_place = InPlace(self._parts.env, plan)
         self._record.planned(plan.planner, plan.explanation, [_display(s) for s in plan.steps])
         for warning in self._parts.warnings():
             self._record.warn(warning)
 
     async def _wind_up(self) -> None:
-        if self._completed:
-            done, self._completed = self._completed, []
-            try:
-                await self._parts.env.exec.run_sync(self._tree.write_logs, done)
-            except OSError as error:
-                self._record.warn(f"ninja's logs could not be written: {error}")
+        if self._logs is not None:
+            await self._logs.write()
 
     async def _flush_phases(self) -> None:
         while True:
@@ -372,7 +370,9 @@ class Run:
         self._command_status = 0
         resolved = self._active.pop(index).resolved
         begin_ms = max(0, end_ms - duration_ms)
-        self._completed.append(DoneStep(step, resolved, begin_ms, end_ms))
+        assert self._logs is not None, "steps are done after planning only"
+        if self._logs.add(DoneStep(step, resolved, begin_ms, end_ms)) and not self._over.is_set():
+            self._nursery.start_soon(self._logs.write)
         name = self._parts.name_of(builder)
         self._record.done(index, now_s, source, name, duration_ms / 1000)
         self._enqueue(self._graph.done(index))

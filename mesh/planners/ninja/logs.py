@@ -66,25 +66,32 @@ class Recorded:
 
 def record(plan: Plan, done: Iterable[Recorded], env: Mapping[str, str] | None = None) -> None:
     """Append entries for steps in the order in which they were done. Raises OSError."""
-    assert plan.build_dir is not None, "only Ninja plans have logs"
-    cwd = inside_path(str(plan.build_dir), plan.mounts) or str(plan.build_dir)
-    _Recorder(plan.build_dir, cwd, os.environ if env is None else env).record(list(done))
+    LogWriter(plan, env).write(list(done))
 
 
-class _Recorder:
-    def __init__(self, build: Path, cwd: str, env: Mapping[str, str]) -> None:
-        self._build = build
-        self._cwd = cwd
-        self._env = env
+class LogWriter:
+    """The same in several goes, for a run that goes on; in the order in which steps are done."""
+
+    def __init__(self, plan: Plan, env: Mapping[str, str] | None = None) -> None:
+        assert plan.build_dir is not None, "only Ninja plans have logs"
+        self._build = plan.build_dir
+        self._cwd = inside_path(str(plan.build_dir), plan.mounts) or str(plan.build_dir)
+        self._env = os.environ if env is None else env
         self._made: set[str] = set()
+        self._canonical: dict[str, str] = {}
+        self._version = 0
+        self._deps: DepsLog | None = None
 
-    def record(self, done: Sequence[Recorded]) -> None:
-        path = self._build / LOG_NAME
-        version, keep = choose_version(self._build, self._env)
-        hash_command = rapidhash if version == 7 else murmur64a
-        self._made = {output for each in done for output in each.note.outputs}
-        deps = DepsLog(self._build / DEPS_NAME)
-        lines = [] if keep else [f"# ninja log v{version}\n"]
+    def write(self, done: Sequence[Recorded]) -> None:
+        """Append entries. Raises OSError."""
+        path, keep = self._build / LOG_NAME, True
+        if self._deps is None:
+            self._version, keep = choose_version(self._build, self._env)
+            self._deps = DepsLog(self._build / DEPS_NAME)
+        deps = self._deps
+        hash_command = rapidhash if self._version == 7 else murmur64a
+        self._made.update(output for each in done for output in each.note.outputs)
+        lines = [] if keep else [f"# ninja log v{self._version}\n"]
         for each in done:
             newest_ns = self._settle(each, deps)
             digest = hash_command(each.note.command.encode("utf-8", "surrogateescape"))
@@ -114,14 +121,22 @@ class _Recorder:
     def _read(self, done: Recorded) -> tuple[str, ...] | None:
         """What the step read, canonical; None when nobody knows."""
         if done.deps is not None:
-            return tuple(dict.fromkeys(map(canonical, done.deps)))
+            return self._names(done.deps)
         if not done.note.depfile:
             return None
         try:
             text = (self._build / done.note.depfile).read_text("utf-8", "surrogateescape")
         except OSError:
             return tuple(self._relative(path) for path in done.reads) or None
-        return tuple(dict.fromkeys(map(canonical, makerule.prerequisites(text))))
+        return self._names(makerule.prerequisites(text))
+
+    def _names(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """Canonical, each once. Most steps of a project read the same headers."""
+        known = self._canonical
+        for path in paths:
+            if path not in known:
+                known[path] = canonical(path)
+        return tuple(dict.fromkeys(known[path] for path in paths))
 
     def _relative(self, path: str) -> str:
         """A path as the manifest would name it, if it is in the build folder."""
