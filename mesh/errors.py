@@ -357,6 +357,13 @@ class LastAdmin(UserError):
     hint = "admit another first (`vitte mesh invite --role admin`), or leave with `--yes`"
 
 
+class NoSuchMember(UserError):
+    """The mesh has no member `{name}`"""
+
+    code = "VM223"
+    hint = "`vitte mesh members` lists names and ids; an id may be shortened to four digits"
+
+
 # -- 3xx: projects and plans --------------------------------------------------------------------
 class NoPlan(UserError):
     """Nothing here says how to {kind} `{root}`; looked for: {looked_for}"""

@@ -14,6 +14,7 @@ mesh = LazyGroup(
         "admit": "cli.commands.mesh_admit:admit",
         "leave": "cli.commands.mesh_enter:leave",
         "members": "cli.commands.mesh_admit:members",
+        "why": "cli.commands.mesh_why:why",
         "status": "cli.commands.dist_show:status",
     },
     help=t("Create a mesh, let machines in, see who is there."),

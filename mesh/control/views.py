@@ -152,6 +152,51 @@ class MembersView(TypedDict):
     members: list[MemberView]
 
 
+class ChargeView(TypedDict):
+    """One member's signed word against another. `evidence`: silent, refused."""
+
+    accuser: str
+    evidence: str
+    vote: bool
+    observer: bool
+    ago_s: float
+    signature: str
+
+
+class HappeningView(TypedDict):
+    """`what`: alive, suspect, unreachable, dead, left, charged, voted, refuted; `by` is empty for
+    what the member did itself or this node concluded."""
+
+    ago_s: float
+    what: str
+    by: str
+    evidence: str
+    epoch: int
+    incarnation: int
+
+
+class WhyView(TypedDict):
+    """`vitte.why/1`: what this node knows about a member, and who said it. `quorum` is null when
+    too few members are left for any verdict; `heard_ago_s` when it was never heard directly;
+    `state` is offline, and the rest empty, when nothing is known."""
+
+    schema: str
+    name: str
+    id: str
+    self: bool
+    state: str
+    since_ago_s: float | None
+    epoch: int
+    incarnation: int
+    address: str
+    signature: str
+    heard_ago_s: float | None
+    observers: list[str]
+    quorum: int | None
+    charges: list[ChargeView]
+    history: list[HappeningView]
+
+
 class NodeView(TypedDict):
     """One line of `status`. `rtt_ms` is null for this node and for those not measured yet."""
 

@@ -25,6 +25,7 @@ from mesh.node.peers_file import load_peers, save_peers
 from mesh.ports import Arrived, DatagramPort, Env, Refused, Timer
 from mesh.swim.config import SwimConfig
 from mesh.swim.core import Swim
+from mesh.swim.dossier import Dossier
 from mesh.swim.effects import NO_LOAD, MemberChanged, MemberView, SelfInfo
 from mesh.swim.evidence import Signatures
 from mesh.swim.endpoint import Endpoint, Output
@@ -112,6 +113,12 @@ class Gossip:
     def member(self, node: NodeId) -> MemberView | None:
         """One other member; None when nothing is known of it."""
         return self._endpoint.view(node) if self._endpoint is not None else None
+
+    def dossier(self, node: NodeId) -> Dossier | None:
+        """All that is known about a member and who said it; None when nothing is."""
+        if self._endpoint is None:
+            return None
+        return self._endpoint.dossier(node, self._env.clock.monotonic())
 
     # -- commands --------------------------------------------------------------------------------
     def set_load(self, load: Load) -> None:

@@ -16,6 +16,7 @@ from mesh.node import views
 from mesh.node.admission import admission_handlers
 from mesh.node.doors import join_door, parse_host
 from mesh.node.run_handlers import run_handlers
+from mesh.node.why_view import why_view
 from mesh.ports import StreamBroken
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ def _life_handlers(node: Node) -> dict[str, Handler]:
     async def members(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         return views.members(node)
 
+    async def why(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
+        return why_view(node, params["node"])
+
     async def connect(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         return await _connect(node, params["host"])
 
@@ -87,6 +91,7 @@ def _life_handlers(node: Node) -> dict[str, Handler]:
         "leave": leave,
         "status": status,
         "members": members,
+        "why": why,
         "connect": connect,
         "doctor": doctor,
         "stop": stop,

@@ -21,7 +21,7 @@ from mesh.swim.effects import State
 if TYPE_CHECKING:
     from mesh.node.node import Node
 
-_STATES = {
+STATE_WORDS = {
     State.ALIVE: "alive",
     State.SUSPECT: "suspect",
     State.UNREACHABLE: "unreachable",
@@ -134,7 +134,7 @@ def _state(runtime: MeshRuntime, member: Member, view: Seen | None) -> str:
         return "alive"
     if view is None:
         return "alive" if member.node_id in runtime.links.by_node else "offline"
-    return _STATES[view.state]
+    return STATE_WORDS[view.state]
 
 
 def _address(runtime: MeshRuntime, member: Member, view: Seen | None) -> str:

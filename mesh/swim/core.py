@@ -23,6 +23,7 @@ from mesh.limits import DATAGRAM_BYTES_MAX, SWIM_SEEDS_MAX
 from mesh.swim import repair
 from mesh.swim.choice import Rng
 from mesh.swim.config import SwimConfig
+from mesh.swim.dossier import Dossier, dossier_of
 from mesh.swim.effects import Effect, MemberChanged, MemberView, SelfInfo, State
 from mesh.swim.evidence import Evidence, Signatures
 from mesh.swim.membership import Membership, Origin
@@ -107,6 +108,12 @@ class Swim:
         """One other member; None when nothing is known of it."""
         member = self._facts.table.get(node)
         return member.view() if member is not None else None
+
+    def dossier(self, node: NodeId, now_s: float) -> Dossier | None:
+        """All that can be shown about a member, ourselves included; None when nothing is known."""
+        own = self._facts.table.own
+        member = own if node == own.node_id else self._facts.table.get(node)
+        return None if member is None else dossier_of(member, self._facts.book, now_s)
 
     # -- commands --------------------------------------------------------------------------------
     def set_roster(self, ids: Iterable[NodeId], now_s: float) -> list[Effect]:

@@ -18,6 +18,7 @@ import attrs
 
 from mesh.limits import SWIM_NOTICE_INTERVAL_S, SWIM_RESEND_S
 from mesh.swim.core import At, Swim
+from mesh.swim.dossier import Dossier
 from mesh.swim.effects import Effect, MemberChanged, MemberView, SendDatagram
 from mesh.swim.refusals import Refusable
 from mesh.swim.sealed import Sealer
@@ -69,6 +70,9 @@ class Endpoint:
 
     def view(self, node: NodeId) -> MemberView | None:
         return self._swim.view(node)
+
+    def dossier(self, node: NodeId, now_s: float) -> Dossier | None:
+        return self._swim.dossier(node, now_s)
 
     def next_timer_s(self) -> float | None:
         return self._swim.next_timer_s()
