@@ -32,7 +32,19 @@ END_S = 3.0
 SEED_MAX = 2**63 - 1
 NODES_MAX = 2000
 PROFILES = (
-    *("calm", "loss", "partitions", "crashes", "starved", "clocks", "disks", "streams", "hostile"),
+    *(
+        "calm",
+        "mild",
+        "pairs",
+        "loss",
+        "partitions",
+        "crashes",
+        "starved",
+        "clocks",
+        "disks",
+        "streams",
+        "hostile",
+    ),
     *("serial", "builds", "everything"),
 )
 """Those of `sim.scenario.profiles`; a test compares the two."""

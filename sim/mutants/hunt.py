@@ -1,0 +1,73 @@
+"""Hunting: seeds are played against a planted bug until an oracle speaks up.
+
+Each bug is planted in a process of its own (forked, so that start-up costs nothing). Deliberately
+not here: the bugs (`catalogue`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+import attrs
+
+from sim.mutants.plant import DoesNotApply, Mutant, planted
+from sim.scenario.play import play
+from sim.scenario.profiles import Wish, draw
+
+CPU_MAX_S = 60.0
+
+
+@attrs.frozen
+class Hunted:
+    """How a hunt ended."""
+
+    name: str
+    killed: bool
+    oracle: str = ""
+    text: str = ""
+    profile: str = ""
+    seed: int = -1
+    runs: int = 0
+    cpu_s: float = 0.0
+    problem: str = ""
+    """Why it could not be planted."""
+
+
+def hunt(mutant: Mutant, seeds: int, cpu_max_s: float = CPU_MAX_S) -> Hunted:
+    """Play until it is found, or seeds or time have run out."""
+    begun_s = time.process_time()
+    runs = 0
+    try:
+        with planted(mutant):
+            for seed in range(seeds):
+                for profile in mutant.profiles:
+                    if time.process_time() - begun_s > cpu_max_s:
+                        return Hunted(mutant.name, False, runs=runs, cpu_s=cpu_max_s)
+                    runs += 1
+                    outcome = play(draw(Wish(seed, profile, mutant.nodes)))
+                    if not outcome.ok:
+                        first = outcome.findings[0]
+                        cpu_s = time.process_time() - begun_s
+                        return Hunted(
+                            mutant.name, True, first.oracle, first.text, profile, seed, runs, cpu_s
+                        )
+    except DoesNotApply as error:
+        return Hunted(mutant.name, False, problem=str(error))
+    return Hunted(mutant.name, False, runs=runs, cpu_s=time.process_time() - begun_s)
+
+
+def hunt_all(
+    mutants: Sequence[Mutant], seeds: int, jobs: int, on_hunted: Callable[[Hunted], None]
+) -> list[Hunted]:
+    """All of them, some at a time; in the order of the catalogue."""
+    found: dict[str, Hunted] = {}
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+        waiting = [pool.submit(hunt, mutant, seeds) for mutant in mutants]
+        for future in as_completed(waiting):
+            hunted = future.result()
+            found[hunted.name] = hunted
+            on_hunted(hunted)
+    return [found[mutant.name] for mutant in mutants]

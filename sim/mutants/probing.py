@@ -1,0 +1,178 @@
+"""Planted bugs of probing, reconnecting and telling: who is watched, helped, tried and told."""
+
+from __future__ import annotations
+
+from sim.mutants.plant import Edit, Mutant
+
+PROBER = "mesh.swim.prober"
+VIGIL = "mesh.swim.vigil"
+PROBE = "mesh.swim.probe"
+RECONNECT = "mesh.swim.reconnect"
+CORE = "mesh.swim.core"
+SPREADING = "mesh.swim.spreading"
+DISSEMINATION = "mesh.swim.dissemination"
+REPAIR = "mesh.swim.repair"
+
+PROBING = (
+    Mutant(
+        "never-accuses",
+        "a vigil that ends in silence is forgotten",
+        (Edit(PROBER, "Prober._keep_vigils", "done.silent.append(member)", "pass"),),
+        ("calm",),
+        ("crash-unnoticed",),
+    ),
+    Mutant(
+        "deaf-vigils",
+        "signs of life do not end a vigil",
+        (Edit(VIGIL, "Vigils.heard", "if vigil is None or at_s <= vigil.since_s:", "if True:"),),
+        ("mild", "starved", "loss"),
+        ("false-death", "reunited"),
+    ),
+    Mutant(
+        "probes-one-only",
+        "the probe round never moves on",
+        (
+            Edit(
+                PROBE,
+                "ProbeOrder.next",
+                "node = self._round.pop()",
+                "node = min(candidates, default=self._round.pop())",
+            ),
+        ),
+        ("calm",),
+        ("crash-unnoticed",),
+    ),
+    Mutant(
+        "lying-helpers",
+        "helpers say that a silent member answered",
+        (
+            Edit(
+                PROBER,
+                "Prober._refuse_relay",
+                "self._packets.relayed(relay, reached=False)",
+                "self._packets.relayed(relay, reached=True)",
+            ),
+        ),
+        ("calm",),
+        ("crash-unnoticed",),
+    ),
+    Mutant(
+        "nobody-helps",
+        "requests to ping somebody are dropped",
+        (
+            Edit(
+                PROBER,
+                "Prober.on_ping_for",
+                "if target is None or self._relays.full():",
+                "if True:",
+            ),
+        ),
+        ("pairs",),
+        ("false-death",),
+    ),
+    Mutant(
+        "never-reconnects",
+        "the dead are not tried again",
+        (
+            Edit(
+                RECONNECT, "Reconnector.take_due", "if due_s is None or due_s > now_s:", "if True:"
+            ),
+        ),
+        ("partitions",),
+        ("reunited", "tables-differ", "uncaught"),
+    ),
+    Mutant(
+        "seeds-forgotten",
+        "a seed that does not answer at once is not tried again",
+        (Edit(CORE, "Swim.join", "self._reconnector.watch(node, now_s)", "pass"),),
+        ("crashes", "loss"),
+        ("reunited", "tables-differ", "joined"),
+    ),
+    Mutant(
+        "changes-while-iterating",
+        "a dictionary changes while it is walked",
+        (
+            Edit(
+                VIGIL,
+                "Vigils.take_due",
+                "due = [vigil for vigil in self._running.values() if vigil.until_s <= now_s]",
+                "due = (vigil for vigil in self._running.values() if vigil.until_s <= now_s)",
+            ),
+        ),
+        ("partitions", "calm"),
+        ("uncaught",),
+    ),
+    Mutant(
+        "rumours-for-ever",
+        "a rumour is told again and again",
+        (Edit(DISSEMINATION, "Rumours.take", "rumour.told += 1", "rumour.told += 0"),),
+        ("calm",),
+        ("chatty", "storm"),
+    ),
+    Mutant(
+        "goodbye-in-silence",
+        "who leaves tells nobody",
+        (
+            Edit(
+                SPREADING, "Spreader.farewell", "for member in members", "for member in members[:0]"
+            ),
+            Edit(
+                SPREADING,
+                "Spreader.next_timer_s",
+                "if not self._facts.rumours.urgent or",
+                "if self._facts.leaving or not self._facts.rumours.urgent or",
+            ),
+        ),
+        ("crashes",),
+        ("goodbye-unheard",),
+    ),
+    Mutant(
+        "no-repair",
+        "tables that differ are not compared",
+        (
+            Edit(
+                CORE,
+                "Swim._on_digest",
+                "deltas = repair.answer_digest(self._facts.table, theirs)",
+                "deltas = []",
+            ),
+        ),
+        ("loss", "partitions"),
+        ("tables-differ", "reunited", "joined"),
+    ),
+    Mutant(
+        "vigil-without-end",
+        "time in which others were late is forgiven for ever",
+        (
+            Edit(
+                VIGIL,
+                "Vigil.pinged",
+                "self.pings += 1",
+                "self.pings += 1; self.until_s = now_s + 3",
+            ),
+        ),
+        ("calm",),
+        ("crash-unnoticed",),
+    ),
+    Mutant(
+        "impatient",
+        "who misses one ping is accused at once",
+        (
+            Edit(
+                "mesh.swim.timing",
+                "Timing.patience_s",
+                "return config.patience_s +",
+                "return 0 * config.patience_s +",
+            ),
+        ),
+        ("mild",),
+        ("false-death",),
+    ),
+    Mutant(
+        "backwards-time",
+        "timers are armed in the past again and again",
+        (Edit(SPREADING, "Spreader.run", "self._last_s = now_s", "pass"),),
+        ("calm",),
+        ("chatty", "storm", "uncaught"),
+    ),
+)

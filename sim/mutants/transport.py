@@ -1,0 +1,132 @@
+"""Planted bugs of the sealed datagrams: replays, forgeries, nonces, epochs, notices."""
+
+from __future__ import annotations
+
+from sim.mutants.plant import Edit, Mutant
+
+SEALED = "mesh.swim.sealed"
+ENDPOINT = "mesh.swim.endpoint"
+
+TRANSPORT = (
+    Mutant(
+        "replays-accepted",
+        "counters that were seen are accepted again",
+        (Edit(SEALED, "ReplayWindow.accept", "or self._seen & bit", "or False"),),
+        ("hostile", "loss"),
+        ("believed-forgery",),
+    ),
+    Mutant(
+        "window-forgets",
+        "a jump of the counter forgets what was seen",
+        (
+            Edit(
+                SEALED,
+                "ReplayWindow.accept",
+                "self._top, self._seen = counter, (self._seen << ahead | 1) & mask",
+                "self._top, self._seen = counter, 1 & mask",
+            ),
+        ),
+        ("hostile", "loss"),
+        ("believed-forgery",),
+    ),
+    Mutant(
+        "no-mac",
+        "a datagram that does not open is taken for an empty one",
+        (
+            Edit(
+                SEALED,
+                "Sealer.open",
+                'return self._refuse("bad-box")',
+                'plain = self._config.epoch.to_bytes(8, "big")',
+            ),
+        ),
+        ("hostile", "loss"),
+        ("believed-forgery",),
+    ),
+    Mutant(
+        "no-freshness",
+        "datagrams for an earlier life of the receiver are fresh",
+        (
+            Edit(
+                SEALED,
+                "Sealer._judge",
+                'if int.from_bytes(plain[:_EPOCH_BYTES], "big") != self._config.epoch:',
+                "if False:",
+            ),
+        ),
+        ("hostile", "crashes"),
+        ("believed-forgery",),
+    ),
+    Mutant(
+        "old-epochs-accepted",
+        "datagrams of an earlier life of the sender are accepted",
+        (
+            Edit(SEALED, "Sealer._judge", "if epoch < peer.proven_epoch:", "if False:"),
+            Edit(
+                SEALED,
+                "Sealer._judge",
+                "if epoch > peer.proven_epoch:",
+                "if epoch != peer.proven_epoch:",
+            ),
+        ),
+        ("hostile",),
+        ("believed-forgery",),
+    ),
+    Mutant(
+        "nonce-reused",
+        "the counter of datagrams stands still",
+        (Edit(SEALED, "Sealer._box", "self._counter += 1", "self._counter += 0"),),
+        ("calm",),
+        ("joined", "death-in-calm"),
+    ),
+    Mutant(
+        "window-of-one",
+        "every counter below the newest is refused",
+        (
+            Edit(
+                SEALED,
+                "ReplayWindow.accept",
+                "if -ahead >= SWIM_REPLAY_WINDOW or self._seen & bit:",
+                "if True or self._seen & bit:",
+            ),
+        ),
+        ("mild", "calm", "loss"),
+        ("false-death", "death-in-calm", "storm", "chatty", "reunited", "tables-differ"),
+    ),
+    Mutant(
+        "sender-not-bound",
+        "the window is shared by nobody: each datagram opens a new one",
+        (
+            Edit(
+                SEALED,
+                "Sealer._judge",
+                "if epoch > peer.proven_epoch:",
+                "if epoch >= peer.proven_epoch:",
+            ),
+        ),
+        ("hostile", "loss"),
+        ("believed-forgery",),
+    ),
+    Mutant(
+        "no-notice",
+        "who names a wrong epoch is never told the right one",
+        (Edit(SEALED, "Sealer.notice", "if peer is None:", "if True:"),),
+        ("calm",),
+        ("joined",),
+    ),
+    Mutant(
+        "epoch-hint-final",
+        "a peer's new epoch is never believed once one is known",
+        (
+            Edit(
+                SEALED,
+                "Sealer._judge",
+                "peer.named_epoch = epoch",
+                "peer.named_epoch = peer.named_epoch or epoch",
+            ),
+            Edit(SEALED, "Sealer.hint", "epoch > peer.named_epoch", "not peer.named_epoch"),
+        ),
+        ("crashes",),
+        ("reunited", "tables-differ", "false-death"),
+    ),
+)
