@@ -44,9 +44,8 @@ class Machine:
 
 
 def raises_errno(number: int, call: Callable[[], object]) -> None:
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match=rf"^\[Errno {number}\]"):
         call()
-    assert caught.value.errno == number
 
 
 # -- crashes -------------------------------------------------------------------------------------
@@ -304,8 +303,7 @@ def test_some_writes_fail() -> None:
     for _ in range(100):
         try:
             machine.port.append("log", b"x")
-        except OSError as error:
-            assert error.errno == errno.EIO
+        except OSError:
             failed += 1
     assert 30 <= failed <= 70
     assert len(machine.port.read("log") or b"") == 100 - failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import attrs
@@ -127,7 +128,7 @@ def test_loss_in_bursts_comes_in_bursts() -> None:
     net.network.degrade(A, B, burst=GilbertElliott(to_bad=0.01, to_good=0.1))
     arrived = {int.from_bytes(data[:4], "big") for data in net.send(5000)}
     lost = [number for number in range(5000) if number not in arrived]
-    bursts = 1 + sum(b - a > 1 for a, b in zip(lost, lost[1:], strict=False))
+    bursts = 1 + sum(b - a > 1 for a, b in itertools.pairwise(lost))
     assert 300 <= len(lost) <= 700, "a share of to_bad / (to_bad + to_good)"
     assert len(lost) / bursts > 5, "about 1 / to_good in a row"
 
@@ -153,7 +154,7 @@ def test_reordering_is_only_of_some() -> None:
     net = Net()
     fault = net.network.degrade(A, B, reordering=0.1, reorder_s=0.05)
     arrived = net.send(1000, every_s=0.001)
-    late = sum(b < a for a, b in zip(arrived, arrived[1:], strict=False))
+    late = sum(b < a for a, b in itertools.pairwise(arrived))
     assert 40 <= late <= 130
     assert sorted(arrived) != arrived
     fault.undo()

@@ -124,12 +124,16 @@ def now_s() -> float:
     return trio.current_time()
 
 
+async def read_all(stream: ByteStream) -> None:
+    while await stream.receive_some():
+        pass
+
+
 async def broken_after_s(stream: ByteStream) -> float:
     """How long reading waits until it breaks."""
     start_s = now_s()
     with pytest.raises(StreamBroken):
-        while await stream.receive_some():
-            pass
+        await read_all(stream)
     return now_s() - start_s
 
 

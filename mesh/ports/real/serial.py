@@ -9,7 +9,7 @@ not know.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -38,13 +38,11 @@ class RealSerialStream:
         await trio.lowlevel.checkpoint()
         view = memoryview(data)
         while view:
-            written = await self._when_ready(trio.lowlevel.wait_writable, self._write, view)
-            view = view[written:]
+            view = view[await self._when_ready(trio.lowlevel.wait_writable, os.write, view) :]
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
         data = await self._when_ready(trio.lowlevel.wait_readable, os.read, max_bytes or READ_BYTES)
-        if not data:
+        if not data:  # readable, and nothing to read: hung up
             raise StreamBroken("the device is gone")
         return data
 
@@ -56,25 +54,21 @@ class RealSerialStream:
         await trio.lowlevel.checkpoint()
 
     async def _when_ready(
-        self, wait: Callable[..., object], call: Callable[..., T], what: object
+        self, wait: Callable[[int], Awaitable[None]], call: Callable[..., T], what: object
     ) -> T:
+        """Wait first: pyserial's mode has a read of nothing return nothing, as a hang-up does."""
         while True:
             if self._fd < 0:
                 raise StreamBroken("closed here")
             try:
+                await wait(self._fd)
                 return call(self._fd, what)
             except BlockingIOError:
-                pass
-            except OSError as error:
-                raise StreamBroken(error.strerror or "the device is gone") from error
-            try:
-                await wait(self._fd)  # type: ignore[misc]
+                continue
             except trio.ClosedResourceError:
                 raise StreamBroken("closed here") from None
-
-    @staticmethod
-    def _write(fd: int, view: memoryview) -> int:
-        return os.write(fd, view)
+            except OSError as error:
+                raise StreamBroken(error.strerror or "the device is gone") from error
 
 
 class RealSerial:

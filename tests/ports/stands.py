@@ -1,0 +1,209 @@
+"""Two test stands for one contract: two computers each, real ones on loopback and simulated ones.
+
+    def test_something(stand: Stand) -> None:
+        async def story(one: Computer, two: Computer) -> None: ...
+        stand.run(story)
+
+A story sees only ports. What differs between the stands (addresses, paths, plugs) is in Computer.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import threading
+import tty
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+from mesh.identity.certificates import certificate_pem, make_certificate, private_key_pem
+from mesh.identity.keys import NodeKey
+from mesh.node.real_env import real_env
+from mesh.ports import ByteStream, Env
+from mesh.ports.real.control import SOCKET_NAME, LocalStream
+from mesh.ports.real.discovery import ZeroconfDiscovery
+from mesh.ports.real.serial import RealSerial
+from mesh.ports.serial import Serial
+from mesh.types import NodeId
+from sim.kernel.run import run_world
+from sim.kernel.world import World
+from sim.machine.machine import Machine, MachineConfig
+from sim.machine.rack import Rack
+from sim.net import Network
+from sim.serial import SerialLine, SimSerial
+
+PATIENCE_S = 60.0
+
+
+class Member:
+    """A trust store that trusts whom it is told to."""
+
+    def __init__(self, name: str) -> None:
+        self.key = NodeKey(name.encode().ljust(32, b"."))
+        self.certificate = make_certificate(self.key, name)
+        self.trusted: dict[NodeId, bytes] = {}
+        self._changes = 0
+
+    @property
+    def node_id(self) -> NodeId:
+        return self.key.node_id
+
+    def trusts(self, *others: Member) -> None:
+        self.trusted = {other.node_id: other.certificate for other in others}
+        self._changes += 1
+
+    def own_certificate(self) -> tuple[bytes, bytes]:
+        return certificate_pem(self.certificate), private_key_pem(self.key)
+
+    def anchors(self) -> tuple[bytes, ...]:
+        return tuple(self.trusted.values())
+
+    def is_member(self, node: NodeId) -> bool:
+        return node in self.trusted
+
+    def generation(self) -> int:
+        return self._changes
+
+
+@attrs.frozen
+class Computer:
+    """One of the two."""
+
+    env: Env
+    member: Member
+    host: str
+    serial: Serial
+    plug: str
+    """The name of its end of the line between the two."""
+    dial_control: Callable[[], Awaitable[ByteStream]]
+    """What a program of its user does."""
+
+
+Story = Callable[[Computer, Computer], Awaitable[None]]
+
+
+class RealStand:
+    """Both are this machine, on loopback, each with a home of its own."""
+
+    real = True
+    """On this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def run(self, story: Story, bugs: int = 0) -> None:
+        """`bugs` of the story's own are expected; here they are only logged."""
+        del bugs
+        trio.run(self._main, story)
+
+    async def _main(self, story: Story) -> None:
+        one, two = members()
+        with pty_pair() as (left, right), trio.fail_after(PATIENCE_S):
+            await story(self._computer(one, "one", left), self._computer(two, "two", right))
+
+    def _computer(self, member: Member, name: str, plug: str) -> Computer:
+        home = self._folder / name
+        env = real_env(home, ZeroconfDiscovery(["127.0.0.1"]))
+
+        async def dial() -> ByteStream:
+            return LocalStream(await trio.open_unix_socket(home / SOCKET_NAME))
+
+        return Computer(env, member, "127.0.0.1", RealSerial(), plug, dial)
+
+
+class SimStand:
+    """Two machines on one simulated network."""
+
+    real = False
+
+    def __init__(self, folder: Path) -> None:
+        del folder
+
+    def run(self, story: Story, bugs: int = 0) -> None:
+        """So many exceptions that nobody catches are expected."""
+
+        async def main(world: World) -> None:
+            network, rack, (one, two) = Network(world), Rack(), members()
+            line = SerialLine(world, "line")
+            async with rack.powered():
+                machines = [
+                    Machine(world, rack, MachineConfig(name, network.add_host(host)))
+                    for name, host in (("one", "10.0.0.1"), ("two", "10.0.0.2"))
+                ]
+                with trio.fail_after(PATIENCE_S):
+                    await story(
+                        _simulated(machines[0], one, SimSerial({"left": line.left}), "left"),
+                        _simulated(machines[1], two, SimSerial({"right": line.right}), "right"),
+                    )
+
+        done = run_world(1, main)
+        assert len(done.findings) == bugs, done.findings
+
+
+Stand = RealStand | SimStand
+
+
+def _simulated(machine: Machine, member: Member, serial: Serial, plug: str) -> Computer:
+    async def idle(env: Env) -> None:
+        del env
+        await trio.sleep_forever()
+
+    life = machine.start(idle)
+
+    async def dial() -> ByteStream:
+        return life.control.dial()
+
+    return Computer(life.env, member, machine.host.address, serial, plug, dial)
+
+
+def members() -> tuple[Member, Member]:
+    """Two who trust each other."""
+    one, two = Member("one"), Member("two")
+    for each in (one, two):
+        each.trusts(one, two)
+    return one, two
+
+
+@contextmanager
+def pty_pair() -> Iterator[tuple[str, str]]:
+    """Two serial devices joined: each is the far side of a pseudo-terminal, and a thread copies
+    between the near sides, so that nothing here depends on the event loop under test."""
+    (near1, far1), (near2, far2) = pty.openpty(), pty.openpty()
+    wake, waker = os.pipe()
+    names = os.ttyname(far1), os.ttyname(far2)
+    for fd in (far1, far2):
+        tty.setraw(fd)
+    pump = threading.Thread(target=copy_between, args=(near1, near2, wake))
+    pump.start()
+    try:
+        yield names
+    finally:
+        os.write(waker, b"!")
+        pump.join()
+        for fd in (near1, far1, near2, far2, wake, waker):
+            os.close(fd)
+
+
+def copy_between(one: int, two: int, wake: int) -> None:
+    """Copy both ways until something comes at `wake`."""
+    other = {one: two, two: one}
+    while True:
+        readable, _, _ = select.select([one, two, wake], [], [])
+        if wake in readable:
+            return
+        for fd in readable:
+            os.write(other[fd], os.read(fd, 4096))
+
+
+@asynccontextmanager
+async def serving(serve: Callable[..., Awaitable[None]], handler: object) -> AsyncIterator[None]:
+    """Run a port's `serve` while the context lasts."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve, handler)
+        yield
+        nursery.cancel_scope.cancel()
