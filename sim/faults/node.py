@@ -62,30 +62,27 @@ def _freeze(stage: Stage, fault: Fault) -> Undo:
 
 
 def _leave(stage: Stage, fault: Fault) -> Undo:
-    """Say goodbye, end a little later; undo starts it again under its old name."""
-    ended: dict[int, int] = {}
+    """Say goodbye, end a little later at the latest; undo starts it again under its old name."""
+    lives: dict[int, int] = {}
 
-    def end(node: int, life: int) -> None:
-        if stage.is_up(node) and stage.life(node) == life:
+    def is_that_life(node: int) -> bool:
+        return stage.life(node) == lives[node]
+
+    def end(node: int) -> None:
+        if is_that_life(node) and stage.is_up(node):
             stage.crash(node)
-            ended[node] = stage.life(node)
-
-    leaving = [node for node in fault.target if stage.is_up(node) and not stage.is_frozen(node)]
-    timers = []
-    for node in leaving:
-        stage.leave(node)
-        life = stage.life(node)
-        timers.append(stage.world.after(FAREWELL_S, lambda n=node, i=life: end(n, i)))
 
     def undo() -> None:
-        for timer in timers:
-            timer.cancel()
-        for node in leaving:
-            if node not in ended and stage.is_up(node):
-                end(node, stage.life(node))
-            if not stage.is_up(node) and ended.get(node) == stage.life(node):
+        for node in lives:
+            end(node)
+            if is_that_life(node):
                 stage.start(node)
 
+    for node in fault.target:
+        if stage.is_up(node) and not stage.is_frozen(node):
+            stage.leave(node)
+            lives[node] = stage.life(node)
+            stage.world.after(FAREWELL_S, lambda n=node: end(n))
     return undo
 
 

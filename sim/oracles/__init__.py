@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from sim.oracles.builds import Runs
 from sim.oracles.liveness import CanaryFound, EqualTables, Joined, Reunited
 from sim.oracles.membership import (
     GoodbyeHeard,
@@ -40,4 +41,5 @@ ORACLES: tuple[type[Oracle], ...] = (
     CanaryFound,
     NoStorm,
     QuietWhenCalm,
+    Runs,
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -19,6 +19,9 @@ from mesh.swim.config import SwimConfig
 from mesh.swim.effects import MemberView, State
 from mesh.types import Address
 from sim.kernel.world import World
+
+if TYPE_CHECKING:
+    from sim.stage.builds import Build
 
 
 class CannotDo(Exception):
@@ -59,6 +62,12 @@ class Listener:
 
     def opened(self, receiver: int, datagram: bytes, fresh: bool) -> None:
         """A node has opened a sealed datagram and believes it (fresh), or not."""
+
+    def run_began(self, number: int, origin: int) -> None:
+        """A user starts a run."""
+
+    def run_ended(self, build: Build) -> None:
+        """It has ended, somehow."""
 
 
 class Stage(ABC):

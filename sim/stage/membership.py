@@ -50,8 +50,6 @@ class MembershipStage(Stage):
         self._lives = [1] * self.size
         self._index = {node.node_id: node.index for node in self.mesh.nodes}
         for node in range(self.size):
-            if self.place(node) not in self.network.hosts:
-                self.network.add_host(self.place(node))  # so that closed ports refuse
             self._watch_seal(node)
 
     # -- running ---------------------------------------------------------------------------------
@@ -119,7 +117,7 @@ class MembershipStage(Stage):
         return sorted({CORE, *others} - {node})
 
     def crash(self, node: int) -> None:
-        self._node(node).crash()
+        self._node(node).kill()
         self.tell_end(node, "crash")
 
     def host_down(self, node: int) -> None:
