@@ -3,8 +3,9 @@
 Rules
 - A digest is remembered under (path, device, inode, size, mtime, ctime); any difference rehashes.
   ctime is part of it because mtime can be set back and ctime cannot.
-- A file changed less than RACY_NS before it was hashed is not remembered: a second write in the
-  same tick of the kernel clock would leave the same signature (git calls this "racily clean").
+- A file changed less than RACY_NS before it was hashed is hashed again: a second write in the
+  same tick of the kernel clock would leave the same signature (git calls this "racily clean"). It
+  takes its place all the same, so that what is remembered depends on no race but in its content.
 - A file that changes while it is read has no digest: InputChanged.
 - `remember` trusts the caller, who has just put the file there under that digest.
 
@@ -32,6 +33,8 @@ RACY_NS = 20_000_000
 
 _READ_BYTES = MIB
 _MAGIC = b"vitte-filehash 1\n"
+_NOT_TO_BE_TRUSTED = (0, 0, -1, 0, 0)
+"""A signature that no file has."""
 _RECORD = struct.Struct(">QQQqqH32s")
 
 Signature = tuple[int, int, int, int, int]
@@ -85,7 +88,7 @@ class FileHasher:
     def dump(self) -> bytes:
         """All that is remembered, to be handed to the next process."""
         with self._lock:
-            known = list(self._known.items())
+            known = [item for item in self._known.items() if item[1][0] != _NOT_TO_BE_TRUSTED]
         parts = [_MAGIC]
         for name, (sig, digest) in known:
             raw = os.fsencode(name)
@@ -111,8 +114,7 @@ class FileHasher:
         if before != after:
             raise InputChanged(path=name)
         self.hashed_files += 1
-        if not is_racy(after):
-            self._store(name, after, digest)
+        self._store(name, _NOT_TO_BE_TRUSTED if is_racy(after) else after, digest)
         return digest
 
     def _store(self, name: str, sig: Signature, digest: Digest) -> None:

@@ -52,12 +52,18 @@ def test_same_size_and_mtime_but_other_content_is_seen(tmp_path: Path) -> None:
     assert hasher.digest(path) == digest_of(b"two")
 
 
-def test_racy_file_is_not_remembered(tmp_path: Path) -> None:
+def test_racy_file_is_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filehash, "RACY_NS", 10**18)
     path = tmp_path / "f"
     path.write_bytes(b"one")
     hasher = FileHasher()
-    hasher.digest(path)
-    assert len(hasher) == 0
+    for expected in (1, 2):
+        assert hasher.digest(path) == digest_of(b"one")
+        assert hasher.hashed_files == expected
+    later = FileHasher(hasher.dump())
+    assert len(later) == 1, "it takes its place all the same"
+    assert later.digest(path) == digest_of(b"one")
+    assert later.hashed_files == 1
 
 
 def test_change_while_reading_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +146,14 @@ def test_threads_agree(tmp_path: Path) -> None:
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FileHasher().digest(tmp_path / "nothing")
+
+
+def test_a_file_too_young_to_trust_is_left_out_of_the_dump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filehash, "RACY_NS", 10**18)
+    path = tmp_path / "f"
+    path.write_bytes(b"young")
+    hasher = FileHasher()
+    hasher.digest(path)
+    assert len(FileHasher(hasher.dump())) == 0
