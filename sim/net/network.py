@@ -18,6 +18,7 @@ import attrs
 
 from mesh.ports import Refused
 from mesh.types import Address
+from sim.kernel.nanoseconds import NS_PER_S
 from sim.net.damage import damaged
 from sim.net.host import LOCAL, Host
 from sim.net.link import Link
@@ -160,7 +161,9 @@ class Network:
             self._refuse(data, source, destination)
 
     def _launch(self, delay_s: float, data: bytes, source: Address, destination: Address) -> None:
-        self.world.after(delay_s, partial(self.deliver, data, source, destination))
+        # Cut to whole nanoseconds here, which is what `World.after` does with more care.
+        when_ns = self.world.now_ns + int(delay_s * NS_PER_S)
+        self.world.at_ns(when_ns, partial(self.deliver, data, source, destination))
         if self.observers:
             self.observe("udp", source, destination, len(data), delay_s)
 

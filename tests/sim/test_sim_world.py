@@ -118,7 +118,9 @@ class Recorder:
         self.log: list[str] = []
         self._next_s = 1.0
 
-    def receive(self, datagram: bytes, source: Address, now_s: float) -> list[str]:
+    def receive(
+        self, datagram: bytes, source: Address, now_s: float, arrived_s: float | None = None
+    ) -> list[str]:
         self.log.append(f"{now_s:g} {datagram.decode()}")
         return []
 
