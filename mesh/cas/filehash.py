@@ -33,7 +33,7 @@ RACY_NS = 20_000_000
 
 _READ_BYTES = MIB
 _MAGIC = b"vitte-filehash 1\n"
-_NOT_TO_BE_TRUSTED = (0, 0, -1, 0, 0)
+_NOT_TO_BE_TRUSTED = (0, 0, 0, -1, -1)
 """A signature that no file has."""
 _RECORD = struct.Struct(">QQQqqH32s")
 

@@ -53,6 +53,7 @@ from mesh.wire.messages import (
     AskResults,
     Hello,
     KnownResults,
+    Load,
     RosterDigest,
     RosterRecords,
 )
@@ -87,6 +88,7 @@ class MeshRuntime:
         self.counters = Counters()
         self._load_reports = Periodic(env.clock, LOAD_EVERY_S, self._report_load)
         self._reports_since_rtts = 0
+        self._reported_load: Load | None = None
         me = identity.node_id
         link_config = LinkConfig()
         self.links = Links(env, me, identity, self, link_config)
@@ -344,7 +346,9 @@ class MeshRuntime:
         machine = self._env.readings.load()
         self.work.core.machine(machine.cpu_percent, machine.memory_free_mib)
         load = self.work.core.load()
-        self.gossip.set_load(load)
+        if load != self._reported_load:
+            self._reported_load = load
+            self.gossip.set_load(load)
         # Round trips change slowly, and matter little to a node that has nothing to do.
         idle = not load.busy and not load.queued
         self._reports_since_rtts += 1

@@ -17,13 +17,13 @@ Thread-safe: a race lists a folder twice and nothing worse.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Container, Iterable
 from hashlib import sha256
 
 import attrs
 
 from mesh.limits import TREE_ENTRIES_MAX
+from mesh.ports.real.files import file_time_ns
 
 _RACY_NS = 50_000_000
 
@@ -93,6 +93,6 @@ class Listings:
         joined = "\0".join([*sorted(names), "/", *sorted(folders)])
         digest = sha256(os.fsencode(joined)).digest()
         found = _Folder(mtime_ns, len(names) + 1, digest, tuple(sorted(folders)))
-        if time.time_ns() - mtime_ns >= _RACY_NS:
+        if file_time_ns() - mtime_ns >= _RACY_NS:
             self._known[path] = found
         return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Sequence
 
 import attrs
@@ -20,6 +19,7 @@ from mesh.planners.base import Plan, Step
 from mesh.planners.ninja.logs import DEPS_NAME, LOG_NAME, LogWriter, Recorded
 from mesh.planners.resolve import Resolved
 from mesh.planners.validate import host_path
+from mesh.ports.real.files import file_time_ns
 
 
 @attrs.frozen
@@ -87,5 +87,5 @@ class ProjectTree:
         host = host_path(path, self._plan.mounts)
         assert host is not None, "the placer has just been there"
         if os.lstat(host).st_mtime_ns < newest_input_ns:
-            now_ns = max(time.time_ns(), newest_input_ns)
+            now_ns = max(file_time_ns(), newest_input_ns)
             os.utime(host, ns=(now_ns, now_ns), follow_symlinks=False)

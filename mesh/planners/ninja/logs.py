@@ -24,7 +24,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from mesh.planners.ninja.hashes import murmur64a, rapidhash
 from mesh.planners.ninja.layout import read_cmake_cache
 from mesh.planners.ninja.parser import canonical
 from mesh.planners.validate import inside_path
+from mesh.ports.real.files import file_time_ns
 
 LOG_NAME = ".ninja_log"
 DEPS_NAME = ".ninja_deps"
@@ -153,7 +153,7 @@ class LogWriter:
     def _not_older(self, path: Path, newest_ns: int) -> None:
         mtime_ns = _mtime_ns(path)
         if 0 < mtime_ns < newest_ns:
-            now_ns = max(time.time_ns(), newest_ns)
+            now_ns = max(file_time_ns(), newest_ns)
             os.utime(path, ns=(now_ns, now_ns))
 
 
