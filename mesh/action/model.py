@@ -224,14 +224,19 @@ def check_action(action: Action) -> None:
     """Raise WireError for an action whose paths are not what they should be."""
     if not action.argv or not action.argv[0]:
         raise WireError("argv", "empty")
-    if not action.mounts:
-        raise WireError("mounts", "none")
-    for mount in action.mounts:
-        if mount == "/" or not mount.startswith("/") or posixpath.normpath(mount) != mount:
-            raise WireError("mounts", repr(mount))
+    _check_mounts(action.mounts)
     check_path(action.cwd, action.mounts)
     for output in action.outputs:
         check_path(output.path, action.mounts)
+
+
+@lru_cache(maxsize=64)  # the actions of a run have the same
+def _check_mounts(mounts: tuple[str, ...]) -> None:
+    if not mounts:
+        raise WireError("mounts", "none")
+    for mount in mounts:
+        if mount == "/" or not mount.startswith("/") or posixpath.normpath(mount) != mount:
+            raise WireError("mounts", repr(mount))
 
 
 def check_outputs(entries: tuple[TreeEntry, ...], action: Action) -> None:

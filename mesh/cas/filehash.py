@@ -70,7 +70,7 @@ class FileHasher:
         if load is not None:
             self._known = _parse(load)
 
-    def digest(self, path: Path) -> Digest:
+    def digest(self, path: Path | str) -> Digest:
         """SHA-256 of the file's content.
 
         Raises InputChanged when it changes while being read, OSError when it cannot be read.

@@ -6,7 +6,6 @@ Answers are kept for a few seconds per toolchain, because shards come in hundred
 from __future__ import annotations
 
 from collections import OrderedDict
-from pathlib import Path
 
 from mesh.action.model import Tool, Toolchain
 from mesh.action.platform import native_platform, this_platform
@@ -68,7 +67,7 @@ class ToolCheck:
 
     def _problem(self, tool: Tool) -> str:
         try:
-            found = self._hasher.digest(Path(tool.path))
+            found = self._hasher.digest(tool.path)
         except (FileNotFoundError, NotADirectoryError):
             return "is missing"
         except (OSError, ValueError, InputChanged) as error:

@@ -102,7 +102,7 @@ class ActionStore(Protocol):
 class FileDigests(Protocol):
     """Digests of this machine's own files, remembered; `mesh.cas.filehash.FileHasher` is one."""
 
-    def digest(self, path: Path) -> Digest:
+    def digest(self, path: Path | str) -> Digest:
         """Raises InputChanged, OSError."""
         ...
 

@@ -29,15 +29,22 @@ _ASIDE = ".aside"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@contextlib.contextmanager
-def full_disk_as_error(path: Path | str) -> Iterator[None]:
+class full_disk_as_error:  # noqa: N801 - used like a function, in front of every small file
     """Turn ENOSPC and EDQUOT inside the block into StoreFull."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise StoreFull(path=os.fspath(path)) from None
-        raise
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise StoreFull(path=os.fspath(self._path)) from None
 
 
 class RealDisk:
