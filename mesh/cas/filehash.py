@@ -88,7 +88,7 @@ class FileHasher:
     def dump(self) -> bytes:
         """All that is remembered, to be handed to the next process."""
         with self._lock:
-            known = [item for item in self._known.items() if item[1][0] != _NOT_TO_BE_TRUSTED]
+            known = list(self._known.items())
         parts = [_MAGIC]
         for name, (sig, digest) in known:
             raw = os.fsencode(name)
