@@ -18,6 +18,7 @@ from mesh.swim.sealed import Sealer
 from mesh.types import Address
 from sim.kernel.run import RunConfig
 from sim.machine.life import running_life
+from sim.members import found
 from sim.mesh_world import Change as MeshChange
 from sim.mesh_world import MeshNode, MeshWorld, MeshWorldConfig
 from sim.net.link import Link
@@ -128,13 +129,10 @@ class MeshStage(Stage):
         self.tell_end(node, "leave")
 
     def wipe(self, node: int) -> None:
-        """A new disk, with the membership on it that an administrator gives it again."""
+        """A new disk, with the membership on it that its owner saved elsewhere."""
         machine = self._node(node).machine
-        image = machine.disk.snapshot()
         machine.disk.wipe()
-        membership = image.files("identity") if hasattr(image, "files") else {}
-        for name, data in membership.items():
-            machine.disk.open().write(name, data)
+        found(self.size).install(node, machine.disk.open(), self.address(0))
 
     def starve(
         self, nodes: Sequence[int], late_min_s: float, late_max_s: float
