@@ -24,6 +24,7 @@ from sim.scenario.model import Fault, Scenario
 from sim.stage.base import Stage
 
 SAMPLE_S = 1.0
+DISK_COMPLAINTS = ("StoreFull", "OSError", "CannotPlace", "BlobLost", "PermissionError")
 Prepare = Callable[["Director"], None]
 
 
@@ -103,8 +104,19 @@ class Director:
         while self._known_world_findings < len(found):
             each = found[self._known_world_findings]
             self._known_world_findings += 1
-            text = f"{each.where}: {each.what}"
-            self.report(Finding("uncaught", each.at_s, text, (), each.detail))
+            if not self._complains_of_its_disk(each.where, each.what):
+                text = f"{each.where}: {each.what}"
+                self.report(Finding("uncaught", each.at_s, text, (), each.detail))
+
+    def _complains_of_its_disk(self, where: str, what: str) -> bool:
+        """A node whose disk we broke may say so in its log: that is not a bug of its own."""
+        hit = {
+            node
+            for fault in self.scenario.faults
+            if fault.at_s <= self.stage.world.now_s and faults.KINDS[fault.kind].group == "disk"
+            for node in fault.target
+        }
+        return where in {f"machine{node}" for node in hit} and what.startswith(DISK_COMPLAINTS)
 
     # -- the plot --------------------------------------------------------------------------------
     def _schedule(self) -> None:

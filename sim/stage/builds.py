@@ -101,7 +101,14 @@ class Builds:
             outputs = {p.name: sha256(p.read_bytes()).digest() for p in folder.glob("out/*")}
         view = done.view
         build = Build(
-            number, variant, origin, life, done.began_s, done.ended_s, done.ok, done.lost,
+            number,
+            variant,
+            origin,
+            life,
+            done.began_s,
+            done.ended_s,
+            done.ok,
+            done.lost,
             shards=int(view.get("shards", 0)),
             accounted=sum(int(view.get(key, 0)) for key in ("local", "remote", "cached")),
             outputs=outputs,
