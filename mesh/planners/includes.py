@@ -36,6 +36,8 @@ _QUESTION = re.compile(rb"has_(?:include(?:_next)?|embed)_*(?!\w)")
 _IDENTIFIER = re.compile(_GAP + rb"[A-Za-z_$\\\x80-\xff]", re.DOTALL)
 _ARGUMENT = re.compile(_GAP + rb"\(" + _GAP + _NAME, re.DOTALL)
 _TESTED = re.compile(rb"(?:ifn?def|elifn?def|defined)[\s(]*\Z")
+_CLOSING = re.compile(rb"[ \t]*(?:#|%:)[ \t]*(?:endif|else)(?!\w)")
+"""What follows on the line is ignored; people write there what ends."""
 _TRIGRAPHS = (b"??=", b"??/")
 """They can spell `#` and backslash."""
 _PRAGMA = re.compile(rb"GCC\s+dependency")
@@ -111,7 +113,11 @@ def _is_harmless(text: bytes, at: int) -> bool:
     A comment that ends on this line may have begun in a directive.
     """
     before = text[text.rfind(b"\n", 0, at) + 1 : at].rstrip(b"_")
-    return bool(_TESTED.search(before)) or not any(s in before for s in (b"#", b"%:", b"*/"))
+    if _TESTED.search(before):
+        return True
+    return b"*/" not in before and (
+        bool(_CLOSING.match(before)) or not any(mark in before for mark in (b"#", b"%:"))
+    )
 
 
 def _names(raw: dict[bytes, None]) -> tuple[str, ...]:

@@ -215,3 +215,14 @@ def test_a_changed_header_is_read_again(tmp_path):
     paths = {entry.path for entry in after.tree.entries}
     assert f"{PROJECT_MOUNT}/first/y.h" in paths
     assert after.digest != before.digest
+
+
+def test_the_standard_headers_of_cxx_need_no_asking(tmp_path):
+    step = STEP.format(options='"-std=c++17",').replace('"cc", ', '"c++", ').replace(".c", ".cpp")
+    files = {"vitte-dist.toml": step, "src/a.cpp": "#include <map>\n#include <iostream>\n"}
+    root = write(tmp_path / "p", files)
+
+    found = closure(root, "cc:src/a.cpp")
+
+    assert found is not None
+    assert found[1] >= asked(root, "cc:src/a.cpp")[1]
