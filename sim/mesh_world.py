@@ -129,8 +129,18 @@ class MeshWorld:
         """Play `story` to its end, once. Machines are off before and after."""
 
         async def main(_: World) -> T:
+            value: list[T] = []
+            failure: BaseException | None = None
             async with self.powered():
-                return await story(self)
+                try:
+                    value.append(await story(self))
+                except trio.Cancelled:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - raised below, not in a group
+                    failure = error
+            if failure is not None:
+                raise failure
+            return value[0]
 
         return run_in(self.world, main, self.config.run)
 

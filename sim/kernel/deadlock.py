@@ -1,8 +1,8 @@
-"""Where every task waits, in words: the report of a deadlock."""
+"""Where tasks are, in words: the reports of deadlocks and livelocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import trio
 
@@ -14,7 +14,12 @@ def describe_waiting() -> str:
     """One paragraph per task, innermost frame last, trio's own left out. Only inside `trio.run`."""
     root = trio.lowlevel.current_root_task()
     tasks = list(_below(root)) if root is not None else []
-    lines = ["nothing will ever happen; these tasks wait:"]
+    return f"nothing will ever happen; these tasks wait:\n{describe_tasks(tasks)}"
+
+
+def describe_tasks(tasks: Sequence[trio.lowlevel.Task]) -> str:
+    """The same for some tasks."""
+    lines = []
     for task in tasks[:TASKS_MAX]:
         lines.append(f"  {task.name}")
         frames = [

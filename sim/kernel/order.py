@@ -20,7 +20,7 @@ from typing import Any
 from sim.kernel.trio_internals import age_of
 
 ORDERS = ("fifo", "random", "pct")
-TURNS_AT_ONCE_MAX = 200_000
+TURNS_AT_ONCE_MAX = 50_000
 """Turns of trio's loop without any time passing; a run that needs more has a loop in it."""
 RANKS_TURNS_MEAN = 500
 """Mean number of turns for which the ranks of `pct` last."""
@@ -34,7 +34,7 @@ Gate = Callable[[list[Any]], None]
 class SeededOrder:
     """One way through all the ways in which the tasks of a run may interleave."""
 
-    def __init__(self, rng: Random, kind: str, on_livelock: Callable[[], None]) -> None:
+    def __init__(self, rng: Random, kind: str, on_livelock: Callable[[list[Any]], None]) -> None:
         assert kind in ORDERS, kind
         self._draw = rng.random
         self._kind = kind
@@ -54,7 +54,7 @@ class SeededOrder:
         self._turns_at_once += 1
         if self._turns_at_once > TURNS_AT_ONCE_MAX:
             self._turns_at_once = 0
-            self._on_livelock()
+            self._on_livelock(batch)
         if self.gate is not None:
             self.gate(batch)
         if self._first_age is None and batch:

@@ -25,6 +25,7 @@ import trio
 
 from sim.kernel import trio_internals
 from sim.kernel.clock import SimClock
+from sim.kernel.deadlock import describe_tasks
 from sim.kernel.findings import Finding, Livelock
 from sim.kernel.housekeeping import COLLECT_EVERY_EVENTS, Housekeeping, collector_off
 from sim.kernel.order import SeededOrder
@@ -103,13 +104,14 @@ def run_in(
 
 
 def _kernel_of(world: World, config: RunConfig) -> Kernel:
-    order = SeededOrder(world.rng("order of tasks"), config.order, lambda: _livelock(clock, world))
+    order = SeededOrder(world.rng("order of tasks"), config.order, lambda turn: _livelock(clock, world, turn))
     clock = SimClock(world, order, Housekeeping(config.collect_every_events))
     return Kernel(world, clock, order)
 
 
-def _livelock(clock: SimClock, world: World) -> None:
-    clock.stop(Livelock(f"tasks run on and on at {world.now_s} s"))
+def _livelock(clock: SimClock, world: World, turn: list[trio.lowlevel.Task]) -> None:
+    tasks = describe_tasks(turn)
+    clock.stop(Livelock(f"tasks run on and on at {world.now_s} s, now these:\n{tasks}"))
 
 
 async def _main(kernel: Kernel, main: Callable[[World], Awaitable[T]]) -> T:

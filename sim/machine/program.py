@@ -145,7 +145,7 @@ def _commands(argv: Sequence[str]) -> Iterator[list[str]]:
     words: list[str] = []
     try:
         lexer = shlex.shlex(argv[2], posix=True, punctuation_chars=";&|\n<>()")
-        lexer.whitespace_split = True
+        lexer.whitespace, lexer.whitespace_split = " \t\r", True
         tokens = list(lexer)
     except ValueError:  # an unclosed quote: a shell would complain, we only draw the time
         return

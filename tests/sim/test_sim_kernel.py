@@ -1,4 +1,4 @@
-"""trio on virtual time: it jumps, keeps order, is the same every time, and says when it is stuck."""
+"""trio on virtual time: jumps, order, the same every time, and words for being stuck."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ print(run_world(5, story).digest)
 
 
 def test_hash_seeds_and_addresses_change_nothing() -> None:
-    """A thousand siblings cancelled at once: trio walks a set of them, in order of their address."""
+    """A thousand siblings cancelled at once: trio walks a set of them, ordered by address."""
     digests = set()
     for hash_seed in ("0", "1", "77"):
         done = subprocess.run(
@@ -157,14 +157,14 @@ def test_hash_seeds_and_addresses_change_nothing() -> None:
 # -- what goes wrong -----------------------------------------------------------------------------
 def test_an_exception_in_an_event_is_a_finding_and_the_run_goes_on() -> None:
     async def story(world: World) -> float:
-        world.at(1.0, lambda: [][1])
+        world.at(1.0, lambda: {}[1])
         await trio.sleep(2.0)
         return world.now_s
 
     done = run_world(1, story)
     assert done.value == 2.0
     assert [(each.at_s, each.where) for each in done.findings] == [(1.0, "world")]
-    assert "IndexError" in done.findings[0].what
+    assert "KeyError" in done.findings[0].what
     assert "lambda" in done.findings[0].detail
 
 
