@@ -12,7 +12,7 @@ belong to the tests.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 
 import attrs
@@ -20,7 +20,7 @@ from nacl import bindings
 
 from mesh.swim.config import LAN, SwimConfig
 from mesh.swim.core import Swim
-from mesh.swim.effects import MemberChanged, MemberView, SelfInfo, State
+from mesh.swim.effects import AskStream, MemberChanged, MemberView, SelfInfo, State
 from mesh.swim.endpoint import Endpoint, Transmit
 from mesh.swim.evidence import Signatures
 from mesh.swim.sealed import COUNTER_START_BITS, Sealer, SealerConfig
@@ -80,6 +80,9 @@ class SwimNode:
     def _perform(self, output: object) -> None:
         if isinstance(output, Transmit):
             self._mesh.network.send(output.data, self.address, output.address)
+            return
+        if isinstance(output, AskStream):
+            self._mesh.ask_stream(self, output.node)
             return
         assert isinstance(output, MemberChanged)
         self._mesh.record(self.index, output)
@@ -141,6 +144,8 @@ class SwimWorld:
         self.roster = [node_key(index)[0] for index in range(nodes)]
         self._index = {node: index for index, node in enumerate(self.roster)}
         self.changes: list[Change] = []
+        self.streams: Callable[[SwimNode, SwimNode], bool] | None = None
+        """Whether the stream between two nodes would carry a question and its answer."""
         self.nodes = [SwimNode(self, index) for index in range(nodes)]
 
     def __getitem__(self, index: int) -> SwimNode:
@@ -158,6 +163,12 @@ class SwimWorld:
         """Run until `reached()`; False when that takes longer than `within_s`."""
         end_s = self.world.now_s + within_s
         return self.world.run_while(lambda: not reached(), end_s)
+
+    def ask_stream(self, asker: SwimNode, node: NodeId) -> None:
+        """There are no streams here, unless a test says so."""
+        if self.streams is not None and self.streams(asker, self.nodes[self._index[node]]):
+            answer = partial(asker.endpoint.heard, node)
+            self.world.after(0.002, lambda: asker.host.act(answer(self.world.now_s)))
 
     def record(self, observer: int, change: MemberChanged) -> None:
         subject = self._index[change.view.node_id]

@@ -26,9 +26,9 @@ from mesh.ports import Arrived, DatagramPort, Env, Refused, Timer
 from mesh.swim.config import SwimConfig
 from mesh.swim.core import Swim
 from mesh.swim.dossier import Dossier
-from mesh.swim.effects import NO_LOAD, MemberChanged, MemberView, SelfInfo
-from mesh.swim.evidence import Signatures
+from mesh.swim.effects import NO_LOAD, AskStream, MemberChanged, MemberView, SelfInfo
 from mesh.swim.endpoint import Endpoint, Output
+from mesh.swim.evidence import Signatures
 from mesh.swim.sealed import COUNTER_START_BITS, Sealer, SealerConfig
 from mesh.types import Address, NodeId
 from mesh.wire.messages import Load
@@ -85,6 +85,8 @@ class Gossip:
         self._setup = setup
         self._on_change = on_change
         self._load = NO_LOAD
+        self.ask_stream: Callable[[NodeId], None] = lambda _node: None
+        """Asks a member over its stream whether it lives; `stream_alive` hears the answer."""
         self._early_seeds: list[tuple[NodeId, Address]] = []
         self._endpoint: Endpoint | None = None
         self._port: DatagramPort | None = None
@@ -126,6 +128,16 @@ class Gossip:
         self._load = load
         if self._endpoint is not None:
             self._endpoint.set_load(load)
+
+    def stream_alive(self, node: NodeId) -> None:
+        """The member answered on its stream."""
+        if self._endpoint is not None:
+            self._act(self._endpoint.heard(node, self._env.clock.monotonic()))
+
+    def stream_ended(self, node: NodeId) -> None:
+        """Its stream is gone; perhaps it is, too."""
+        if self._endpoint is not None:
+            self._act(self._endpoint.doubt(node, self._env.clock.monotonic()))
 
     def roster_changed(self) -> None:
         """Take over `identity.member_ids()`."""
@@ -211,6 +223,8 @@ class Gossip:
         for output in outputs:
             if isinstance(output, MemberChanged):
                 self._changed(output)
+            elif isinstance(output, AskStream):
+                self.ask_stream(output.node)
             else:
                 self._port.send(output.data, output.address)
         self._arm()

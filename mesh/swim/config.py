@@ -44,6 +44,8 @@ class SwimConfig:
     """Independent accusers, beyond the first, that bring suspicion down to its shortest."""
     awareness_max: int = 8
     """Worst score of our own health: probe intervals grow up to 1 + this many times."""
+    flap_half_life_s: float = 60.0
+    """How fast it is forgotten that a member was lost (see `flapping`)."""
     late_timer_s: float = 0.25
     """A timer that fires later than this says that we did not run, and silence meant nothing."""
     retransmit_multiplier: int = 4
@@ -55,9 +57,10 @@ class SwimConfig:
     """Members that get pending rumours at each gossip interval."""
     reconnect_interval_s: float = 1.0
     """Budget: at most one attempt to reach a dead member per this time, over all dead members."""
-    reconnect_backoff_max_s: float = 15.0
-    """Attempts at one dead member back off to this, forever; it bounds how long two halves of a
-    healed partition stay apart when each half is one node."""
+    reconnect_backoff_max_s: float = 4.0
+    """Attempts at one lost member back off to this, for ever; it bounds how long two halves of a
+    healed partition stay apart when each half is one node. In larger meshes each member tries more
+    rarely, so that a lost one costs all of them together the same."""
     load_refresh_s: float = 10.0
     """Our changed load is given to gossip at most this often (and rides on every ping anyway)."""
 
@@ -156,7 +159,8 @@ WAN = SwimConfig(
     gossip_interval_s=0.5,  # fewer wake-ups; a rumour may take seconds anyway
     gossip_fanout=4,  # fewer rounds, since each round is slower
     reconnect_interval_s=5.0,  # same share of traffic as in the LAN profile
-    reconnect_backoff_max_s=60.0,
+    reconnect_backoff_max_s=30.0,
+    flap_half_life_s=300.0,  # routes flap for minutes
     load_refresh_s=30.0,
 )
 
@@ -167,6 +171,7 @@ LOOPBACK = SwimConfig(
     suspicion_max_s=2.0,  # the others hear of it at once
     gossip_interval_s=0.1,
     reconnect_interval_s=0.5,
-    reconnect_backoff_max_s=5.0,  # a demo restarts nodes and wants to see them
+    reconnect_backoff_max_s=2.0,  # a demo restarts nodes and wants to see them
+    flap_half_life_s=10.0,  # for the same reason
     load_refresh_s=2.0,
 )

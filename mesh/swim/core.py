@@ -24,8 +24,17 @@ from mesh.swim import repair
 from mesh.swim.choice import Rng
 from mesh.swim.config import SwimConfig
 from mesh.swim.dossier import Dossier, dossier_of
-from mesh.swim.effects import Effect, MemberChanged, MemberView, SelfInfo, State
+from mesh.swim.effects import (
+    AskStream,
+    Effect,
+    MemberChanged,
+    MemberView,
+    PathTrouble,
+    SelfInfo,
+    State,
+)
 from mesh.swim.evidence import Evidence, Signatures
+from mesh.swim.flapping import Damper
 from mesh.swim.membership import Membership, Origin
 from mesh.swim.messages import (
     Ack,
@@ -43,6 +52,7 @@ from mesh.swim.packets import Packets
 from mesh.swim.prober import Prober
 from mesh.swim.reconnect import Reconnector
 from mesh.swim.spreading import Spreader
+from mesh.swim.table import Member
 from mesh.types import Address, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Load
@@ -75,6 +85,9 @@ class Swim:
         self._prober = Prober(config, self._facts, self._packets, rng)
         self._spreader = Spreader(config, self._facts, self._packets, rng)
         self._reconnector = Reconnector(config, rng)
+        self._damper = Damper(config.flap_half_life_s)
+        self._own_trouble = PathTrouble.NONE
+        self._now_s = 0.0
         self._seeds: dict[NodeId, Address] = {}
         self._repair_pace = repair.Pace(config.probe_interval_s)
         self._handlers: dict[type, Handler] = {
@@ -102,12 +115,21 @@ class Swim:
     def snapshot(self) -> tuple[MemberView, ...]:
         """Ourselves first (`since_s` 0), then all others known, by node id."""
         others = sorted(self._facts.table, key=lambda member: member.node_id)
-        return (self._facts.own_view(0.0), *(member.view() for member in others))
+        own = attrs.evolve(self._facts.own_view(0.0), path=self._own_trouble)
+        return (own, *map(self._show, others))
 
     def view(self, node: NodeId) -> MemberView | None:
         """One other member; None when nothing is known of it."""
         member = self._facts.table.get(node)
-        return member.view() if member is not None else None
+        return self._show(member) if member is not None else None
+
+    def _show(self, member: Member) -> MemberView:
+        node, rtt_s = member.node_id, member.rtt_s
+        if rtt_s is None and self._config.coordinates:
+            rtt_s = self._prober.place.expected_rtt_s(member.load.place)
+        trouble = self._prober.paths.trouble(node, self._now_s)
+        unstable = self._damper.unstable(node)
+        return attrs.evolve(member.view(), rtt_s=rtt_s, path=trouble, unstable=unstable)
 
     def dossier(self, node: NodeId, now_s: float) -> Dossier | None:
         """All that can be shown about a member, ourselves included; None when nothing is known."""
@@ -120,6 +142,8 @@ class Swim:
         """Replace who may be a member. Those struck off are reported LEFT and forgotten."""
         allowed = frozenset(ids)
         changes = self._facts.set_roster(allowed, now_s)
+        self._prober.keep_only(allowed)
+        self._damper.keep_only(allowed)
         for node in [seed for seed in self._seeds if seed not in allowed]:
             del self._seeds[node]
             self._reconnector.forget(node)
@@ -127,7 +151,8 @@ class Swim:
 
     def set_load(self, load: Load) -> None:
         """Report another load; it rides on pings from now on."""
-        self._spreader.set_load(evolve(load, late_ms=self._facts.table.own.load.late_ms))
+        own = self._facts.table.own.load
+        self._spreader.set_load(evolve(load, late_ms=own.late_ms, place=own.place))
 
     def join(self, seeds: Iterable[tuple[NodeId, Address]], now_s: float) -> list[Effect]:
         """Contact members at these addresses now, and again until each has answered.
@@ -169,8 +194,12 @@ class Swim:
         return list(self._prober.doubt(node, now_s)) if not self._facts.leaving else []
 
     def heard(self, node: NodeId, at_s: float) -> list[Effect]:
-        """A sign of life of `at_s` (a datagram, or bytes on a stream): until something newer speaks
-        against it, we do not vote for its death."""
+        """A sign of life of `at_s` that came by another way than a datagram, such as bytes on a
+        stream: until something newer speaks against it, we do not vote for its death."""
+        self._prober.paths.vouched(node, at_s)
+        return self._alive(node, at_s)
+
+    def _alive(self, node: NodeId, at_s: float) -> list[Effect]:
         member = self._facts.table.get(node)
         if member is None:
             return []
@@ -187,7 +216,7 @@ class Swim:
     # -- time ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
         """When `handle_timer` must be called; None when nothing is pending."""
-        times = [self._prober.next_timer_s(), self._spreader.next_timer_s()]
+        times = [self._prober.next_timer_s(), self._spreader.next_timer_s(), self._damper.next_s()]
         if not self._facts.leaving:
             times += [self._facts.cases.suspicions.next_s(), self._reconnector.next_s()]
         return min((time for time in times if time is not None), default=None)
@@ -195,8 +224,9 @@ class Swim:
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
         self._facts.cases.suspicions.forgive(self._prober.forgive_absence(now_s))
+        self._now_s = now_s
         self._tell_lateness(now_s)
-        effects: list[Effect] = []
+        effects: list[Effect] = list(self._damper.take_due(now_s))
         if not self._facts.leaving:
             cases = self._facts.cases
             effects += self._after(cases.verdicts(now_s) + cases.reconsider(now_s), now_s)
@@ -209,18 +239,26 @@ class Swim:
     def _probe(self, now_s: float) -> list[Effect]:
         done = self._prober.run(now_s)
         effects: list[Effect] = list(done.sends)
+        if self._config.stream_probes:
+            effects += [AskStream(node) for node in done.watched]
+        self._own_trouble = self._prober.own_trouble(now_s)
+        if self._own_trouble is PathTrouble.MUTE:
+            self._counters["accusations-withheld"] += len(done.silent)
+            return effects
         for member in done.silent:
             effects += self._after(self._facts.cases.accuse(member, Evidence.SILENT, now_s), now_s)
         return effects
 
     def _tell_lateness(self, now_s: float) -> None:
-        """Our load says how late we are, whoever measured the rest of it."""
+        """Our load says how late we are and where, whoever measured the rest of it."""
+        load = self._facts.table.own.load
         if self._config.own_lateness:
-            late_ms = self._facts.health.late_level_ms(now_s)
-            self._spreader.set_load(evolve(self._facts.table.own.load, late_ms=late_ms))
+            load = evolve(load, late_ms=self._facts.health.late_level_ms(now_s))
+        place = self._prober.place.to_tell(now_s) if self._config.coordinates else None
+        self._spreader.set_load(load if place is None else evolve(load, place=place))
 
     def _reconnect(self, now_s: float) -> list[Effect]:
-        node = self._reconnector.take_due(now_s)
+        node = self._reconnector.take_due(now_s, self._facts.table.size())
         if node is None:
             return []
         self._counters["reconnect-attempt"] += 1
@@ -251,7 +289,8 @@ class Swim:
         self._facts.health.was_late(now_s - at.arrived_s, now_s)
         effects = handler(sender, message, attrs.evolve(at, arrived_s=arrived_s), now_s)
         moved = self._facts.hear_from(sender, at.source[0])
-        return effects + self._after(moved, now_s) + self.heard(sender, arrived_s)
+        self._prober.paths.heard(sender, arrived_s)
+        return effects + self._after(moved, now_s) + self._alive(sender, arrived_s)
 
     def _drop(self, reason: str) -> list[Effect]:
         self._counters[reason] += 1
@@ -286,7 +325,7 @@ class Swim:
         return effects + self._prober.on_ping_for(sender, request, at.source, now_s)
 
     def _on_relayed(self, sender: NodeId, answer: Relayed, at: At, now_s: float) -> list[Effect]:
-        self._prober.on_relayed(sender, answer)
+        self._prober.on_relayed(sender, answer, now_s)
         return self._hear(answer.facts, _origin(sender, at.source), now_s)
 
     def _on_gossip(self, sender: NodeId, gossip: Gossip, at: At, now_s: float) -> list[Effect]:
@@ -329,6 +368,8 @@ class Swim:
                 back = before is None or before > State.SUSPECT
                 if back and not self._facts.leaving:
                     self._prober.welcome(node, now_s)
+        if self._config.flap_damping:
+            changes = [change for change in changes if self._damper.pass_on(change, now_s)]
         return [*changes, *self._letters(), *self._look(now_s)]
 
     def _letters(self) -> list[Effect]:

@@ -6,7 +6,7 @@ sealing (that is `endpoint`) or sockets.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 import attrs
 
@@ -26,6 +26,20 @@ class State(IntEnum):
     opinion, told to nobody. Not to be used, and tried again for ever."""
     DEAD = 3
     LEFT = 4
+
+
+class PathTrouble(Enum):
+    """What is wrong with the way of datagrams to a member, or with ourselves; see `paths`."""
+
+    NONE = ""
+    OUT = "out"
+    """It is heard, but does not hear us."""
+    SILENT = "silent"
+    """It lives, as its stream or others say, but no datagram gets through."""
+    MUTE = "mute"
+    """Ourselves: others are heard, and none of them hears us."""
+    DEAF = "deaf"
+    """Ourselves: nobody is heard at all."""
 
 
 @attrs.frozen
@@ -59,7 +73,12 @@ class MemberView:
     join_port: int
     load: Load
     rtt_s: float | None
-    """Smoothed round trip of direct pings; None before the first ack."""
+    """Smoothed round trip of direct pings; before the first ack what coordinates let expect, or
+    None."""
+    path: PathTrouble = PathTrouble.NONE
+    """Of ourselves: our own trouble."""
+    unstable: bool = False
+    """It came and went so often that its return is not reported yet."""
 
     @property
     def reachable(self) -> bool:
@@ -77,6 +96,13 @@ class SendDatagram:
 
 
 @attrs.frozen
+class AskStream:
+    """Datagrams do not reach it: ask it over its stream, and tell `heard` when it answers."""
+
+    node: NodeId
+
+
+@attrs.frozen
 class MemberChanged:
     """A member is new (`previous_state` None), changed state, epoch or address, or reports another
     load (then `previous_state` is the present one). A member struck off the roster is shown LEFT a
@@ -86,4 +112,4 @@ class MemberChanged:
     previous_state: State | None
 
 
-Effect = SendDatagram | MemberChanged
+Effect = SendDatagram | AskStream | MemberChanged

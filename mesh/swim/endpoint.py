@@ -19,7 +19,7 @@ import attrs
 from mesh.limits import SWIM_NOTICE_INTERVAL_S, SWIM_RESEND_S
 from mesh.swim.core import At, Swim
 from mesh.swim.dossier import Dossier
-from mesh.swim.effects import Effect, MemberChanged, MemberView, SendDatagram
+from mesh.swim.effects import AskStream, Effect, MemberChanged, MemberView, SendDatagram
 from mesh.swim.refusals import Refusable
 from mesh.swim.sealed import Sealer
 from mesh.types import Address, NodeId
@@ -41,7 +41,7 @@ class _Kept:
     sent_s: float
 
 
-Output = Transmit | MemberChanged
+Output = Transmit | AskStream | MemberChanged
 
 
 class Endpoint:
@@ -152,6 +152,8 @@ class Endpoint:
         for effect in effects:
             if isinstance(effect, MemberChanged):
                 self._sealer.hint(effect.view.node_id, effect.view.epoch)
+                outputs.append(effect)
+            elif isinstance(effect, AskStream):
                 outputs.append(effect)
             else:
                 outputs += self._seal(effect, now_s)

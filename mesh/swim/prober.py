@@ -14,16 +14,19 @@ Deliberately not here: what an accusation means (`membership`), and pings that n
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 
 import attrs
 
 from mesh.limits import SWIM_PROBES_MAX
 from mesh.swim.choice import Rng, sample
 from mesh.swim.config import SwimConfig
-from mesh.swim.effects import SendDatagram, State
+from mesh.swim.coordinates import Place
+from mesh.swim.effects import PathTrouble, SendDatagram, State
 from mesh.swim.membership import Membership
 from mesh.swim.messages import PingFor, Relayed
 from mesh.swim.packets import Packets
+from mesh.swim.paths import Paths
 from mesh.swim.probe import Pings, Probe, ProbeOrder
 from mesh.swim.relay import Relay, Relays
 from mesh.swim.table import Member
@@ -60,6 +63,8 @@ class Prober:
         self._next_s: float | None = None
         self.timing = Timing(config)
         self.vigils = Vigils()
+        self.paths = Paths()
+        self.place = Place(rng)
         self.pings = Pings()
         self.counters: Counter[str] = Counter()
 
@@ -100,6 +105,15 @@ class Prober:
         self.counters["late-timer"] += 1
         return late_s
 
+    def keep_only(self, ids: Container[NodeId]) -> None:
+        """Forget whoever is no member any more."""
+        self.timing.keep_only(ids)
+        self.paths.keep_only(ids)
+
+    def own_trouble(self, now_s: float) -> PathTrouble:
+        """Whether we seem to be mute or deaf."""
+        return self.paths.own_trouble(now_s) if self._config.one_way else PathTrouble.NONE
+
     # -- our own probes --------------------------------------------------------------------------
     def run(self, now_s: float) -> Round:
         """Do what is due."""
@@ -136,7 +150,7 @@ class Prober:
         node = member.node_id
         if self.vigils.get(node) is not None or len(self._probes) >= SWIM_PROBES_MAX:
             return []  # it is pinged as it is
-        number = self.pings.open(node, now_s)
+        number = self._open(node, now_s)
         wait_s = self.timing.probe_timeout_s(member, self._own_late_s(now_s), now_s)
         ends_s = now_s + wait_s * (1 + HELP_FACTOR)
         self._probes[number] = Probe(node, number, now_s, now_s + wait_s, ends_s)
@@ -168,6 +182,11 @@ class Prober:
         self._blame_ourselves(probe.missed_helpers())
         self._watch(probe.node, probe.number, probe.sent_s, now_s, done)
 
+    def _open(self, node: NodeId, now_s: float) -> int:
+        """Number a ping that we expect to be answered."""
+        self.paths.pinged(node, now_s)
+        return self.pings.open(node, now_s)
+
     def _blame_ourselves(self, delta: int) -> None:
         if self._config.lifeguard:
             self._facts.health.adjust(delta)
@@ -186,7 +205,7 @@ class Prober:
 
     def look(self, member: Member, now_s: float) -> list[SendDatagram]:
         """Somebody accuses it and we are to judge: ping it now, and watch it from now on."""
-        number = self.pings.open(member.node_id, now_s)
+        number = self._open(member.node_id, now_s)
         patience_s = self.timing.patience_s(member, self._own_late_s(now_s))
         self.vigils.begin(member.node_id, number, now_s, now_s, patience_s)
         return [self._packets.ping(member.node_id, member.address, number)]
@@ -212,7 +231,7 @@ class Prober:
         if member is None:
             self.vigils.stop(vigil.node)
             return []
-        number = self.pings.open(vigil.node, now_s)
+        number = self._open(vigil.node, now_s)
         vigil.pinged(number, now_s)
         return [self._packets.ping(vigil.node, member.address, number)]
 
@@ -235,19 +254,24 @@ class Prober:
             self.counters["unasked-ack"] += 1
             return None
         self.timing.measured(sender, rtt_s, arrived_s)
+        self.paths.answered(sender, arrived_s)
         member = self._facts.table.get(sender)
         if member is not None:
             member.rtt_s = self.timing.rtt_s(sender)
+            self.place.measured(member.load.place, rtt_s)
         relay = self._relays.close(number)
         return [] if relay is None else [self._packets.relayed(relay, reached=True)]
 
-    def on_relayed(self, sender: NodeId, answer: Relayed) -> None:
+    def on_relayed(self, sender: NodeId, answer: Relayed, now_s: float) -> None:
         probe = self._probes.get(answer.number)
         if answer.reached:
             if probe is not None and sender in probe.helpers:
                 del self._probes[probe.number]
+                self.paths.vouched(probe.node, now_s)
                 self._blame_ourselves(-1)
-            elif self.vigils.vouched(answer.number, sender) is None:
+            elif (vigil := self.vigils.vouched(answer.number, sender)) is not None:
+                self.paths.vouched(vigil.node, now_s)
+            else:
                 self.counters["late-relay"] += 1
         elif probe is not None and sender in probe.helpers:
             probe.helpers[sender] = True

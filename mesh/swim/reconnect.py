@@ -1,7 +1,8 @@
 """Attempts to reach the dead and the not yet met, so that partitions heal and joining persists.
 
 Rules: all of them together cost at most one attempt per `reconnect_interval_s`; each backs off
-exponentially to `reconnect_backoff_max_s` and is never given up; when one comes back all others are
+exponentially to `reconnect_backoff_max_s` (longer in meshes of more than SHARED_BY, whose members
+share the work) and is never given up; when one comes back all others are
 tried at once again, because a network that heals for one has mostly healed for all. Members that
 left are not tried. Deliberately not here: sending, and what an answer means.
 """
@@ -13,6 +14,8 @@ import attrs
 from mesh.swim.choice import Rng
 from mesh.swim.config import SwimConfig
 from mesh.types import NodeId
+
+SHARED_BY = 16
 
 
 @attrs.define
@@ -49,14 +52,16 @@ class Reconnector:
         earliest = min((attempt.next_s for attempt in self._attempts.values()), default=None)
         return None if earliest is None else max(earliest, self._gate_s)
 
-    def take_due(self, now_s: float) -> NodeId | None:
-        """The one to try now, if any; the next call will not be due before an interval passed."""
+    def take_due(self, now_s: float, members: int) -> NodeId | None:
+        """The one to try now, if any; the next call will not be due before an interval passed.
+        `members` of us try the same ones."""
         due_s = self.next_s()
         if due_s is None or due_s > now_s:
             return None
         node = min(self._attempts, key=lambda each: self._attempts[each].next_s)
         attempt = self._attempts[node]
-        attempt.wait_s = min(attempt.wait_s * 2, self._config.reconnect_backoff_max_s)
+        longest_s = self._config.reconnect_backoff_max_s * max(1.0, members / SHARED_BY)
+        attempt.wait_s = min(attempt.wait_s * 2, longest_s)
         attempt.next_s = now_s + self._jittered(attempt.wait_s)
         self._gate_s = now_s + self._config.reconnect_interval_s
         return node

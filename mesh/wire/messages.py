@@ -34,6 +34,7 @@ from mesh.wire.schema import (
     uint,
 )
 
+PLACE_BYTES = 7
 PROTOCOL_VERSION = 1
 CONTROL_LANE, BULK_LANE = range(2)
 
@@ -50,6 +51,8 @@ class Load:
     memory_free_mib: int = uint(2**32)
     late_ms: int = uint(60_000, default=0)
     """How late it reads its mail, as far as it can tell: others wait for it so much longer."""
+    place: bytes = blob(PLACE_BYTES, default=b"")
+    """Its network coordinate (`mesh.swim.coordinates`); empty: where everybody begins."""
 
 
 # -- link ----------------------------------------------------------------------------------------
