@@ -41,7 +41,9 @@ logger = logging.getLogger(__name__)
 PROGRESS_STEP_BYTES = 1024 * 1024
 TRIVIAL_MS = 50
 """Below this a shard is over before anybody could read that it runs."""
-DONE_BATCH_MAX = 8
+DONE_BATCH_MAX = 16
+"""Trivial results in one message: eight cost a tenth more of the thief's time. A grant holds little
+more than `batch_window_s` of work, and none waits once no more shards do."""
 TOOLCHAINS_MAX = 1024
 TOOLS_KEPT_MAX = 4096
 TOOLS_INLINE_MAX = 16
