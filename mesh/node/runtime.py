@@ -50,6 +50,8 @@ from mesh.types import NodeId, short
 from mesh.wire.frame import FrameReader
 from mesh.wire.messages import (
     PROTOCOL_VERSION,
+    AliveAsked,
+    AliveSaid,
     AskResults,
     Hello,
     KnownResults,
@@ -135,8 +137,9 @@ class MeshRuntime:
             epoch=self._epoch,
             advertise_host=host,
         )
-        profile = LOOPBACK if host.startswith("127.") else LAN
+        profile = LOOPBACK if host == "::1" or host.startswith("127.") else LAN
         self.gossip = Gossip(self._env, profile, self.identity, setup, self._member_changed)
+        self.gossip.ask_stream = self._ask_stream
         self.door = JoinDoor(self._env, self.identity, self._door_addresses, self._roster_changed)
         logger.info("listening on %s, port %d, as %s", host, port, self._config.name)
         try:
@@ -217,12 +220,17 @@ class MeshRuntime:
         logger.info("the link with %s ended", self.name_of(link.peer))
         self.asker.peer_down(link.peer)
         self.work.peer_down(link.peer)
+        self.gossip.stream_ended(link.peer)
         self.blobs.forget(link.peer)
 
     def receive(self, link: Link, message: Any) -> None:
         if self.work.receive(link.peer, message):
             return
         match message:
+            case AliveAsked():
+                link.post(AliveSaid())
+            case AliveSaid():
+                self.gossip.stream_alive(link.peer)
             case AskResults():
                 self.asker.asked(link, message)
             case KnownResults():
@@ -234,6 +242,9 @@ class MeshRuntime:
                     self._send_roster(link)
             case _:
                 self.counters.add(f"unexpected.{type(message).__name__}")
+
+    def _ask_stream(self, node: NodeId) -> None:
+        self.links.post(node, AliveAsked())
 
     async def serve_bulk(self, stream: ByteStream, peer: NodeId, reader: FrameReader) -> None:
         await self.blobs.serve(stream, peer, reader)  # any member may fetch

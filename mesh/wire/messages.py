@@ -88,6 +88,16 @@ class LoadChanged:
     load: Load = nested(Load)
 
 
+@message(30)
+class AliveAsked:
+    """Do you live? Asked over the stream of a member whose datagrams do not come."""
+
+
+@message(31)
+class AliveSaid:
+    """Yes. Answered at once, by the event loop that answers datagrams, too."""
+
+
 # -- work ----------------------------------------------------------------------------------------
 @struct
 class InlineBlob:
