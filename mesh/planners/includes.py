@@ -21,6 +21,7 @@ Deliberately not here: files, folders, which of the headers exist (`mesh.planner
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import attrs
 
@@ -32,6 +33,7 @@ _SPLICE = re.compile(rb"\\[ \t\f\v\r]*\n")
 _DIRECTIVE = re.compile(
     _HASH + _GAP + rb"(?:include(?:_next)?|import|embed)(?![\w$])" + _GAP + _NAME, re.DOTALL
 )
+_WORDS = (b"include", b"import", b"embed")
 _QUESTION = re.compile(rb"has_(?:include(?:_next)?|embed)_*(?!\w)")
 _IDENTIFIER = re.compile(_GAP + rb"[A-Za-z_$\\\x80-\xff]", re.DOTALL)
 _ARGUMENT = re.compile(_GAP + rb"\(" + _GAP + _NAME, re.DOTALL)
@@ -80,12 +82,28 @@ def directives(text: bytes) -> Directives | None:
 def _included(text: bytes) -> list[_Named] | None:
     """The names of directives, as (quoted, bracketed); None when one is computed."""
     found: list[_Named] = []
-    for match in _DIRECTIVE.finditer(text):
+    for match in _matches(text):
         if match[1] or match[2]:
             found.append((match[1], match[2]))
         elif _IDENTIFIER.match(text, match.end()) and _comes_first(text, match.start()):
             return None  # a macro's expansion is the name
     return found
+
+
+def _matches(text: bytes) -> Iterator[re.Match[bytes]]:
+    """All of `_DIRECTIVE`, found from their words: a plain search takes a third of the time."""
+    for word in _WORDS:
+        at = text.find(word)
+        while at >= 0:
+            mark = at - 1
+            while mark >= 0 and text[mark] in b" \t\f\v\r":
+                mark -= 1
+            if mark >= 0 and text[mark] in b"/":  # a comment may stand before the word
+                yield from _DIRECTIVE.finditer(text)
+                return
+            if mark >= 0 and text[mark] in b"#:" and (match := _DIRECTIVE.match(text, mark)):
+                yield match
+            at = text.find(word, at + 1)
 
 
 def _comes_first(text: bytes, at: int) -> bool:
