@@ -2,10 +2,11 @@
 
 Rules, after RFC 6762 as zeroconf does it
 - Announcing says it at once and again a second later; ending says goodbye.
-- Browsing asks at once and after 1, 2, 4 ... s, up to an hour apart; whoever announces answers to
-  everybody after 20 to 120 ms.
+- Browsing asks at once and after 1, 2, 4 ... s, up to an hour apart, and says what it knows; whoever
+  is not among that answers to everybody after 20 to 120 ms, at most once a second.
 - Each host that hears remembers for 75 minutes; a browser is told of what is new or has changed.
-- Every message reaches each host, the sender's too, for itself: delayed, lost or cut on its road.
+- Every message is lost or cut on the road to each host for itself, the sender's too; it reaches all
+  that have the same kind of link at the same time.
 
 Deliberately not here: names, records and caches of real DNS-SD.
 """
@@ -15,12 +16,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
 
 from mesh.limits import DISCOVERY_QUEUE_MAX
 from mesh.ports import Announcement
+from sim.net.link import Link
 from sim.net.roads import MULTICAST
 
 if TYPE_CHECKING:
@@ -45,17 +48,26 @@ class Multicast:
         self.listening: list[SimDiscovery] = []
 
     def say(self, host: Host, hear: Callable[[SimDiscovery], None]) -> None:
-        """Have every listener `hear`, each after its own delay, or not at all."""
+        """Have every listener `hear`, or not, as its road has it."""
         world = self._network.world
         world.note("multicast", host.address)
+        reached: dict[int, tuple[Link, list[SimDiscovery]]] = {}
         for listener in self.listening:
             road = self._network.road(host.address, listener.host.address)
+            link = road.link
             if road.blocked & MULTICAST:
                 self._network.counters["multicast-cut"] += 1
-            elif road.link.loss and self.random() < road.link.loss:
+            elif link.loss and self.random() < link.loss:
                 self._network.counters["multicast-lost"] += 1
             else:
-                world.after(road.link.delay_s(self.random), partial(hear, listener))
+                reached.setdefault(id(link), (link, []))[1].append(listener)
+        for link, listeners in reached.values():
+            world.after(link.delay_s(self.random), partial(_all_hear, listeners, hear))
+
+
+def _all_hear(listeners: list[SimDiscovery], hear: Callable[[SimDiscovery], None]) -> None:
+    for listener in listeners:
+        hear(listener)
 
 
 class SimDiscovery:
@@ -67,7 +79,8 @@ class SimDiscovery:
         self._network = sockets.host.network
         self._multicast = sockets.host.network.multicast
         self._world = sockets.host.network.world
-        self._announced: list[Announcement] = []
+        self._announced: dict[Announcement, float] = {}
+        """With the times at which each was last said."""
         self._browsers: list[trio.MemorySendChannel[Announcement]] = []
         self._known: dict[tuple[str, str], tuple[Announcement, float]] = {}
         self._open = True
@@ -75,7 +88,7 @@ class SimDiscovery:
     @asynccontextmanager
     async def announce(self, what: Announcement) -> AsyncIterator[None]:
         await trio.lowlevel.checkpoint()
-        self._announced.append(what)
+        self._announced[what] = -inf
         self._attend()
         self._say(what)
         self._world.after(REPEAT_S, partial(self._say, what))
@@ -83,7 +96,7 @@ class SimDiscovery:
             yield
         finally:
             if self._open:
-                self._announced.remove(what)
+                del self._announced[what]
                 self._attend()
                 self._multicast.say(self.host, lambda each: each.forget(what))
 
@@ -113,9 +126,11 @@ class SimDiscovery:
         self._attend()
 
     # -- heard from the network ------------------------------------------------------------------
-    def asked(self) -> None:
+    def asked(self, known: frozenset[Announcement]) -> None:
         """Somebody browses: answer a little later, so that not all speak at once."""
         for what in self._announced:
+            if what in known:
+                continue
             spread_s = ANSWER_HIGH_S - ANSWER_LOW_S
             wait_s = ANSWER_LOW_S + spread_s * self._multicast.random()
             self._world.after(wait_s, partial(self._say, what))
@@ -125,12 +140,15 @@ class SimDiscovery:
         now_s = self._world.now_s
         known, until_s = self._known.get(_name(what), (None, 0.0))
         self._known[_name(what)] = (what, now_s + REMEMBER_S)
-        if (known != what or until_s <= now_s) and self._browsers:
+        news = known is not what and known != what
+        if (news or until_s <= now_s) and self._browsers:
             self._cpu.soon(partial(self._tell, what))
 
     def forget(self, what: Announcement) -> None:
-        """Somebody said goodbye."""
-        self._known.pop(_name(what), None)
+        """Somebody said goodbye; what it said of itself meanwhile stays."""
+        known, _ = self._known.get(_name(what), (None, 0.0))
+        if known == what:
+            del self._known[_name(what)]
 
     # -- inside ----------------------------------------------------------------------------------
     def _attend(self) -> None:
@@ -144,14 +162,22 @@ class SimDiscovery:
             self._known.clear()
 
     def _say(self, what: Announcement) -> None:
-        if what in self._announced:
+        now_s = self._world.now_s
+        if self._announced.get(what, inf) <= now_s - REPEAT_S:
+            self._announced[what] = now_s
             self._multicast.say(self.host, lambda each: each.learn(what))
 
     def _ask(self, browser: trio.MemorySendChannel[Announcement], next_s: float) -> None:
         if browser in self._browsers:
-            self._multicast.say(self.host, lambda each: each.asked())
+            known = self._fresh()
+            self._multicast.say(self.host, lambda each: each.asked(known))
             later_s = min(2 * next_s, QUERY_EVERY_MAX_S)
             self._world.after(next_s, lambda: self._ask(browser, later_s))
+
+    def _fresh(self) -> frozenset[Announcement]:
+        """What we have heard, and need not hear again for half of the time that we remember."""
+        enough_s = self._world.now_s + REMEMBER_S / 2
+        return frozenset(what for what, until_s in self._known.values() if until_s > enough_s)
 
     def _tell(self, what: Announcement) -> None:
         for browser in self._browsers:
