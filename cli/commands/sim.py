@@ -110,7 +110,7 @@ def mesh_options(function: F) -> F:
         option(
             "--world",
             type=click.Choice(["membership", "mesh"]),
-            default="membership",
+            default="mesh",
             show_default=True,
             help=t("Membership cores alone, or whole nodes."),
         ),
@@ -147,7 +147,7 @@ OUTPUT = click.Path(dir_okay=False)
         " seed gives the same digest everywhere. Exit status 1 when the run is wrong."
     ),
 )
-@nodes_option(50)
+@nodes_option(20)
 @option("--seed", type=click.IntRange(0, SEED_MAX), default=1, show_default=True)
 @mesh_options
 @option("--hours", type=click.FloatRange(0.001, 8760), help=t("Hours of trouble, of their time."))
@@ -167,7 +167,7 @@ def run(settings: Settings, **request: Any) -> int:
     ),
 )
 @option("--seeds", type=Seeds(), default="0..199", show_default=True, metavar="A..B")
-@nodes_option(8)
+@nodes_option(5)
 @mesh_options
 @option(
     "--jobs",
