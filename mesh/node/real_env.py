@@ -13,6 +13,7 @@ from mesh.ports.real.disk import RealDisk
 from mesh.ports.real.entropy import RealEntropy
 from mesh.ports.real.exec import RealExec
 from mesh.ports.real.readings import RealReadings
+from mesh.ports.real.serial import RealSerial
 from mesh.ports.real.streams import RealStreams
 
 SLOTS_FOLDER = "store/slots"
@@ -32,4 +33,5 @@ def real_env(home: Path, discovery: Discovery) -> Env:
         actions=SandboxedActions(exec_port, clock, disk.path(SLOTS_FOLDER)),
         control=RealControl(home / SOCKET_NAME),
         readings=RealReadings(clock),
+        serial=RealSerial(),
     )

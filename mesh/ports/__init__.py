@@ -16,6 +16,7 @@ import attrs
 from mesh.ports.actions import Actions
 from mesh.ports.disk import Disk as Disk
 from mesh.ports.machine import Control, Readings
+from mesh.ports.serial import Serial as Serial
 from mesh.types import Address, NodeId
 
 T = TypeVar("T")
@@ -294,3 +295,4 @@ class Env:
     actions: Actions
     control: Control
     readings: Readings
+    serial: Serial

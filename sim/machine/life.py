@@ -22,6 +22,7 @@ from sim.machine.entropy import SimEntropy
 from sim.machine.exec import SimExec
 from sim.machine.processor import Processor
 from sim.machine.readings import SimReadings
+from sim.serial import SimSerial
 
 if TYPE_CHECKING:
     from sim.kernel.run import Kernel
@@ -51,6 +52,7 @@ class Life:
         self.sockets = machine.host.boot(self.processor)
         self.disk = machine.disk.open(self.exec.stall)
         self.control = SimControl()
+        self.serial = SimSerial(machine.plugs)
         self._scope = trio.CancelScope()
         self.ended = trio.Event()
         self.env = self._make_env()
@@ -80,6 +82,7 @@ class Life:
             actions=actions,
             control=self.control,
             readings=readings,
+            serial=self.serial,
         )
 
     def begin(self, nursery: trio.Nursery, main: Main) -> None:
@@ -91,6 +94,7 @@ class Life:
         if not self.alive:
             return
         self.sockets.close()
+        self.serial.close_all()
         self.disk.detach()
         self.processor.end()
         self.clock.end()

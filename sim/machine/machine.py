@@ -27,6 +27,7 @@ from sim.machine.life import Life, Main
 from sim.machine.rack import Rack
 from sim.machine.readings import Body
 from sim.net import Host
+from sim.serial import SerialEnd
 
 
 @attrs.frozen
@@ -54,6 +55,9 @@ class Machine:
         self.host = config.host
         self.body = config.body
         self.programs = config.programs
+        self.plugs: dict[str, SerialEnd] = {}
+        """Serial lines that are plugged in, by the names of their ports; each life sees those there
+        are when it starts."""
         self.disk = SimDisk(world, f"disk of {config.name}", config.disk)
         self.clock = HardwareClock(world, config.wall_offset_s, config.uptime_s)
         self.life: Life | None = None

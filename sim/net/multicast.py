@@ -2,8 +2,8 @@
 
 Rules, after RFC 6762 as zeroconf does it
 - Announcing says it at once and again a second later; ending says goodbye.
-- Browsing asks at once and after 1, 2, 4 ... s, up to an hour apart, and says what it knows; whoever
-  is not among that answers to everybody after 20 to 120 ms, at most once a second.
+- Browsing asks at once and after 1, 2, 4 ... s, up to an hour apart, and says what it knows.
+  Whoever is not among that answers to everybody after 20 to 120 ms, at most once a second.
 - Each host that hears remembers for 75 minutes; a browser is told of what is new or has changed.
 - Every message is lost or cut on the road to each host for itself, the sender's too; it reaches all
   that have the same kind of link at the same time.

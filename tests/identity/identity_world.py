@@ -135,6 +135,7 @@ def env_in(folder: Path) -> Env:
         actions=unused,
         control=unused,
         readings=unused,
+        serial=unused,
     )
 
 

@@ -293,7 +293,7 @@ def env_in_sync(folder):
     from mesh.ports.real.entropy import RealEntropy
 
     none = cast("Any", None)
-    return Env(none, RealEntropy(), none, none, RealDisk(folder), *[none] * 5)
+    return Env(none, RealEntropy(), none, none, RealDisk(folder), *[none] * 6)
 
 
 def machines(alice: trust.MeshIdentity, how: str, desk: JoinDesk | None = None) -> Machines:

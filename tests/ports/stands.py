@@ -27,15 +27,13 @@ from mesh.node.real_env import real_env
 from mesh.ports import ByteStream, Env
 from mesh.ports.real.control import SOCKET_NAME, LocalStream
 from mesh.ports.real.discovery import ZeroconfDiscovery
-from mesh.ports.real.serial import RealSerial
-from mesh.ports.serial import Serial
 from mesh.types import NodeId
 from sim.kernel.run import run_world
 from sim.kernel.world import World
 from sim.machine.machine import Machine, MachineConfig
 from sim.machine.rack import Rack
 from sim.net import Network
-from sim.serial import SerialLine, SimSerial
+from sim.serial import SerialLine
 
 PATIENCE_S = 60.0
 
@@ -77,7 +75,6 @@ class Computer:
     env: Env
     member: Member
     host: str
-    serial: Serial
     plug: str
     """The name of its end of the line between the two."""
     dial_control: Callable[[], Awaitable[ByteStream]]
@@ -113,7 +110,7 @@ class RealStand:
         async def dial() -> ByteStream:
             return LocalStream(await trio.open_unix_socket(home / SOCKET_NAME))
 
-        return Computer(env, member, "127.0.0.1", RealSerial(), plug, dial)
+        return Computer(env, member, "127.0.0.1", plug, dial)
 
 
 class SimStand:
@@ -130,16 +127,16 @@ class SimStand:
         async def main(world: World) -> None:
             network, rack, (one, two) = Network(world), Rack(), members()
             line = SerialLine(world, "line")
+            plugs = {"one": line.left, "two": line.right}
             async with rack.powered():
                 machines = [
                     Machine(world, rack, MachineConfig(name, network.add_host(host)))
                     for name, host in (("one", "10.0.0.1"), ("two", "10.0.0.2"))
                 ]
+                for machine in machines:
+                    machine.plugs["line"] = plugs[machine.name]
                 with trio.fail_after(PATIENCE_S):
-                    await story(
-                        _simulated(machines[0], one, SimSerial({"left": line.left}), "left"),
-                        _simulated(machines[1], two, SimSerial({"right": line.right}), "right"),
-                    )
+                    await story(_simulated(machines[0], one), _simulated(machines[1], two))
 
         done = run_world(1, main)
         assert len(done.findings) == bugs, done.findings
@@ -148,7 +145,7 @@ class SimStand:
 Stand = RealStand | SimStand
 
 
-def _simulated(machine: Machine, member: Member, serial: Serial, plug: str) -> Computer:
+def _simulated(machine: Machine, member: Member) -> Computer:
     async def idle(env: Env) -> None:
         del env
         await trio.sleep_forever()
@@ -158,7 +155,7 @@ def _simulated(machine: Machine, member: Member, serial: Serial, plug: str) -> C
     async def dial() -> ByteStream:
         return life.control.dial()
 
-    return Computer(life.env, member, machine.host.address, serial, plug, dial)
+    return Computer(life.env, member, machine.host.address, "line", dial)
 
 
 def members() -> tuple[Member, Member]:

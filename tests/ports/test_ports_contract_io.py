@@ -362,8 +362,8 @@ def test_a_users_program_talks_to_the_node(stand: Stand) -> None:
 # -- serial lines --------------------------------------------------------------------------------
 def test_a_line_carries_bytes_both_ways(stand: Stand) -> None:
     async def story(one: Computer, two: Computer) -> None:
-        left = await one.serial.open(one.plug, 115_200)
-        right = await two.serial.open(two.plug, 115_200)
+        left = await one.env.serial.open(one.plug, 115_200)
+        right = await two.env.serial.open(two.plug, 115_200)
         await left.send_all(b"hello, board")
         assert await _heard(right, 12) == b"hello, board"
         await right.send_all(bytes(range(256)))
@@ -384,23 +384,23 @@ def test_a_line_carries_bytes_both_ways(stand: Stand) -> None:
 
 def test_a_line_has_one_user_and_a_closed_one_is_broken(stand: Stand) -> None:
     async def story(one: Computer, two: Computer) -> None:
-        stream = await one.serial.open(one.plug, 9600)
+        stream = await one.env.serial.open(one.plug, 9600)
         with pytest.raises(SerialUnavailable):
-            await one.serial.open(one.plug, 9600)
+            await one.env.serial.open(one.plug, 9600)
         await stream.aclose()
         await stream.aclose()
         with pytest.raises(StreamBroken):
             await stream.send_all(b"x")
         with pytest.raises(StreamBroken):
             await stream.receive_some()
-        await (await one.serial.open(one.plug, 9600)).aclose()
+        await (await one.env.serial.open(one.plug, 9600)).aclose()
 
     stand.run(story)
 
 
 def test_a_reader_of_a_line_learns_that_it_was_closed(stand: Stand) -> None:
     async def story(one: Computer, two: Computer) -> None:
-        stream = await one.serial.open(one.plug, 9600)
+        stream = await one.env.serial.open(one.plug, 9600)
 
         async def read() -> None:
             with pytest.raises(StreamBroken):
@@ -417,8 +417,8 @@ def test_a_reader_of_a_line_learns_that_it_was_closed(stand: Stand) -> None:
 def test_a_device_that_is_not_there_is_a_readable_error(stand: Stand) -> None:
     async def story(one: Computer, two: Computer) -> None:
         with pytest.raises(SerialUnavailable, match="No such file"):
-            await one.serial.open("/dev/no-such-line", 9600)
-        assert all(device.name for device in await one.serial.devices())
+            await one.env.serial.open("/dev/no-such-line", 9600)
+        assert all(device.name for device in await one.env.serial.devices())
 
     stand.run(story)
 
