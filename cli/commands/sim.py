@@ -44,6 +44,7 @@ PROFILES = (
         "disks",
         "streams",
         "hostile",
+        "liars",
     ),
     *("serial", "builds", "everything"),
 )

@@ -1,13 +1,19 @@
-"""Faults made by people: an attacker on the same network, without any member's key.
+"""Faults made by people: an attacker on the same network, and a member that lies.
 
-It can record and repeat what it sees, invent datagrams, and forge refusals. None of it may change
-anything (`sim.oracles.sealed` watches). Deliberately not here: insiders, whose keys are real.
+The attacker has no key: it can record and repeat what it sees, invent datagrams, and forge refusals.
+The liar has its own key, and puts words into the mouths of others. None of it may change anything
+(`sim.oracles` watches). Deliberately not here: several liars that conspire; attack tables of
+membership's own tests have them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.swim.effects import MemberView
+from mesh.swim.messages import SIGNATURE_BYTES, Gossip, Statement
+from mesh.swim.records import Body, Charge, Record, body_of
+from mesh.wire.schema import encode_message, evolve
 from sim.faults.model import Kind, Param, Undo
 from sim.scenario.model import Fault
 
@@ -102,6 +108,46 @@ def _false_refusal(stage: Stage, fault: Fault) -> Undo:
     return _every(stage, fault, act)
 
 
+def _liar(stage: Stage, fault: Fault) -> Undo:
+    """A member spreads statements that others never signed, and its own vote for a death."""
+    liar, victim = fault.target
+    rng = stage.world.rng("liar")
+
+    def act() -> None:
+        view = stage.own_view(victim)
+        if view is None or not stage.is_up(liar) or stage.is_frozen(liar):
+            return
+        forged = [lie for node in range(stage.size) for lie in lies(stage, node, victim, view)]
+        statement = forged[int(rng.random() * len(forged))]
+        signature = rng.getrandbits(8 * SIGNATURE_BYTES).to_bytes(SIGNATURE_BYTES, "big")
+        body = body_of(statement)
+        stage.shout(liar, encode_message(Gossip((Statement(body, signature, ""),))))
+        stage.shout(liar, encode_message(Gossip((stage.vote(liar, victim, view),))))
+
+    return _every(stage, fault, act)
+
+
+def lies(stage: Stage, author: int, victim: int, view: MemberView) -> list[Body]:
+    """What `author` never said: a vote for the death of the victim; as the victim, a farewell."""
+    subject = stage.prefix(victim)
+    if author != victim:
+        vote = Charge(stage.prefix(author), subject, view.epoch, view.incarnation, 0, True)
+        return [vote]
+    host, port = view.address
+    farewell = Record(
+        subject,
+        view.epoch,
+        view.incarnation + 7,
+        True,
+        host,
+        port,
+        view.peer_port,
+        view.join_port,
+        b"",
+    )
+    return [farewell, evolve(farewell, left=False)]
+
+
 _RATE = Param("rate", 0.5, 50.0)
 
 KINDS = (
@@ -128,6 +174,14 @@ KINDS = (
         _forgery,
         (_RATE,),
         targets=(1, 3),
+    ),
+    Kind(
+        "liar",
+        "hostile",
+        "{source}, a member, forges what others say of {destination}",
+        _liar,
+        (Param("rate", 0.5, 5.0),),
+        targets=(2, 2),
     ),
     Kind(
         "false_refusal",

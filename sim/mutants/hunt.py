@@ -47,7 +47,7 @@ def hunt(mutant: Mutant, seeds: int, cpu_max_s: float = CPU_MAX_S) -> Hunted:
                     if time.process_time() - begun_s > cpu_max_s:
                         return Hunted(mutant.name, False, runs=runs, cpu_s=cpu_max_s)
                     runs += 1
-                    outcome = play(draw(Wish(seed, profile, mutant.nodes)))
+                    outcome = play(draw(Wish(seed, profile, mutant.nodes, mutant.world)))
                     if not outcome.ok:
                         first = outcome.findings[0]
                         cpu_s = time.process_time() - begun_s

@@ -47,6 +47,7 @@ class Mutant:
     oracles: tuple[str, ...]
     """Who may be the first to notice."""
     nodes: int = 8
+    world: str = "membership"
 
 
 def _owner(edit: Edit) -> tuple[ModuleType, Any, str, Any]:

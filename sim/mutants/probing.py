@@ -93,13 +93,13 @@ PROBING = (
         "a dictionary changes while it is walked",
         (
             Edit(
-                VIGIL,
-                "Vigils.take_due",
-                "due = [vigil for vigil in self._running.values() if vigil.until_s <= now_s]",
-                "due = (vigil for vigil in self._running.values() if vigil.until_s <= now_s)",
+                PROBER,
+                "Prober.heard",
+                "[p for p in self._probes.values() if p.node == node and at_s > p.sent_s]",
+                "(p for p in self._probes.values() if p.node == node and at_s > p.sent_s)",
             ),
         ),
-        ("partitions", "calm"),
+        ("calm",),
         ("uncaught",),
     ),
     Mutant(

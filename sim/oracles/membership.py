@@ -128,7 +128,7 @@ class NoFalseDeath(Oracle):
         return not (fault.kind == "one_way" and pairs_only and self.scenario.nodes >= HELPED_NODES)
 
     def _mark(self, fault: Fault) -> None:
-        for node in fault.target:
+        for node in _hit(fault):
             self._disturbed[node] = self.stage.world.now_s
         if not fault.target:
             self._everybody = self.stage.world.now_s
@@ -149,10 +149,15 @@ class NoFalseDeath(Oracle):
     def _was_well(self, node: int) -> bool:
         if not self.stage.is_up(node) or self.stage.is_frozen(node):
             return False
-        if any(node in fault.target or not fault.target for fault in self._running):
+        if any(node in _hit(fault) or not fault.target for fault in self._running):
             return False
         last_s = max(self._everybody, self._disturbed.get(node, float("-inf")))
         return self.stage.world.now_s - last_s > self._memory_s
+
+
+def _hit(fault: Fault) -> tuple[int, ...]:
+    """Who is excused for dying: not the victim of a liar."""
+    return fault.target[:1] if fault.kind == "liar" else fault.target
 
 
 class GoodbyeHeard(Oracle):

@@ -64,6 +64,7 @@ PROFILES: Mapping[str, Profile] = {
     "hostile": Profile(
         "somebody repeats, forges and invents datagrams", groups=("hostile",), kinds=("bounce",)
     ),
+    "liars": Profile("a member that lies", kinds=("liar",), faults=(1, 2), lasts_s=(10.0, 40.0)),
     "serial": Profile("bad serial lines", groups=("serial",)),
     "builds": Profile(
         "machines come and go while builds run",

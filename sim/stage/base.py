@@ -17,7 +17,9 @@ import attrs
 
 from mesh.swim.config import SwimConfig
 from mesh.swim.effects import MemberView, State
-from mesh.types import Address
+from mesh.swim.messages import Statement, prefix_of
+from mesh.swim.records import Charge
+from mesh.types import Address, NodeId
 from sim.kernel.world import World
 
 if TYPE_CHECKING:
@@ -173,6 +175,32 @@ class Stage(ABC):
     @abstractmethod
     def counters(self, node: int) -> dict[str, int]:
         """What its membership counted in this life."""
+
+    # -- lying -----------------------------------------------------------------------------------
+    @abstractmethod
+    def endpoint(self, node: int) -> Any:
+        """Its `mesh.swim.endpoint.Endpoint`; None when it is down."""
+
+    def prefix(self, node: int) -> bytes:
+        return prefix_of(self.node_id(node))
+
+    @abstractmethod
+    def node_id(self, node: int) -> NodeId: ...
+
+    def shout(self, node: int, payload: bytes) -> None:
+        """Send everybody a payload of somebody's choice, sealed by this node."""
+        sealer = self.endpoint(node)._sealer  # the liar's own key
+        for other in range(self.size):
+            data = sealer.seal(self.node_id(other), payload) if other != node else None
+            if data is not None:
+                self.network.send(data, self.address(node), self.address(other))
+
+    def vote(self, node: int, victim: int, view: MemberView) -> Statement:
+        """This node's own, genuine vote for the death of another."""
+        voice = self.endpoint(node)._swim._facts._voice
+        prefixes = self.prefix(node), self.prefix(victim)
+        said: Statement = voice.say(Charge(*prefixes, view.epoch, view.incarnation, 0, True))
+        return said
 
     # -- eavesdropping ---------------------------------------------------------------------------
     @abstractmethod

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mesh.swim.effects import MemberChanged, MemberView
-from mesh.types import Address
+from mesh.types import Address, NodeId
 from sim.net.link import Link
 from sim.scenario.bounds import CONFIGS
 from sim.scenario.model import Scenario
@@ -156,6 +156,12 @@ class MembershipStage(Stage):
         if not self.is_up(observer):
             return None
         return self._node(observer).endpoint.view(self._node(subject).node_id)
+
+    def endpoint(self, node: int) -> Any:
+        return self._node(node).endpoint if self.is_up(node) else None
+
+    def node_id(self, node: int) -> NodeId:
+        return self._node(node).node_id
 
     def table_hash(self, node: int) -> bytes:
         return self._node(node).endpoint.table_hash

@@ -15,7 +15,7 @@ import trio
 
 from mesh.swim.effects import MemberView
 from mesh.swim.sealed import Sealer
-from mesh.types import Address
+from mesh.types import Address, NodeId
 from sim.kernel.run import RunConfig
 from sim.machine.life import running_life
 from sim.members import found
@@ -165,18 +165,21 @@ class MeshStage(Stage):
     def view(self, observer: int, subject: int) -> MemberView | None:
         return self._node(observer).view_of(self._node(subject))
 
-    def _endpoint(self, node: int) -> Any:
+    def endpoint(self, node: int) -> Any:
         program = self._node(node).node
         if program is None or not program.in_mesh:
             return None
         return program.runtime.gossip._endpoint  # an oracle's look inside
 
+    def node_id(self, node: int) -> NodeId:
+        return self._node(node).node_id
+
     def table_hash(self, node: int) -> bytes:
-        endpoint = self._endpoint(node)
+        endpoint = self.endpoint(node)
         return bytes(endpoint.table_hash) if endpoint is not None else b""
 
     def counters(self, node: int) -> dict[str, int]:
-        endpoint = self._endpoint(node)
+        endpoint = self.endpoint(node)
         return dict(endpoint.counters) if endpoint is not None else {}
 
     # -- eavesdropping ---------------------------------------------------------------------------
