@@ -53,6 +53,8 @@ SWIM_SETTLE_S = 30.0
 everybody who matters is gone."""
 SWIM_CHARGES_MAX = 16
 """Charges held against one member."""
+SWIM_OTHER_CHARGES_MAX = 4
+"""Of them by members that are not its observers: enough to make these look."""
 SWIM_CERTIFICATE_MAX = 5
 """Votes that are passed on with a verdict; more than any quorum, and they fit one datagram."""
 SWIM_PACE_MAX = 4096

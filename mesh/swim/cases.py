@@ -11,7 +11,7 @@ else. A member that was heard since the newest charge is not voted against: it g
 What is heard while repairing tables may be as old as a partition: it makes a reachable member
 SUSPECT first, and is not gossiped on.
 Deliberately not here: which observers (`observers`), how long (`suspicion`), how members are looked
-at (`checks`), refutation (`membership`: only the subject can).
+at (`vigil`), refutation (`membership`: only the subject can).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from mesh.limits import (
     SWIM_CERTIFICATE_MAX,
     SWIM_CHARGES_MAX,
+    SWIM_OTHER_CHARGES_MAX,
     SWIM_PACE_MAX,
     SWIM_VERDICT_LETTERS_MAX,
 )
@@ -55,7 +56,8 @@ class Cases:
         judges = self._judges(member, now_s)
         late = member.state == State.UNREACHABLE and self._book.own_id in judges
         held = self._charge(member, evidence, vote=late, now_s=now_s)
-        self._book.write([*judges, member.node_id], held.statement)
+        if len(self._by(judges, member)) <= max(1, self._book.config.quorum):
+            self._book.write([*judges, member.node_id], held.statement)
         return self._weigh(member, held, judges, now_s)
 
     def _charge(self, member: Member, evidence: Evidence, *, vote: bool, now_s: float) -> Held:
@@ -79,7 +81,7 @@ class Cases:
         self._book.note(member, what, held.at_s, accuser, evidence)
 
     # -- what others say -------------------------------------------------------------------------
-    def is_news(self, member: Member, charge: Charge, now_s: float) -> bool:
+    def is_news(self, member: Member, accuser: NodeId, charge: Charge, now_s: float) -> bool:
         """Whether the charge would change anything, were it genuine. Decided before its signature
         is looked at; what is refused here is counted."""
         record = member.record
@@ -88,13 +90,25 @@ class Cases:
         held = member.charges.get(charge.accuser)
         if member.state >= State.DEAD or (held and held.charge.weight >= charge.weight):
             return False
-        if held is None and len(member.charges) >= SWIM_CHARGES_MAX:
+        if held is None and self._is_one_too_many(member, accuser, now_s):
             self._book.counters["charge-too-many"] += 1
             return False
         if held is None and self._is_hasty(charge, now_s):
             self._book.counters["charge-too-often"] += 1
             return False
         return True
+
+    def _is_one_too_many(self, member: Member, accuser: NodeId, now_s: float) -> bool:
+        """Judges find room always; others only ask them to look, and a few are enough for that."""
+        judges = self._judges(member, now_s)
+        if accuser in judges:
+            return len(member.charges) >= SWIM_CHARGES_MAX
+        return len(member.charges) - len(self._by(judges, member)) >= SWIM_OTHER_CHARGES_MAX
+
+    def _by(self, judges: Sequence[NodeId], member: Member) -> list[Held]:
+        """What these have charged it with."""
+        held = (member.charges.get(prefix_of(judge)) for judge in judges)
+        return [each for each in held if each is not None]
 
     def _is_hasty(self, charge: Charge, now_s: float) -> bool:
         """Whether that accuser charged an earlier incarnation less than a probe interval ago."""
@@ -190,8 +204,7 @@ class Cases:
 
     def votes(self, member: Member, judges: Sequence[NodeId]) -> list[Held]:
         """The votes against it that count, those of the best-ranked judges first."""
-        held = (member.charges.get(prefix_of(judge)) for judge in judges)
-        return [each for each in held if each is not None and each.charge.vote]
+        return [held for held in self._by(judges, member) if held.charge.vote]
 
     def _is_condemned(self, member: Member, judges: Sequence[NodeId], now_s: float) -> bool:
         needed = self._book.observers.quorum(member, now_s)

@@ -136,7 +136,7 @@ class SwimConfig:
         """How long hard evidence waits for a refutation: about twice what a rumour takes to reach
         everybody (the first of its log N rounds starts at once)."""
         rounds = ceil(log(max(2, members), self.gossip_fanout + 1)) - 1
-        return 2 * self.gossip_interval_s * max(1, rounds)
+        return max(REFUTATION_S_MIN, 2 * self.gossip_interval_s * max(1, rounds))
 
     def retransmit_limit(self, members: int) -> int:
         """How often one rumour is sent by each node: lambda * log(N) of the SWIM paper."""
@@ -146,6 +146,9 @@ class SwimConfig:
         """Stretched in big meshes, so that load rumours cost each node a constant rate."""
         return self.load_refresh_s * max(1.0, members / 32)
 
+
+REFUTATION_S_MIN = 0.2
+"""What a busy machine takes to schedule a process that has to defend itself."""
 
 LAN = SwimConfig()
 """Machines of one building: round trips of a few milliseconds."""

@@ -299,7 +299,7 @@ class Membership:
         if member is None:
             self._counters["charge-without-record"] += 1
             return []
-        if accuser == member.node_id or not self.cases.is_news(member, charge, now_s):
+        if accuser == member.node_id or not self.cases.is_news(member, accuser, charge, now_s):
             return []
         self._check(accuser, statement)
         held = Held(charge, statement, now_s)

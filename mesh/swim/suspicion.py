@@ -26,6 +26,7 @@ class Suspicion:
     members: int
     """Size of the mesh when it began: sets the shortest timeout and how many could confirm."""
     accusers: dict[bytes, Evidence]
+    started_s: float
     latest_s: float
     """When the newest accuser came."""
     deadline_s: float = 0.0
@@ -49,7 +50,7 @@ class Suspicions:
         self, view: MemberView, accuser: bytes, evidence: Evidence, members: int, now_s: float
     ) -> None:
         """Begin, or begin anew for a higher incarnation."""
-        suspicion = Suspicion(view.node_id, members, {accuser: evidence}, now_s)
+        suspicion = Suspicion(view.node_id, members, {accuser: evidence}, now_s, now_s)
         suspicion.deadline_s = now_s + self._config.subject_suspicion_s(view, members, 0)
         self._running[view.node_id] = suspicion
         self._hasten(suspicion, now_s)
@@ -73,10 +74,14 @@ class Suspicions:
         return True
 
     def _hasten(self, suspicion: Suspicion, now_s: float) -> None:
-        needed = min(HARD_ACCUSERS, max(1, suspicion.members - 1))
-        if self._config.hard_evidence and suspicion.hard >= needed:
-            window_s = self._config.refutation_window_s(suspicion.members)
+        """Hard evidence comes at once, without the long watch that comes before silence is held
+        against anybody: so the time to refute is never shorter than the window, either."""
+        if not self._config.hard_evidence or not suspicion.hard:
+            return
+        window_s = self._config.refutation_window_s(suspicion.members)
+        if suspicion.hard >= min(HARD_ACCUSERS, max(1, suspicion.members - 1)):
             suspicion.deadline_s = min(suspicion.deadline_s, now_s + window_s)
+        suspicion.deadline_s = max(suspicion.deadline_s, suspicion.started_s + window_s)
 
     def extend(self, node: NodeId, until_s: float, now_s: float) -> None:
         """It was heard since it was accused: give it time to refute, from now on."""
