@@ -1,14 +1,19 @@
-"""Hashing on the way: the one loop by which the stores read files. No policy here."""
+"""Reading files of the node's disk: hashing on the way, and what to make of a disk that fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 
+from mesh.errors import StoreBroken
 from mesh.limits import MIB
+from mesh.ports import Disk
 from mesh.ports.disk import DiskFile
 from mesh.types import Digest
 
+logger = logging.getLogger(__name__)
 _READ_BYTES = MIB
 _READ_BYTES_MIN = 4096
 
@@ -37,3 +42,21 @@ def read_all(file: DiskFile, size_bytes: int) -> bytes:
         parts.append(chunk)
         wanted -= len(chunk)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def read_cache(disk: Disk, name: str) -> bytes | None:
+    """A file that makes a start warm; one that cannot be read is as good as none."""
+    try:
+        return disk.read(name)
+    except OSError as error:
+        logger.warning("%s cannot be read: %s", name, error)
+        return None
+
+
+@contextmanager
+def broken_disk_as_error() -> Iterator[None]:
+    """What the node's own disk cannot do inside the block is StoreBroken."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreBroken(why=error) from None

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from zlib import crc32
 
 from mesh.action.model import SignedResult
+from mesh.cas.files import read_cache
 from mesh.limits import MIB, RESULTS_BYTES_MAX
 from mesh.ports import Disk
 from mesh.types import DIGEST_BYTES, Digest
@@ -71,7 +72,7 @@ class ResultCache:
         return len(self._results)
 
     def _load(self) -> None:
-        data = self._disk.read(self._name) or b""
+        data = read_cache(self._disk, self._name) or b""
         end = 0
         while (payload := _record(data, end)) is not None:
             end += _HEAD.size + len(payload)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 
+from mesh.cas.files import broken_disk_as_error
 from mesh.cas.shelf import Shelf
-from mesh.errors import StoreBroken
 from mesh.limits import BLOB_BYTES_MAX
 from mesh.types import Digest
 from mesh.wire.errors import WireError
@@ -26,7 +25,7 @@ class BlobWriter:
             raise WireError("oversized", f"{size_bytes} bytes announced")
         self._shelf = shelf
         self._stack = ExitStack()
-        with _broken_disk_as_error():
+        with broken_disk_as_error():
             self._aside = self._stack.enter_context(shelf.aside())
         self._digest = digest
         self._size_bytes = size_bytes
@@ -38,7 +37,7 @@ class BlobWriter:
             raise WireError("oversized", f"more than {self._size_bytes} bytes")
         self._hash.update(data)
         self.written_bytes += len(data)
-        with _broken_disk_as_error():
+        with broken_disk_as_error():
             self._aside.file.write(data)
 
     def finish(self) -> None:
@@ -47,7 +46,7 @@ class BlobWriter:
             raise WireError("truncated", f"{self.written_bytes} of {self._size_bytes} bytes")
         if self._hash.digest() != self._digest:
             raise WireError("wrong-digest", self._digest.hex())
-        with _broken_disk_as_error():
+        with broken_disk_as_error():
             self._shelf.adopt(self._aside, self._digest)
 
     def close(self) -> None:
@@ -60,11 +59,3 @@ class BlobWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@contextlib.contextmanager
-def _broken_disk_as_error() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreBroken(why=error) from None

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 import trio
 
+from mesh.cas.files import broken_disk_as_error
 from mesh.control.requests import to_mesh_error
 from mesh.control.server import ControlServer
 from mesh.errors import AlreadyInMesh, Bug, MeshError, NodeAlreadyRunning, NotInMesh
@@ -39,13 +40,18 @@ logger = logging.getLogger(__name__)
 
 
 class Node:
-    """One node. `run` lasts until `stop`, or until cancelled."""
+    """One node. `run` lasts until `stop`, or until cancelled.
+
+    A disk that fails costs warmth and blobs, never the node, but for the little that it cannot be
+    itself without: key, roster, epoch. Then making or running it is StoreBroken.
+    """
 
     def __init__(self, env: Env, config: NodeConfig) -> None:
         self.env = env
         self.config = config
         self.archive = RunArchive(env.disk)
-        self.key: NodeKey = load_or_create_key(env.disk, env.entropy)
+        with broken_disk_as_error():
+            self.key: NodeKey = load_or_create_key(env.disk, env.entropy)
         self.workshop: Workshop
         self._cache_counted = False
         self._trimming = False
@@ -74,8 +80,9 @@ class Node:
     async def run(self) -> None:
         """Serve until stopped. Raises NodeAlreadyRunning before anything in the home changes."""
         with self._own_home():
-            if self.config.said:
-                self.env.disk.write(OPTIONS_FILE, self.config.said)
+            with broken_disk_as_error():
+                if self.config.said:
+                    self.env.disk.write(OPTIONS_FILE, self.config.said)
             await self._serve()
 
     @contextmanager
@@ -84,7 +91,8 @@ class Node:
         with ExitStack() as stack:
             note = b"%d\n" % self.env.readings.process_id
             try:
-                stack.enter_context(self.env.disk.lock(LOCK_FILE, note))
+                with broken_disk_as_error():
+                    stack.enter_context(self.env.disk.lock(LOCK_FILE, note))
             except AlreadyLocked:
                 raise NodeAlreadyRunning(home=str(self.config.home)) from None
             yield
@@ -93,7 +101,8 @@ class Node:
         async with open_workshop(self.env, self.config) as self.workshop:
             server = ControlServer(self.env.control, handlers_of(self))
             async with trio.open_nursery() as self._nursery:
-                identity = trust.load(self.env)
+                with broken_disk_as_error():
+                    identity = trust.load(self.env)
                 if identity is not None and identity.me() is not None:
                     await self.enter(identity)
                 await self._nursery.start(server.serve)
@@ -111,7 +120,10 @@ class Node:
 
     async def _count_cache(self) -> None:
         """Know the store's size; from then on, keep it within its bound."""
-        await self.env.exec.run_sync(self.workshop.store.count)
+        try:
+            await self.env.exec.run_sync(self.workshop.store.count)
+        except OSError:
+            logger.warning("the store could not be counted", exc_info=True)
         self._cache_counted = True
         self._housekeeping.start()
 
@@ -145,8 +157,9 @@ class Node:
         self._stop.set()
 
     async def enter(self, identity: MeshIdentity, seeds: Iterable[PeerAddress] = ()) -> None:
-        """Start to be a member. Raises AddressInUse."""
-        runtime = MeshRuntime(self.env, self.config, identity, self.workshop)
+        """Start to be a member. Raises AddressInUse, StoreBroken."""
+        with broken_disk_as_error():
+            runtime = MeshRuntime(self.env, self.config, identity, self.workshop)
         try:
             await self._nursery.start(self._be_member, runtime, tuple(seeds))
         except ExceptionGroup as group:  # of the nursery in `_be_member`

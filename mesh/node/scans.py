@@ -11,6 +11,7 @@ import struct
 import threading
 from zlib import crc32
 
+from mesh.cas.files import read_cache
 from mesh.errors import EnvironmentFault
 from mesh.limits import MIB
 from mesh.ports import Disk
@@ -51,7 +52,7 @@ class DiskScans:
                 logger.warning("a scan could not be stored: %s", error)
 
     def _load(self) -> None:
-        data = self._disk.read(SCANS_FILE) or b""
+        data = read_cache(self._disk, SCANS_FILE) or b""
         at = 0
         while at + _HEAD.size <= len(data):
             key_bytes, value_bytes, check = _HEAD.unpack_from(data, at)

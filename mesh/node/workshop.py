@@ -13,6 +13,7 @@ import attrs
 
 from mesh.cas.blobs import BlobStore
 from mesh.cas.filehash import FileHasher
+from mesh.cas.files import read_cache
 from mesh.cas.results import ResultCache
 from mesh.errors import EnvironmentFault
 from mesh.node.config import NodeConfig
@@ -51,7 +52,7 @@ class Workshop:
 async def open_workshop(env: Env, config: NodeConfig) -> AsyncIterator[Workshop]:
     """Open stores and slots; everything is put away at the end."""
     store = BlobStore(env.disk)
-    hasher = FileHasher(env.disk.read(HASHES_FILE))
+    hasher = FileHasher(read_cache(env.disk, HASHES_FILE))
     setup = ActionSetup(config.slots, config.sandbox)
     async with env.actions.open(setup, store, hasher) as runner:
         workshop = Workshop(
@@ -59,7 +60,7 @@ async def open_workshop(env: Env, config: NodeConfig) -> AsyncIterator[Workshop]
             store=store,
             results=ResultCache(env.disk),
             hasher=hasher,
-            history=History.load(env.disk.read(HISTORY_FILE)),
+            history=History.load(read_cache(env.disk, HISTORY_FILE)),
             scans=DiskScans(env.disk),
             runner=runner,
         )

@@ -74,7 +74,7 @@ class RunArchive:
             try:
                 document = json.loads(self._disk.read(f"{FOLDER}/{name}") or b"")
                 records.append(RunRecord.restore(document))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OSError):
                 logger.warning("the run record %s is damaged and was left out", name)
         records.sort(key=lambda record: record.head.started_unix_s)
         self._records = {record.head.run: record for record in records}
