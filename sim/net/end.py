@@ -110,7 +110,7 @@ class End:
     def abort(self) -> None:
         """Be done without a goodbye: what the system does when a process has ended."""
         if not self.over and self.incoming.unread:
-            self._network.world.after(self.trip_s(), self.other.reset_by_peer)
+            self.send_reset()
         self._finish(Mark.BARE_END)
 
     def _finish(self, last: Mark) -> None:
@@ -127,6 +127,12 @@ class End:
         self._reader, self._pause = Gate(), Gate()
         self.outgoing.writer = Gate()
         self.abort()
+
+    def send_reset(self) -> None:
+        """Tell the other end that nothing is known of this connection here; lost on a blocked
+        road."""
+        if not self.outgoing.blocked():
+            self._world.after(self._trip_s(), self.other.reset_by_peer)
 
     # -- what happens to it ----------------------------------------------------------------------
     def reset_by_peer(self) -> None:
@@ -166,7 +172,7 @@ class End:
     def _bytes(self) -> None:
         if self.over:
             self.incoming.unread.clear()
-            self._world.after(self.trip_s(), self.other.reset_by_peer)
+            self.send_reset()
         else:
             self._reader.open()
 
@@ -179,7 +185,7 @@ class End:
         limit = self._network.road(self.address[0], self.to[0]).settings.get("reset-after-bytes")
         self.outgoing.send(data)
         if limit is not None and self.outgoing.sent_bytes >= limit:
-            self._world.after(self.trip_s(), self.other.reset_by_peer)
+            self._world.after(self._trip_s(), self.other.reset_by_peer)
             self.break_off("connection reset by peer")
             self.outgoing.over = False  # what was sent before still arrives
             self._check()
@@ -194,7 +200,7 @@ class End:
             self._may_read_s = self._world.now_s + min(max_bytes, len(self.incoming.unread)) / speed
         return self.incoming.take(max_bytes)
 
-    def trip_s(self) -> float:
+    def _trip_s(self) -> float:
         return self._network.road(self.address[0], self.to[0]).link.typical_s
 
     def _wake(self) -> None:

@@ -109,7 +109,7 @@ class Flow:
             route = self.source[0] + ">" + self.destination[0]
             self._world.trace.packet(self._world.now_ns, "tcp", route, item)
         self._sent_items += 1
-        if self._stalled or self._blocked():
+        if self._stalled or self.blocked():
             self._stall(self._sent_items, item)
         else:
             self._launch(self._sent_items, item)
@@ -151,7 +151,8 @@ class Flow:
         return spent_s
 
     # -- a blocked road --------------------------------------------------------------------------
-    def _blocked(self) -> bool:
+    def blocked(self) -> bool:
+        """Whether nothing gets through now, there or back."""
         if self.receiver_gone():
             return True
         road, back = self._road(), self._network.road(self.destination[0], self.source[0])
@@ -172,7 +173,7 @@ class Flow:
     def _try_again(self) -> None:
         if self.over:
             return
-        if self._blocked():
+        if self.blocked():
             if self._tries < GIVE_UP_TRIES:
                 self._try_later()
             else:
@@ -201,7 +202,7 @@ class Flow:
     def _arrive(self, number: int, item: Item) -> None:
         if self.over:
             return
-        if self._stalled or self._blocked():  # a segment that the road swallowed meanwhile
+        if self._stalled or self.blocked():  # a segment that the road swallowed meanwhile
             self._stall(number, item)
         elif isinstance(item, Mark):
             self._on_mark(item)

@@ -90,7 +90,7 @@ class Host:
     def power_on(self) -> None:
         """Be back, remembering no connection."""
         self.up = True
-        self.network.connections.came_back(self)
+        self.network.connections.look_at_roads()
 
     def forget(self, sockets: Sockets) -> None:
         """These are closed."""

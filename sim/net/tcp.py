@@ -16,6 +16,7 @@ Deliberately not here: who the two are (`streams`).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -74,13 +75,17 @@ class Connection:
         for end in self.ends:
             end.break_off(why)
 
-    def look_at_road(self) -> None:
-        """The road may have changed: doom the ends that cannot be answered, or spare them."""
+    def look_at_road(self, keepalive: Callable[[], float]) -> None:
+        """Roads or hosts may have changed: doom the ends that cannot be answered, spare the others,
+        and have those who talk to nobody any more find out by their next keepalive."""
         near, far = self.hosts()
         ways = self._network.road(near, far).blocked | self._network.road(far, near).blocked
         for end in self.ends:
             silent = bool(ways & STREAMS) or (end.other.vanished and not end.other.host.up)
             end.fear(SILENCE_MAX_S if silent and not end.over else None)
+            if end.other.vanished and not silent and not end.over:
+                delay_s = keepalive() * KEEPALIVE_EVERY_S
+                self._network.world.after(delay_s, end.other.send_reset)
 
 
 class TcpListener:
@@ -101,7 +106,7 @@ class TcpListener:
         """A connection stands."""
         if not self.open or self.full:
             end.abort()
-            self.host.network.world.after(end.trip_s(), end.other.reset_by_peer)
+            end.send_reset()
             return
         self._waiting.append(end)
         self._gate.open()
@@ -175,7 +180,7 @@ class Connections:
             self._sweep()
         connection.far.on_stands = partial(listener.offer, connection.far)
         connection.near.outgoing.send(Mark.STANDS)
-        connection.look_at_road()
+        connection.look_at_road(self._keepalive)
 
     def listener_at(self, address: Address) -> TcpListener | None:
         return self._listeners.get(address)
@@ -184,7 +189,7 @@ class Connections:
     def look_at_roads(self) -> None:
         self._sweep()
         for connection in self._all:
-            connection.look_at_road()
+            connection.look_at_road(self._keepalive)
 
     def vanish(self, host: Host) -> None:
         """It has no power: its ends are gone, and nobody was told."""
@@ -192,17 +197,7 @@ class Connections:
             for end in connection.ends:
                 if end.host is host:
                     end.vanish()
-            connection.look_at_road()
-        self._sweep()
-
-    def came_back(self, host: Host) -> None:
-        """It will not know the connections that others still believe in."""
-        for connection in list(self._all):
-            for end in connection.ends:
-                if end.host is host and end.vanished and not end.other.over:
-                    delay_s = self._keepalive() * KEEPALIVE_EVERY_S
-                    self._network.world.after(delay_s, end.other.reset_by_peer)
-            connection.look_at_road()
+        self.look_at_roads()
 
     # -- faults ----------------------------------------------------------------------------------
     def reset(self, one: Place, other: Place) -> int:

@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+from trusting import Member
 
-from mesh.identity.certificates import certificate_pem, make_certificate, private_key_pem
-from mesh.identity.keys import NodeKey
 from mesh.limits import CONNECT_TIMEOUT_S, HANDSHAKE_TIMEOUT_S
 from mesh.ports import Accepted, ByteStream, StreamBroken
-from mesh.types import Address, NodeId
+from mesh.types import Address
 from sim.kernel.run import Outcome, run_world
 from sim.kernel.world import World
 from sim.net import ANY, STREAMS, Constant, Host, Link, Network, Sockets
@@ -22,31 +21,6 @@ PLAIN = Link(latency_s=0.01, jitter_s=0.0)
 TRIP_S = 0.01
 SILENCE_S = 20.0
 """By keepalive; see `sim.net.tcp`."""
-
-
-class Member:
-    """A trust store that trusts whom it is told to."""
-
-    def __init__(self, name: str) -> None:
-        self.key = NodeKey(name.encode().ljust(32, b"."))
-        self.certificate = make_certificate(self.key, name)
-        self.trusted: dict[NodeId, bytes] = {}
-
-    @property
-    def node_id(self) -> NodeId:
-        return self.key.node_id
-
-    def own_certificate(self) -> tuple[bytes, bytes]:
-        return certificate_pem(self.certificate), private_key_pem(self.key)
-
-    def anchors(self) -> tuple[bytes, ...]:
-        return tuple(self.trusted.values())
-
-    def is_member(self, node: NodeId) -> bool:
-        return node in self.trusted
-
-    def generation(self) -> int:
-        return len(self.trusted)
 
 
 class Pair:
@@ -478,5 +452,33 @@ def test_no_connection_is_kept_when_both_ends_are_done() -> None:
             await stream.aclose()
         await trio.sleep(1)
         assert len(pair.network.connections) == 0
+
+    tell(story)
+
+
+def test_a_host_that_was_replaced_behind_a_partition_resets_after_the_heal() -> None:
+    async def story(pair: Pair, nursery: trio.Nursery) -> None:
+        await pair.serve(nursery, echo)
+        stream = await pair.dial()
+        cut = pair.network.isolate(DOOR)
+        pair.far.power_off()
+        pair.far.power_on()
+        await trio.sleep(10)
+        cut.undo()
+        assert await broken_after_s(stream) < 5.1
+
+    tell(story)
+
+
+def test_closing_with_unread_bytes_is_a_reset_for_the_sender() -> None:
+    async def story(pair: Pair, nursery: trio.Nursery) -> None:
+        await pair.serve(nursery, deaf)
+        stream = await pair.dial()
+        await stream.send_all(b"never read")
+        await trio.sleep(1)
+        pair.far_sockets.close()
+        assert await broken_after_s(stream) == pytest.approx(TRIP_S)
+        with pytest.raises(StreamBroken):
+            await stream.send_all(b"x")
 
     tell(story)
