@@ -39,6 +39,7 @@ from mesh.node.gossip import Gossip
 from mesh.node.workshop import HASHES_FILE
 from mesh.swim.effects import MemberChanged, MemberView, State
 from mesh.types import NodeId
+from sim.crypto import crypto
 from sim.disk import SimDiskConfig
 from sim.kernel.run import Outcome, RunConfig, run_in
 from sim.kernel.world import World
@@ -72,6 +73,8 @@ class MeshWorldConfig:
     link: Link = attrs.field(factory=Link)
     """Between any two machines."""
     port: int = DEFAULT_PORT
+    crypto: str = "remembered"
+    """One of `sim.crypto.MODES`."""
     run: RunConfig = attrs.field(factory=RunConfig)
 
 
@@ -147,7 +150,7 @@ class MeshWorld:
     @asynccontextmanager
     async def powered(self) -> AsyncIterator[None]:
         """While it lasts, inside `run_in` of our world, nodes can be started."""
-        with self._watching():
+        with self._watching(), crypto(self.config.crypto):
             async with self.rack.powered():
                 yield
 

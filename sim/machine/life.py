@@ -91,7 +91,7 @@ class Life:
 
     def end(self) -> None:
         """Kill it. Nothing that it does from now on has any effect; harmless when it has ended."""
-        if not self.alive:
+        if self._scope.cancel_called:
             return
         self.sockets.close()
         self.serial.close_all()

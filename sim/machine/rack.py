@@ -61,7 +61,11 @@ class Rack:
         self.kernel.order.gate = None if free else _gate
 
     def _end_all(self) -> None:
-        for life in list(self._lives):
+        """All at one moment: nobody lives to see the others die."""
+        lives = list(self._lives)
+        for life in lives:
+            life.processor.end()
+        for life in lives:
             life.machine.crash()
 
 

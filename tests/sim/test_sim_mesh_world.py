@@ -11,6 +11,7 @@ import pytest
 
 from mesh.swim.effects import State
 from sim.asking import Refusal
+from sim.crypto import MODES
 from sim.kernel.order import ORDERS
 from sim.kernel.run import Outcome, RunConfig
 from sim.mesh_world import MeshWorld, MeshWorldConfig, simulate
@@ -205,3 +206,12 @@ def test_the_same_story_is_the_same_run_whatever_the_hash_seed(tmp_path: Path) -
 def test_another_seed_is_another_run() -> None:
     one, other = (simulate(linked, MeshWorldConfig(seed=seed)).digest for seed in (1, 2))
     assert one != other
+
+
+def test_remembered_crypto_changes_no_byte_and_none_only_the_seal() -> None:
+    real, remembered, none = (
+        simulate(linked, MeshWorldConfig(nodes=4, crypto=mode)) for mode in MODES
+    )
+    assert real.digest == remembered.digest != none.digest
+    assert real.events == none.events
+    sound(none)

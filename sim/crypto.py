@@ -1,0 +1,80 @@
+"""How much of the cryptography is computed again and again in a simulated mesh.
+
+    real         everything, by every node
+    remembered   the same, but what is a pure function of its input is computed once for all nodes
+                 of the process: whether a signature is good, what a certificate says, the shared
+                 key of two nodes. No byte and no decision differs; a roster of N members is checked
+                 once and not N times. The default.
+    none         besides, datagrams are sealed with a keyed hash and nothing is encrypted: for
+                 seeing what the seal costs. A changed byte is still noticed; eavesdroppers read all.
+
+Only inside `crypto(...)`; a real node never comes by here. Signatures are real in all three.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+from unittest.mock import patch
+
+from nacl import bindings
+from nacl.exceptions import CryptoError
+from nacl.signing import VerifyKey
+
+MODES = ("real", "remembered", "none")
+REMEMBERED_MAX = 1 << 16
+TAG_BYTES = 16
+CERTIFICATE_USERS = ("mesh.identity.records", "mesh.identity.trust")
+
+
+@contextmanager
+def crypto(mode: str) -> Iterator[None]:
+    """Compute as `mode` says while the context lasts."""
+    assert mode in MODES, mode
+    with ExitStack() as changes:
+        if mode != "real":
+            for change in _remembered():
+                changes.enter_context(change)
+        if mode == "none":
+            changes.enter_context(patch.object(bindings, "crypto_box_afternm", _seal))
+            changes.enter_context(patch.object(bindings, "crypto_box_open_afternm", _open))
+        yield
+
+
+def _remembered() -> Iterator[Any]:
+    from mesh.wire.certificate import check_certificate
+
+    checked = lru_cache(REMEMBERED_MAX)(check_certificate)
+    for module in CERTIFICATE_USERS:
+        yield patch(f"{module}.check_certificate", checked)
+    real_verify = VerifyKey.verify
+
+    @lru_cache(REMEMBERED_MAX)
+    def good(key: bytes, message: bytes, signature: bytes | None) -> bytes:
+        return real_verify(VerifyKey(key), message, signature)
+
+    def verify(self: VerifyKey, smessage: bytes, signature: bytes | None = None) -> bytes:
+        return good(bytes(self), bytes(smessage), signature)
+
+    yield patch.object(VerifyKey, "verify", verify)
+    for name in ("crypto_box_beforenm", "crypto_sign_ed25519_pk_to_curve25519"):
+        yield patch.object(bindings, name, lru_cache(REMEMBERED_MAX)(getattr(bindings, name)))
+
+
+def _seal(message: bytes, nonce: bytes, key: bytes) -> bytes:
+    return _tag(message, nonce, key) + message
+
+
+def _open(sealed: bytes, nonce: bytes, key: bytes) -> bytes:
+    tag, message = sealed[:TAG_BYTES], sealed[TAG_BYTES:]
+    if not hmac.compare_digest(tag, _tag(message, nonce, key)):
+        raise CryptoError("an error occurred while decrypting the message")
+    return message
+
+
+def _tag(message: bytes, nonce: bytes, key: bytes) -> bytes:
+    return blake2b(nonce + message, key=key, digest_size=TAG_BYTES).digest()
