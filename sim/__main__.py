@@ -1,7 +1,7 @@
 """`python -m sim COMMAND REQUEST`: what `vitte sim` starts. REQUEST is one JSON object.
 
-The command line (`cli.commands.sim`) parses and explains options; here they are only used. Answers go
-to stdout, progress to stderr, errors are printed like those of any other command of ours.
+The command line (`cli.commands.sim`) parses and explains options; here they are only used. Answers
+go to stdout, progress to stderr, errors are printed like those of any other command of ours.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 from cli import i18n
 from cli.settings import Settings
 from cli.shell import guarded
-from mesh.errors import ScenarioUnusable
+from mesh.errors import ScenarioUnusable, SimulatorFault
 from sim.app import COMMANDS
+from sim.kernel.trio_internals import TrioChanged
 from sim.scenario.files import BadScenarioFile
 from sim.scenario.model import BadScenario
 
@@ -43,6 +44,8 @@ def _run(name: str, request: dict[str, Any], settings: Settings) -> int:
     except BadScenarioFile as error:
         where = f"{error.path}:{error.line}" if error.line else error.path
         raise ScenarioUnusable(where=where, why=error.why) from None
+    except TrioChanged as error:
+        raise SimulatorFault(why=str(error)) from None
     except BadScenario as error:
         raise ScenarioUnusable(where=request.get("file") or "scenario", why=str(error)) from None
 

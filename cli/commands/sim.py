@@ -32,21 +32,8 @@ END_S = 3.0
 SEED_MAX = 2**63 - 1
 NODES_MAX = 2000
 PROFILES = (
-    *(
-        "calm",
-        "mild",
-        "pairs",
-        "loss",
-        "partitions",
-        "crashes",
-        "starved",
-        "clocks",
-        "disks",
-        "streams",
-        "hostile",
-        "liars",
-    ),
-    *("serial", "builds", "everything"),
+    *("calm", "mild", "pairs", "loss", "partitions", "crashes", "starved", "clocks", "disks"),
+    *("streams", "hostile", "liars", "serial", "builds", "everything"),
 )
 """Those of `sim.scenario.profiles`; a test compares the two."""
 RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")
@@ -156,7 +143,7 @@ OUTPUT = click.Path(dir_okay=False)
 @option("--html", type=OUTPUT, metavar="FILE", help=t("Write a picture of the run."))
 @option("--save", type=OUTPUT, metavar="FILE", help=t("Write the scenario that is played."))
 @click.pass_obj
-def run(settings: Settings, **request: Any) -> int:
+def run(settings: Settings, /, **request: Any) -> int:
     return start("run", request, settings)
 
 
@@ -178,7 +165,7 @@ def run(settings: Settings, **request: Any) -> int:
 @option("--budget", type=Duration(), help=t("Begin no more runs after this time."))
 @option("--folder", type=click.Path(file_okay=False), help=t("Where failing scenarios go."))
 @click.pass_obj
-def explore(settings: Settings, seeds: tuple[int, int], jobs: int | None, **request: Any) -> int:
+def explore(settings: Settings, /, seeds: tuple[int, int], jobs: int | None, **request: Any) -> int:
     first, last = seeds
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     request |= {"first": first, "last": last, "jobs": jobs or cores or 1}
@@ -191,7 +178,7 @@ def explore(settings: Settings, seeds: tuple[int, int], jobs: int | None, **requ
 @option("--trace", type=OUTPUT, metavar="FILE", help=t("Write every event, for `vitte sim diff`."))
 @option("--html", type=OUTPUT, metavar="FILE", help=t("Write a picture of the run."))
 @click.pass_obj
-def replay(settings: Settings, **request: Any) -> int:
+def replay(settings: Settings, /, **request: Any) -> int:
     return start("replay", request, settings)
 
 
@@ -205,7 +192,7 @@ def replay(settings: Settings, **request: Any) -> int:
 @click.argument("file", type=FILE)
 @option("--output", "-o", type=OUTPUT, metavar="FILE", help=t("Where to write it."))
 @click.pass_obj
-def shrink(settings: Settings, **request: Any) -> int:
+def shrink(settings: Settings, /, **request: Any) -> int:
     return start("shrink", request, settings)
 
 
@@ -219,7 +206,7 @@ def shrink(settings: Settings, **request: Any) -> int:
 @click.argument("file", type=FILE)
 @option("--futures", type=click.IntRange(1, 1000), help=t("Futures from each point."))
 @click.pass_obj
-def why(settings: Settings, **request: Any) -> int:
+def why(settings: Settings, /, **request: Any) -> int:
     return start("why", request, settings)
 
 
@@ -227,7 +214,7 @@ def why(settings: Settings, **request: Any) -> int:
 @click.argument("file", type=FILE)
 @option("--output", "-o", type=OUTPUT, metavar="FILE", help=t("Where to write it."))
 @click.pass_obj
-def timeline(settings: Settings, **request: Any) -> int:
+def timeline(settings: Settings, /, **request: Any) -> int:
     return start("timeline", request, settings)
 
 
@@ -241,7 +228,7 @@ def timeline(settings: Settings, **request: Any) -> int:
 @click.argument("one", type=FILE, metavar="A")
 @click.argument("other", type=FILE, metavar="B")
 @click.pass_obj
-def diff(settings: Settings, **request: Any) -> int:
+def diff(settings: Settings, /, **request: Any) -> int:
     return start("diff", request, settings)
 
 
@@ -262,7 +249,7 @@ def diff(settings: Settings, **request: Any) -> int:
     help=t("One more Python to compare with; may be repeated."),
 )
 @click.pass_obj
-def doctor(settings: Settings, pythons: tuple[str, ...], **request: Any) -> int:
+def doctor(settings: Settings, /, pythons: tuple[str, ...], **request: Any) -> int:
     return start("doctor", {**request, "pythons": list(pythons)}, settings)
 
 
@@ -274,7 +261,7 @@ def doctor(settings: Settings, pythons: tuple[str, ...], **request: Any) -> int:
 @option("--jobs", type=click.IntRange(1, 256), help=t("How many at the same time."))
 @option("--seeds", type=click.IntRange(1, 100_000), default=40, show_default=True)
 @click.pass_obj
-def mutants(settings: Settings, only: tuple[str, ...], **request: Any) -> int:
+def mutants(settings: Settings, /, only: tuple[str, ...], **request: Any) -> int:
     return start("mutants", {**request, "only": list(only)}, settings)
 
 

@@ -2,8 +2,8 @@
 
     COMMANDS[name](request, settings) -> exit status
 
-Statuses: 0 all is well; 1 something was found (a failing run, a difference, a surviving mutant); 2 a
-scenario that cannot be used; 130 interrupted. Modules are loaded when called.
+Statuses: 0 all is well; 1 something was found (a failing run, a difference, a surviving mutant); 2
+a scenario that cannot be used; 130 interrupted. Modules are loaded when called.
 Deliberately not here: options and help (`cli.commands.sim`).
 """
 

@@ -13,7 +13,7 @@ from sim.app.common import finding_view, give
 from sim.scenario.files import load
 from sim.scenario.model import Scenario
 from sim.story import sentence
-from sim.why import FUTURES, Causality, NothingWrong, Rewind, causality
+from sim.why import FUTURES, Causality, NothingWrong, causality
 
 BAR_CELLS = 30
 
@@ -56,7 +56,7 @@ def _print(done: Causality) -> None:
         for line in _meanwhile(done.outcome.scenario, begin_s, end_s):
             out(f"  {line}")
     else:
-        out(_no_window(done.rewinds))
+        out(_no_window())
     out(
         t(
             "{count} futures in {time}; the run itself stayed the same: {same}",
@@ -67,7 +67,7 @@ def _print(done: Causality) -> None:
     )
 
 
-def _no_window(rewinds: tuple[Rewind, ...]) -> str:
+def _no_window() -> str:
     return t("it is likely from the beginning: the scenario itself is enough, no chance is needed")
 
 

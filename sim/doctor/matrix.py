@@ -1,8 +1,8 @@
 """The determinism matrix: seeds x hash seeds x Pythons, every process a fresh one.
 
-Address space randomisation is on, as always, so each process also has other addresses. A Python takes
-part when it can import what the simulator needs; others are named and left out. Deliberately not
-here: finding the cause of a difference (`vitte sim diff` on two traces does).
+Address space randomisation is on, as always, so each process also has other addresses. A Python
+takes part when it can import what the simulator needs; others are named and left out. Deliberately
+not here: finding the cause of a difference (`vitte sim diff` on two traces does).
 """
 
 from __future__ import annotations

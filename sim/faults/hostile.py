@@ -1,9 +1,9 @@
 """Faults made by people: an attacker on the same network, and a member that lies.
 
-The attacker has no key: it can record and repeat what it sees, invent datagrams, and forge refusals.
-The liar has its own key, and puts words into the mouths of others. None of it may change anything
-(`sim.oracles` watches). Deliberately not here: several liars that conspire; attack tables of
-membership's own tests have them.
+The attacker has no key: it can record and repeat what it sees, invent datagrams, and forge
+refusals. The liar has its own key, and puts words into the mouths of others. None of it may change
+anything (`sim.oracles` watches). Deliberately not here: several liars that conspire; attack tables
+of membership's own tests have them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ def _every(stage: Stage, fault: Fault, act: object) -> Undo:
         timer[0] = stage.world.after(gap_s, turn)
 
     timer = [stage.world.after(gap_s, turn)]
-    return lambda: timer[0].cancel()
+
+    def undo() -> None:
+        timer[0].cancel()
+
+    return undo
 
 
 def _replay(stage: Stage, fault: Fault) -> Undo:

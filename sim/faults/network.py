@@ -38,7 +38,7 @@ def _degrading(**wanted: object) -> Begin:
             name: value(fault) if callable(value) else value for name, value in wanted.items()
         }
         if not fault.target:
-            return stage.network.degrade(ANY, ANY, **changes).undo
+            return together(stage.network.degrade(ANY, ANY, **changes).undo)
         undos: list[Undo] = []
         for node in fault.target:
             place = stage.place(node)
@@ -55,7 +55,7 @@ def _chance(fault: Fault) -> float:
 
 def _one_way(stage: Stage, fault: Fault) -> Undo:
     source, destination = (stage.place(node) for node in fault.target[:2])
-    return stage.network.cut(source, destination).undo
+    return together(stage.network.cut(source, destination).undo)
 
 
 def _mute(stage: Stage, fault: Fault) -> Undo:
@@ -77,7 +77,7 @@ def _groups(stage: Stage, fault: Fault) -> list[list[str]]:
 
 
 def _partition(stage: Stage, fault: Fault) -> Undo:
-    return stage.network.partition(_groups(stage, fault)).undo
+    return together(stage.network.partition(_groups(stage, fault)).undo)
 
 
 def _flapping(stage: Stage, fault: Fault) -> Undo:

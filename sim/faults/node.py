@@ -8,6 +8,7 @@ Deliberately not here: what dying does to disks and sockets (`sim.machine`, `sim
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sim.faults.model import WHOLE, Begin, Kind, Param, Undo, over
@@ -82,7 +83,7 @@ def _leave(stage: Stage, fault: Fault) -> Undo:
         if stage.is_up(node) and not stage.is_frozen(node):
             stage.leave(node)
             lives[node] = stage.life(node)
-            stage.world.after(FAREWELL_S, lambda n=node: end(n))
+            stage.world.after(FAREWELL_S, partial(end, node))
     return undo
 
 

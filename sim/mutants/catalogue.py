@@ -1,9 +1,9 @@
 """The planted bugs, all of them.
 
-Each is one that somebody could have made: a forgotten check, a wrong comparison, a timer that is not
-moved. `transport`, `probing` and `facts` hold them by what they break. Deliberately not here: bugs
-that no behaviour shows (two such were tried and left out: one telling of a rumour instead of four,
-and pings numbered per peer; repairs and shuffling make up for them).
+Each is one that somebody could have made: a forgotten check, a wrong comparison, a timer that is
+not moved. `transport`, `probing` and `facts` hold them by what they break. Deliberately not here:
+bugs that no behaviour shows (two such were tried and left out: one telling of a rumour instead of
+four, and pings numbered per peer; repairs and shuffling make up for them).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Planted bugs of what is believed of others: signatures, refutation, verdicts, versions, epochs."""
+"""Planted bugs of what is believed of others: signatures, refutation, verdicts, versions,
+epochs."""
 
 from __future__ import annotations
 

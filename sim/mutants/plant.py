@@ -1,13 +1,13 @@
 """Planting: a function's source is edited and compiled again, in this process only.
 
-An edit that does not fit any more (the code has changed) raises DoesNotApply, so that a catalogue of
-bugs cannot rot silently. Works for functions and methods without closures and without `super()`.
+An edit that does not fit any more (the code has changed) raises DoesNotApply, so that a catalogue
+of bugs cannot rot silently. Works for functions and methods without closures and without `super()`.
 Deliberately not here: which bugs (`catalogue`).
 """
 
 from __future__ import annotations
-
 import __future__
+
 import importlib
 import inspect
 import sys

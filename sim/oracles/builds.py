@@ -1,7 +1,7 @@
 """Builds: every run ends, succeeds unless its own node is broken, and makes the right bytes.
 
-What a run makes is a pure function of its project, so the first run of a project is the model of all
-later ones, whoever helped. Deliberately not here: how fast; that is for benchmarks.
+What a run makes is a pure function of its project, so the first run of a project is the model of
+all later ones, whoever helped. Deliberately not here: how fast; that is for benchmarks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Liveness: what must have happened a bounded time after everything is healed.
 
-The bounds are the lengths of the scenario's phases (`sim.scenario.bounds` says where they come from).
-Each oracle also measures how long it really took. Deliberately not here: what must never happen.
+The bounds are the lengths of the scenario's phases (`sim.scenario.bounds` says where they come
+from). Each oracle also measures how long it really took. Deliberately not here: what must never
+happen.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What an oracle is: a judge of runs that looks at everything and changes nothing.
 
 Safety oracles speak up the moment something impossible happens; liveness oracles at the end of a
-phase, about what should have happened by then. A finding names its oracle: two findings are the same
-bug when their oracles are, which is what shrinking goes by.
+phase, about what should have happened by then. A finding names its oracle: two findings are the
+same bug when their oracles are, which is what shrinking goes by.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +121,7 @@ def _fault(value: Any, where: tuple[str | int, ...]) -> Fault:
     return fault
 
 
-def _build(
-    cls: type, value: Any, where: tuple[str | int, ...], skip: set[str] = frozenset()
-) -> Any:  # type: ignore[assignment]
+def _build(cls: type, value: Any, where: tuple[str | int, ...], skip: Collection[str] = ()) -> Any:
     """An attrs class from a dict, with the types of its fields checked."""
     if not isinstance(value, dict):
         raise BadScenario(where, "must be an object")

@@ -9,7 +9,7 @@ Deliberately not here: how it is written down (`files`) and what it does (`play`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +40,10 @@ def _frozen(params: Mapping[str, Value]) -> Mapping[str, Value]:
     return MappingProxyType({name: params[name] for name in sorted(params)})
 
 
+def _nodes(target: Iterable[int]) -> tuple[int, ...]:
+    return tuple(target)
+
+
 @attrs.frozen
 class Fault:
     """One thing that goes wrong."""
@@ -47,7 +51,7 @@ class Fault:
     at_s: float
     kind: str
     """A name in `sim.faults.KINDS`."""
-    target: tuple[int, ...] = attrs.field(default=(), converter=tuple)
+    target: tuple[int, ...] = attrs.field(default=(), converter=_nodes)
     """Node indexes; empty: the whole mesh."""
     for_s: float = 0.0
     """How long; the kinds that are a moment ignore it. Heal ends what is still going on."""
@@ -109,6 +113,10 @@ class Options:
     """`all`, or `core`: a random majority is healed while the rest stays broken."""
 
 
+def _faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(faults)
+
+
 @attrs.frozen
 class Scenario:
     """Everything that a run depends on, beside the code."""
@@ -120,7 +128,7 @@ class Scenario:
     phases: Phases = Phases()
     workload: Workload = Workload()
     options: Options = Options()
-    faults: tuple[Fault, ...] = attrs.field(default=(), converter=tuple)
+    faults: tuple[Fault, ...] = attrs.field(default=(), converter=_faults)
     vitte: str = ""
     """The version that wrote it; another one may play it, but the trace will differ."""
     python: str = ""

@@ -3,9 +3,9 @@
     outcome = play(scenario)
     outcome.verdict, outcome.findings, outcome.digest
 
-Everything is an event of the world: the same code drives membership cores and whole nodes. The first
-finding ends a run (what comes after it is consequence), unless told otherwise. Exceptions of the
-simulated program are findings of the oracle `uncaught`.
+Everything is an event of the world: the same code drives membership cores and whole nodes. The
+first finding ends a run (what comes after it is consequence), unless told otherwise. Exceptions of
+the simulated program are findings of the oracle `uncaught`.
 Deliberately not here: which world (`sim.stage`), what is right (`sim.oracles`).
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 
@@ -124,9 +125,9 @@ class Director:
         world.at(0.0, self.stage.start_all)
         world.at(phases.warm_up_s, self._warmed_up)
         for index, fault in enumerate(self.scenario.faults):
-            world.at(fault.at_s, lambda i=index, f=fault: self._begin(i, f))
+            world.at(fault.at_s, partial(self._begin, index, fault))
             if faults.KINDS[fault.kind].lasts and fault.until_s < phases.heal_s:
-                world.at(fault.until_s, lambda i=index: self._end(i))
+                world.at(fault.until_s, partial(self._end, index))
         world.at(phases.heal_s, self._heal)
         world.at(phases.canary_at_s, self._settled)
         world.at(phases.end_s, self._finish)

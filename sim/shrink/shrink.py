@@ -1,7 +1,8 @@
 """Shrinking a failing scenario: ddmin over its faults, then simpler values, within a budget.
 
-A candidate fails when its first finding is of the same oracle. Besides the shortest failing scenario
-the nearest passing one is kept, for `vitte sim diff`. Deliberately not here: saving (`sim.explore`).
+A candidate fails when its first finding is of the same oracle. Besides the shortest failing
+scenario the nearest passing one is kept, for `vitte sim diff`. Deliberately not here: saving
+(`sim.explore`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A stage has a world (virtual time, randomness, trace), a network, and nodes by index. A node's
 `life` counts its starts. Whoever listens is told of every membership change and every start.
-A verb that a stage cannot do raises CannotDo; kinds say beforehand which worlds can (`Kind.worlds`).
-Deliberately not here: phases and scheduling (`sim.scenario.play`).
+A verb that a stage cannot do raises CannotDo; kinds say beforehand which worlds can
+(`Kind.worlds`). Deliberately not here: phases and scheduling (`sim.scenario.play`).
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """The runs that users start on whole nodes while everything goes wrong.
 
-Each run has a folder of its own with the same project (a real folder: planning reads real files), is
-started at a drawn time on a node that is up, and is reported to the listeners when it ends. Outputs
-are compared by `sim.oracles.builds`. Deliberately not here: what is right.
+Each run has a folder of its own with the same project (a real folder: planning reads real files),
+is started at a drawn time on a node that is up, and is reported to the listeners when it ends.
+Outputs are compared by `sim.oracles.builds`. Deliberately not here: what is right.
 """
 
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ class Builds:
         phases = self._phases
         for number in range(self._work.runs):
             at_s = phases.warm_up_s + self._rng.random() * phases.chaos_s * 0.8
-            self._stage.world.at(at_s, lambda n=number: self._begin(n))
+            self._stage.world.at(at_s, partial(self._begin, number))
 
     def _begin(self, number: int) -> None:
         stage = self._stage
@@ -98,7 +99,7 @@ class Builds:
             folder = Path(name)
             write_project(folder, variant, self._work.shards, self._work.seconds)
             done = await stage.mesh[origin].run_project(folder)
-            outputs = {p.name: sha256(p.read_bytes()).digest() for p in folder.glob("out/*")}
+            outputs = made_in(folder)
         view = done.view
         build = Build(
             number,
@@ -117,6 +118,11 @@ class Builds:
         stage.world.note("run over", number, build.ok, sorted(outputs.items()))
         for listener in stage.listeners:
             listener.run_ended(build)
+
+
+def made_in(folder: Path) -> dict[str, bytes]:
+    """Name -> digest of what a run has put there."""
+    return {path.name: sha256(path.read_bytes()).digest() for path in folder.glob("out/*")}
 
 
 def write_project(folder: Path, variant: int, shards: int, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """The full stage: whole nodes of `sim.mesh_world`, with disks, clocks, streams and builds.
 
-Everything a node does to the world goes through its simulated ports, so everything here is a fault of
-those. Which life a datagram is opened in is known from the life that runs (`running_life`).
+Everything a node does to the world goes through its simulated ports, so everything here is a fault
+of those. Which life a datagram is opened in is known from the life that runs (`running_life`).
 Deliberately not here: the runs that users start (`sim.stage.builds`).
 """
 
@@ -79,7 +79,7 @@ class MeshStage(Stage):
                     listener.opened(node, datagram, opened.fresh)
             return opened
 
-        Sealer.open = watched  # type: ignore[method-assign]
+        Sealer.open = watched  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:
@@ -201,10 +201,11 @@ def perform_mesh(scenario: Scenario, direct: Callable[[Stage], P]) -> P:
     director = direct(stage)
 
     async def story(_: MeshWorld) -> None:
+        # Looking now and then is cheaper here than an event: a finding may come from anywhere.
         async with trio.open_nursery() as nursery:
             if scenario.workload.runs:
                 Builds(stage, scenario, nursery).schedule()
-            while stage.world.now_s < director.end_s and not director.stopped():
+            while stage.world.now_s < director.end_s and not director.stopped():  # noqa: ASYNC110
                 await trio.sleep(LOOK_S)
             nursery.cancel_scope.cancel()
 

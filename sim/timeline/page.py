@@ -1,4 +1,5 @@
-"""Writing the page: what was recorded as JSON inside `page.html`, and nothing from anywhere else."""
+"""Writing the page: what was recorded as JSON inside `page.html`, and nothing from anywhere
+else."""
 
 from __future__ import annotations
 

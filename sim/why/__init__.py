@@ -1,13 +1,13 @@
 """Why a run failed: rewind to points in time, try other futures, see when the bug became likely.
 
 The run is played once. At each point it is forked (`os.fork`) a number of times; every child draws
-all its dice anew from there and plays on, and tells whether it ends in the same oracle's finding. So
-P(bug | everything up to t) is measured for each t; where it rises is where the cause lies. The idea
-is Antithesis' causality analysis; a fork costs 1-2 ms and shares all memory.
+all its dice anew from there and plays on, and tells whether it ends in the same oracle's finding.
+So P(bug | everything up to t) is measured for each t; where it rises is where the cause lies. The
+idea is Antithesis' causality analysis; a fork costs 1-2 ms and shares all memory.
 
 Rules: a child writes one byte and leaves by `os._exit`; the parent's run is not disturbed, and ends
-with the digest it has without us. Deliberately not here: what the cause is; the entries of the trace
-around that time (`sim.diff`, `sim.timeline`) show it.
+with the digest it has without us. Deliberately not here: what the cause is; the entries of the
+trace around that time (`sim.diff`, `sim.timeline`) show it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 
@@ -78,7 +79,7 @@ class Rewinder:
     def prepare(self, director: Director) -> None:
         self._director = director
         for point in self._points:
-            director.stage.world.at(point, lambda at_s=point: self._branch(at_s))
+            director.stage.world.at(point, partial(self._branch, point))
         director.on_finding.append(lambda finding: self._judged(finding.oracle == self._oracle))
         director.stage.world.at(director.end_s, lambda: self._judged(False))
 

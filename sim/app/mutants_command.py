@@ -1,0 +1,80 @@
+"""`vitte sim mutants`: planted bugs, and which were found, by whom, at what cost."""
+
+from __future__ import annotations
+
+import os
+from statistics import median
+from typing import Any
+
+import attrs
+
+from cli.i18n import t
+from cli.settings import Settings, note
+from cli.shell import out
+from cli.text import table, width
+from sim.app.common import give
+from sim.mutants.catalogue import MUTANTS
+from sim.mutants.hunt import Hunted, hunt_all
+from sim.scenario.model import BadScenario
+
+
+def main(request: dict[str, Any], settings: Settings) -> int:
+    wanted = request["only"]
+    known = {mutant.name: mutant for mutant in MUTANTS}
+    for name in wanted:
+        if name not in known:
+            raise BadScenario(("only",), f"{name} is none of {', '.join(known)}")
+    chosen = [known[name] for name in wanted] if wanted else list(MUTANTS)
+    jobs = request.get("jobs") or len(os.sched_getaffinity(0))
+    hunted = hunt_all(chosen, request["seeds"], jobs, _quiet if settings.json else _said)
+    if settings.json:
+        give(view(hunted), "sim_mutants")
+    else:
+        _print(hunted)
+    return 0 if all(each.killed for each in hunted) else 1
+
+
+def _quiet(_: Hunted) -> None:
+    """With --json only the answer is printed."""
+
+
+def _said(each: Hunted) -> None:
+    note(f"{each.name}: {each.problem or (each.oracle if each.killed else t('ALIVE'))}")
+
+
+def _print(hunted: list[Hunted]) -> None:
+    rows = [
+        [
+            each.name,
+            each.oracle if each.killed else t("ALIVE"),
+            each.profile,
+            str(each.runs),
+            f"{each.cpu_s:.2f}",
+            each.problem or each.text,
+        ]
+        for each in hunted
+    ]
+    header = ["PLANTED", t("FOUND BY"), t("PROFILE"), t("RUNS"), "CPU s", t("HOW")]
+    for line in table(header, rows, width()):
+        out(line)
+    figures = view(hunted)
+    out(
+        t(
+            "{planted} planted, {killed} killed; {total:.1f} s of processor time, median {median}",
+            planted=figures["planted"],
+            killed=figures["killed"],
+            total=figures["cpu_s"],
+            median=f"{figures['median_cpu_s']:.2f} s",
+        )
+    )
+
+
+def view(hunted: list[Hunted]) -> dict[str, Any]:
+    cpu_s = [each.cpu_s for each in hunted]
+    return {
+        "planted": len(hunted),
+        "killed": sum(each.killed for each in hunted),
+        "cpu_s": round(sum(cpu_s), 3),
+        "median_cpu_s": round(median(cpu_s), 3) if cpu_s else 0.0,
+        "mutants": [{**attrs.asdict(each), "cpu_s": round(each.cpu_s, 3)} for each in hunted],
+    }
