@@ -5,11 +5,10 @@
 
 Rules: everything said about a node's own state is signed by that node and nobody else can say it;
 (epoch, incarnation, state) only grows, so merging in any order gives the same table. Only the
-subject raises its incarnation, one step at a time: to refute what is charged to its present one, or
-because its record changed. Before a signature is checked it must be clear that the statement would
-change something; whoever passes on a statement with a bad signature is not believed for a while,
-because members check before they pass on. Statements about others than roster members are dropped
-and counted.
+subject raises its incarnation, one step at a time, to refute what is charged to its present one.
+Before a signature is checked it must be clear that the statement would change something; whoever
+passes on a statement with a bad signature is not believed for a while, because members check before
+they pass on. Statements about others than roster members are dropped and counted.
 Deliberately not here: charges against others (`cases`), packets, probing.
 """
 
@@ -65,7 +64,6 @@ def own_record(info: SelfInfo) -> Record:
         swim_port=info.swim_port,
         peer_port=info.peer_port,
         join_port=info.join_port,
-        toolchain=b"",
     )
 
 
@@ -134,12 +132,6 @@ class Membership:
     def leave(self) -> None:
         """Say that we go; nothing refutes it in this epoch."""
         self._become(evolve(self.table.own.record, left=True))
-
-    def describe(self, toolchain: bytes) -> None:
-        """Tell others which tools we have, by the start of a digest."""
-        own = self.table.own.record
-        if toolchain != own.toolchain and not own.left:
-            self._become(evolve(_next(own), toolchain=toolchain))
 
     def _become(self, record: Record) -> None:
         statement = self._voice.say(record)

@@ -19,7 +19,6 @@ from mesh.swim.messages import EPOCH_MAX, INCARNATION_MAX, PREFIX_BYTES
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Load
 from mesh.wire.schema import (
-    blob,
     boolean,
     decode_struct,
     encode_struct,
@@ -30,7 +29,6 @@ from mesh.wire.schema import (
     uint,
 )
 
-TOOLCHAIN_BYTES = 8
 _AUTHOR = slice(3, 3 + PREFIX_BYTES)
 """Behind the tag, the array's head and the byte string's."""
 PARSED_KEPT = 4096
@@ -44,7 +42,7 @@ class Record:
     epoch: int = uint(EPOCH_MAX)
     """Wall-clock milliseconds at the subject's start, made monotone: one start, one epoch."""
     incarnation: int = uint(INCARNATION_MAX)
-    """Raised by the subject alone: to refute, or because the record changed."""
+    """Raised by the subject alone, to refute."""
     left: bool = boolean()
     """Its last word in this epoch."""
     host: str = text(64)
@@ -52,8 +50,6 @@ class Record:
     swim_port: int = uint(65_535)
     peer_port: int = uint(65_535)
     join_port: int = uint(65_535)
-    toolchain: bytes = blob(TOOLCHAIN_BYTES)
-    """Start of the digest of its tools' fingerprints; empty: not told."""
 
     @property
     def version(self) -> tuple[int, int, bool]:

@@ -39,7 +39,6 @@ def a_record(index: int, epoch: int = 1, incarnation: int = 0, left: bool = Fals
         swim_port=7946,
         peer_port=1,
         join_port=2,
-        toolchain=b"",
     )
 
 
