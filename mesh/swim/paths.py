@@ -23,7 +23,9 @@ from mesh.types import NodeId
 UNANSWERED_MIN = 3
 """Pings without answer before a path is named: two may be lost."""
 SUBJECTS_MIN = 2
-"""Members that must agree before we blame ourselves."""
+"""Members that must be silent before we blame ourselves."""
+OWN_UNANSWERED_MIN = 4
+"""Pings since the last answer of anybody, the one just sent included."""
 OWN_TROUBLE_S = 2.5
 """How long nobody has answered before we blame ourselves: less than it takes others to miss us."""
 PROOF_S = 30.0
@@ -89,11 +91,10 @@ class Paths:
 
     def own_trouble(self, now_s: float) -> PathTrouble:
         """What is wrong with ourselves."""
-        since_s = [
-            path.first_s
-            for path in self._silent.values()
-            if now_s - path.first_s >= OWN_TROUBLE_S and path.unanswered >= UNANSWERED_MIN
-        ]
-        if len(since_s) < SUBJECTS_MIN or self._answered_s > min(since_s):
+        silent = [path for path in self._silent.values() if path.first_s > self._answered_s]
+        if len(silent) < SUBJECTS_MIN or sum(p.unanswered for p in silent) < OWN_UNANSWERED_MIN:
             return PathTrouble.NONE
-        return PathTrouble.MUTE if self._heard_s > min(since_s) else PathTrouble.DEAF
+        first_s = min(path.first_s for path in silent)
+        if now_s - first_s < OWN_TROUBLE_S:
+            return PathTrouble.NONE
+        return PathTrouble.MUTE if self._heard_s > first_s else PathTrouble.DEAF

@@ -138,7 +138,8 @@ class Prober:
         return self._probe(member, now_s)
 
     def _start(self, now_s: float) -> list[SendDatagram]:
-        self._next_s = now_s + self._config.probe_interval_s * self._facts.health.scale
+        scale = self._facts.health.scale if self._config.lifeguard else 1
+        self._next_s = now_s + self._config.probe_interval_s * scale
         candidates = {member.node_id: member for member in self._facts.table.reachable()}
         node = self._order.next(candidates)
         if node is None:
