@@ -6,7 +6,7 @@
                  key of two nodes. No byte and no decision differs; a roster of N members is checked
                  once and not N times. The default.
     none         besides, datagrams are sealed with a keyed hash and nothing is encrypted: for
-                 seeing what the seal costs. A changed byte is still noticed; eavesdroppers read all.
+                 seeing what the seal costs. A changed byte is still noticed, but anybody can read.
 
 Only inside `crypto(...)`; a real node never comes by here. Signatures are real in all three.
 """
