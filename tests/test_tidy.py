@@ -39,7 +39,7 @@ EXCEPTIONS = {
 }
 CLI_MAY_IMPORT = {
     *("mesh", "mesh.errors", "mesh.limits", "mesh.types"),
-    *("mesh.control.phases", "mesh.control.views"),
+    *("mesh.control.phases", "mesh.control.views", "mesh.control.events"),
 }
 CLI_MAY_NOT_IMPORT = {"trio", "zeroconf", "attr", "attrs", "cbor2", "nacl", "cryptography"}
 

@@ -12,13 +12,13 @@ from typing import Any, cast
 import attrs
 
 from mesh.action.model import Result
+from mesh.control.events import ShardItem
 from mesh.control.phases import FINAL_PHASES
 from mesh.control.views import (
     ErrorView,
     FailureView,
     RunBrief,
     RunView,
-    ShardItem,
     TimelineEntry,
 )
 from mesh.limits import RUN_OUTPUT_BYTES_MAX, SHARD_TRACES_MAX
