@@ -18,8 +18,8 @@ TEXT_BYTES_MAX = 64 * KIB
 NAME_BYTES_MAX = 64
 
 # -- membership ---------------------------------------------------------------------------------
-DATAGRAM_SEAL_BYTES = 49
-"""What sealing adds to a datagram: header 25, box tag 16, the receiver's epoch 8."""
+DATAGRAM_SEAL_BYTES = 44
+"""What sealing adds to a datagram: header 23, box tag 16, the receiver's epoch 5."""
 DATAGRAM_DRAIN_MAX = 1024
 """Waiting datagrams read before timers may fire: more than a socket buffer holds of them."""
 SWIM_REPLAY_WINDOW = 2048
@@ -67,8 +67,6 @@ SWIM_LIAR_QUIET_S = 10.0
 """So long nothing is taken from who passed on a statement with a bad signature."""
 SWIM_FUTILE_REPAIR_S = 30.0
 """Longest pause between repairs with a peer whose table they do not make equal."""
-SWIM_LOAD_PACE_S = 1.0
-"""At most one relayed load report of a member is taken in this time."""
 SWIM_RENEWALS_MAX = 16
 """Records of one member taken within a second; each makes everybody check a signature."""
 SWIM_HISTORY_MAX = 32

@@ -61,9 +61,6 @@ class SwimConfig:
     """Attempts at one lost member back off to this, for ever; it bounds how long two halves of a
     healed partition stay apart when each half is one node. In larger meshes each member tries more
     rarely, so that a lost one costs all of them together the same."""
-    load_refresh_s: float = 10.0
-    """Our changed load is given to gossip at most this often (and rides on every ping anyway)."""
-
     observers: int = 5
     """Judges of each member, by rank; more than there are members: everybody is one."""
     quorum: int = 3
@@ -143,10 +140,6 @@ class SwimConfig:
         """How often one rumour is sent by each node: lambda * log(N) of the SWIM paper."""
         return self.retransmit_multiplier * ceil(log10(members + 1))
 
-    def load_interval_s(self, members: int) -> float:
-        """Stretched in big meshes, so that load rumours cost each node a constant rate."""
-        return self.load_refresh_s * max(1.0, members / 32)
-
 
 REFUTATION_S_MIN = 0.2
 """What a busy machine takes to schedule a process that has to defend itself."""
@@ -165,7 +158,6 @@ WAN = SwimConfig(
     reconnect_interval_s=5.0,  # same share of traffic as in the LAN profile
     reconnect_backoff_max_s=30.0,
     flap_half_life_s=300.0,  # routes flap for minutes
-    load_refresh_s=30.0,
 )
 
 LOOPBACK = SwimConfig(
@@ -177,5 +169,4 @@ LOOPBACK = SwimConfig(
     reconnect_interval_s=0.5,
     reconnect_backoff_max_s=2.0,  # a demo restarts nodes and wants to see them
     flap_half_life_s=10.0,  # for the same reason
-    load_refresh_s=2.0,
 )

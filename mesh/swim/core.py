@@ -231,7 +231,6 @@ class Swim:
             cases = self._facts.cases
             effects += self._after(cases.verdicts(now_s) + cases.reconsider(now_s), now_s)
             effects += self._reconnect(now_s)
-            self._spreader.share_load(now_s)
         effects += self._probe(now_s)
         effects += self._spreader.run(now_s)
         return effects

@@ -2,8 +2,7 @@
 
 One entry per kind, subject and author (a newer statement replaces an older one), so the roster
 bounds the queue. A rumour is told `limit` times and then dropped; anti-entropy catches the few that
-this misses. Load reports are second-class: told twice, only in space that is left over, never worth
-a packet of their own. Deliberately not here: whom to tell, and when.
+this misses. Deliberately not here: whom to tell, and when.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ import attrs
 
 from mesh.swim.messages import FACTS_BYTES_MAX, FACTS_MAX, Statement, size_bytes
 
-LOAD_TELLINGS = 2
 RESERVED = 4
 """Places of a packet that are for what its receiver must hear about itself, and our own record."""
 
 Topic = tuple[bytes, bytes]
-"""(subject, author); of a record both are the subject's, and a load's author is empty."""
+"""(subject, author); of a record both are the subject's."""
 
 
 @attrs.define
@@ -29,7 +27,6 @@ class _Rumour:
     statement: Statement
     size_bytes: int
     order: int
-    load_only: bool
     told: int = 0
 
 
@@ -39,26 +36,17 @@ class Rumours:
     def __init__(self) -> None:
         self._queue: dict[Topic, _Rumour] = {}
         self._order = 0
-        self._urgent = 0
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    @property
-    def urgent(self) -> bool:
-        """Whether there is anything worth a packet of its own."""
-        return self._urgent > 0
-
-    def add(
-        self, subject: bytes, author: bytes, statement: Statement, *, load_only: bool = False
-    ) -> None:
+    def add(self, subject: bytes, author: bytes, statement: Statement) -> None:
         """Tell it from now on, instead of what that author said about that subject before."""
         topic = (subject, author)
         self._drop(topic)
         self._order += 1
         size = size_bytes(statement)
-        self._queue[topic] = _Rumour(topic, statement, size, self._order, load_only)
-        self._urgent += not load_only
+        self._queue[topic] = _Rumour(topic, statement, size, self._order)
 
     def drop(self, subject: bytes, authors: Iterable[bytes]) -> None:
         """Say nothing more of what these said about it."""
@@ -66,9 +54,7 @@ class Rumours:
             self._drop((subject, author))
 
     def _drop(self, topic: Topic) -> None:
-        old = self._queue.pop(topic, None)
-        if old is not None:
-            self._urgent -= not old.load_only
+        self._queue.pop(topic, None)
 
     def take(self, limit: int, used_bytes: int = 0, skip: bytes = b"") -> list[Statement]:
         """Statements for one packet that already holds `used_bytes` of them; counts them as told.
@@ -87,10 +73,10 @@ class Rumours:
             room -= rumour.size_bytes
             chosen.append(rumour.statement)
             rumour.told += 1
-            if rumour.told >= (LOAD_TELLINGS if rumour.load_only else limit):
+            if rumour.told >= limit:
                 self._drop(rumour.topic)
         return chosen
 
 
-def _rank(rumour: _Rumour) -> tuple[bool, int, int]:
-    return (rumour.load_only, rumour.told, -rumour.order)
+def _rank(rumour: _Rumour) -> tuple[int, int]:
+    return (rumour.told, -rumour.order)

@@ -21,7 +21,7 @@ from ipaddress import ip_address
 
 import attrs
 
-from mesh.limits import SWIM_LIAR_QUIET_S, SWIM_LOAD_PACE_S, SWIM_RENEWALS_MAX
+from mesh.limits import SWIM_LIAR_QUIET_S, SWIM_RENEWALS_MAX
 from mesh.swim.book import Book
 from mesh.swim.cases import Cases
 from mesh.swim.config import SwimConfig
@@ -30,7 +30,7 @@ from mesh.swim.evidence import Evidence, Signatures
 from mesh.swim.health import Health
 from mesh.swim.messages import EPOCH_MAX, INCARNATION_MAX, OwnLoad, Statement, prefix_of
 from mesh.swim.observers import Observers
-from mesh.swim.records import Charge, LoadReport, Record, author_of, parse
+from mesh.swim.records import Charge, Record, author_of, parse
 from mesh.swim.table import Held, Member, Table, mark_of
 from mesh.swim.voice import Voice
 from mesh.types import NodeId
@@ -110,12 +110,6 @@ class Membership:
     def set_own_load(self, load: Load) -> None:
         own = self.table.own
         own.load, own.load_number = load, own.load_number + 1
-
-    def tell_own_load(self) -> None:
-        """Put our present load, signed, into gossip, for those whom we do not ping soon."""
-        own = self.table.own
-        report = LoadReport(own.prefix, own.record.epoch, own.load_number, own.load)
-        self.rumours.add(own.prefix, b"", self._voice.say(report), load_only=True)
 
     def load_for(self, member: Member | None) -> OwnLoad | None:
         """Our load, if `member` may not have it yet: each number is told it a few times."""
@@ -215,8 +209,6 @@ class Membership:
             return []
         if isinstance(said, Record):
             return self._hear_record(said, author, statement, origin, now_s)
-        if isinstance(said, LoadReport):
-            return self._hear_report(said, author, statement, now_s)
         self._counters["statement-malformed"] += 1
         return []
 
@@ -298,21 +290,8 @@ class Membership:
         is_fresh = member.node_id in fresh
         return self.cases.hear(member, accuser, held, old=origin.repair, fresh=is_fresh)
 
-    def _hear_report(
-        self, report: LoadReport, node: NodeId, statement: Statement, now_s: float
-    ) -> list[MemberChanged]:
-        member = self.table.get(node)
-        if member is None or report.epoch != member.record.epoch:
-            return []
-        if report.number <= member.load_number or now_s - member.load_s < SWIM_LOAD_PACE_S:
-            return []
-        self._check(node, statement)
-        member.load_s = now_s
-        self.rumours.add(member.prefix, b"", statement, load_only=True)
-        return self.hear_load(member, OwnLoad(report.number, report.load))
-
     def hear_load(self, member: Member, own: OwnLoad) -> list[MemberChanged]:
-        """A member's own report, from its ping or, signed, from gossip."""
+        """A member's own report, from its ping or ack."""
         if own.number <= member.load_number:
             return []
         same = member.load == own.load
@@ -330,7 +309,7 @@ class Membership:
         changes: list[MemberChanged] = []
         for member in self.table.set_roster(ids, now_s):
             self.cases.close(member)
-            self.rumours.drop(member.prefix, (member.prefix, b""))
+            self.rumours.drop(member.prefix, (member.prefix,))
             self.book.history.forget(member.node_id)
             last = attrs.evolve(member.view(), state=State.LEFT, since_s=now_s)
             changes.append(MemberChanged(last, member.state))
@@ -338,7 +317,7 @@ class Membership:
         return changes
 
 
-LOAD_DIRECT_TELLINGS = 3
+LOAD_DIRECT_TELLINGS = 2
 """Pings and acks to one member that carry a changed load: one of them will arrive."""
 
 

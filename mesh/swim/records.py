@@ -1,14 +1,15 @@
-"""The three kinds of signed statements: what a node says of itself, of others, and its load.
+"""The two kinds of signed statements: what a node says of itself, and what it says of others.
 
     Record       the subject's own: its epoch, incarnation, addresses, whether it has left
     Charge       an accuser's: this member, in this epoch and incarnation, is silent (or refused);
                  as a vote: ... and its time to refute has run out
-    LoadReport   the subject's own load, for those whom its pings do not reach soon
 
 A statement's body is one tag byte and the encoded struct; the signature is over the received bytes,
 nothing is ever re-encoded. Every body begins with its author's prefix, at the same place, so that a
 flood in the name of strangers is refused before anything is decoded.
-Deliberately not here: signing (`voice`), and what a statement changes (`membership`, `cases`).
+Deliberately not here: loads (they change too fast to be signed and passed on: every node tells its
+own, in pings and acks, which the seal proves), signing (`voice`), and what a statement changes
+(`membership`, `cases`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,11 @@ from functools import lru_cache
 
 from mesh.swim.messages import EPOCH_MAX, INCARNATION_MAX, PREFIX_BYTES
 from mesh.wire.errors import WireError
-from mesh.wire.messages import Load
 from mesh.wire.schema import (
     boolean,
     decode_struct,
     encode_struct,
     fixed,
-    nested,
     struct,
     text,
     uint,
@@ -75,17 +74,8 @@ class Charge:
         return (self.vote, self.evidence)
 
 
-@struct
-class LoadReport:
-    node: bytes = fixed(PREFIX_BYTES)
-    epoch: int = uint(EPOCH_MAX)
-    number: int = uint(2**32)
-    """Counts the subject's loads in this epoch."""
-    load: Load = nested(Load)
-
-
-Body = Record | Charge | LoadReport
-_CLASSES: dict[int, type[Body]] = {1: Record, 2: Charge, 3: LoadReport}
+Body = Record | Charge
+_CLASSES: dict[int, type[Body]] = {1: Record, 2: Charge}
 _TAGS = {cls: bytes([tag]) for tag, cls in _CLASSES.items()}
 
 

@@ -1,11 +1,15 @@
 """Sealing of datagrams: who sent it, that nobody else can read or change it, and that it is fresh.
 
-    version 1 | sender's prefix 8 | sender's epoch 8 | counter 8 | box(receiver's epoch 8 | payload)
+    version 1 | sender's prefix 8 | sender's epoch 8 | counter 6 | box(receiver's epoch 5 | payload)
 
 The box is NaCl's (X25519, XSalsa20, Poly1305) between the two nodes' keys, converted from their
 Ed25519 identities; the shared key is computed once per pair. The nonce is epoch, counter and
 sender's prefix: unique, because an epoch names one start, the counter grows, and the prefix
 separates the two directions.
+
+The counter's upper two bytes and the receiver's epoch's upper three are always what both sides know
+them to be (zero, and those of the epoch), so they do not travel: 34 years of milliseconds do not
+repeat.
 
 Rules: `open` never raises, every refusal is counted by reason. Replay: per peer a sliding window
 over the counters of its present epoch. A restarted receiver has lost its windows, therefore a
@@ -32,13 +36,18 @@ VERSION = 1
 _EPOCH_BYTES = 8
 _COUNTER_BYTES = 8
 _TAG_BYTES = bindings.crypto_box_ZEROBYTES - bindings.crypto_box_BOXZEROBYTES
-HEADER_BYTES = 1 + PREFIX_BYTES + _EPOCH_BYTES + _COUNTER_BYTES
+_COUNTER_SENT_BYTES = 6
+_RECEIVER_BYTES = 5
+_RECEIVER_MASK = 2 ** (8 * _RECEIVER_BYTES) - 1
+HEADER_BYTES = 1 + PREFIX_BYTES + _EPOCH_BYTES + _COUNTER_SENT_BYTES
+_COUNTER_PAD = bytes(_COUNTER_BYTES - _COUNTER_SENT_BYTES)
 EPOCH_UNKNOWN = 0
 COUNTER_START_BITS = 47
 """Counters begin at a random value of so many bits: should an epoch ever repeat (a restored disk
 and a clock set back), the nonces still do not."""
 
-assert HEADER_BYTES + _TAG_BYTES + _EPOCH_BYTES == DATAGRAM_SEAL_BYTES
+assert HEADER_BYTES + _TAG_BYTES + _RECEIVER_BYTES == DATAGRAM_SEAL_BYTES
+assert COUNTER_START_BITS < 8 * _COUNTER_SENT_BYTES
 assert bindings.crypto_box_NONCEBYTES == _EPOCH_BYTES + _COUNTER_BYTES + PREFIX_BYTES
 
 
@@ -149,7 +158,9 @@ class Sealer:
         peer = self._peer(sender) if sender is not None else None
         if sender is None or peer is None:
             return self._refuse("unknown-sender")
-        nonce = datagram[1 + PREFIX_BYTES : HEADER_BYTES] + datagram[1 : 1 + PREFIX_BYTES]
+        counter_at = HEADER_BYTES - _COUNTER_SENT_BYTES
+        epoch, counter = datagram[1 + PREFIX_BYTES : counter_at], datagram[counter_at:HEADER_BYTES]
+        nonce = epoch + _COUNTER_PAD + counter + datagram[1 : 1 + PREFIX_BYTES]
         try:
             boxed = datagram[HEADER_BYTES:]
             plain = bindings.crypto_box_open_afternm(boxed, nonce, peer.shared_key)
@@ -160,12 +171,12 @@ class Sealer:
     def _judge(self, sender: NodeId, peer: _Peer, nonce: bytes, plain: bytes) -> Opened | None:
         epoch = int.from_bytes(nonce[:_EPOCH_BYTES], "big")
         counter = int.from_bytes(nonce[_EPOCH_BYTES : _EPOCH_BYTES + _COUNTER_BYTES], "big")
-        payload = plain[_EPOCH_BYTES:]
+        payload = plain[_RECEIVER_BYTES:]
         if not 0 < epoch <= EPOCH_MAX:
             return self._refuse("malformed")
         if epoch < peer.proven_epoch:
             return self._refuse("stale-epoch")
-        if int.from_bytes(plain[:_EPOCH_BYTES], "big") != self._config.epoch:
+        if int.from_bytes(plain[:_RECEIVER_BYTES], "big") != self._config.epoch & _RECEIVER_MASK:
             self.counters["not-fresh"] += 1
             return Opened(sender, payload, fresh=False)
         if epoch > peer.proven_epoch:
@@ -189,10 +200,12 @@ class Sealer:
         assert len(payload) + DATAGRAM_SEAL_BYTES <= DATAGRAM_BYTES_MAX
         self._counter += 1
         epoch = self._config.epoch.to_bytes(_EPOCH_BYTES, "big")
-        moment = epoch + self._counter.to_bytes(_COUNTER_BYTES, "big")
-        plain = receiver_epoch.to_bytes(_EPOCH_BYTES, "big") + payload
-        boxed: bytes = bindings.crypto_box_afternm(plain, moment + self._prefix, shared_key)
-        return b"".join((bytes([VERSION]), self._prefix, moment, boxed))
+        counter = self._counter.to_bytes(_COUNTER_SENT_BYTES, "big")
+        named = receiver_epoch & _RECEIVER_MASK
+        plain = named.to_bytes(_RECEIVER_BYTES, "big") + payload
+        nonce = epoch + _COUNTER_PAD + counter + self._prefix
+        boxed: bytes = bindings.crypto_box_afternm(plain, nonce, shared_key)
+        return b"".join((bytes([VERSION]), self._prefix, epoch, counter, boxed))
 
     def _peer(self, node: NodeId) -> _Peer | None:
         known = self._peers.get(node)

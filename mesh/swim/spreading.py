@@ -1,8 +1,7 @@
-"""When rumours get packets of their own, and when our load becomes a rumour.
+"""When rumours get packets of their own.
 
-Rules: pending state changes are given to a few random members every gossip interval; load reports
-ride along and never cause a packet. Deliberately not here: which rumours come first
-(`dissemination`), and what rides on pings (`packets`).
+Rules: pending rumours are given to a few random members every gossip interval. Deliberately not
+here: which rumours come first (`dissemination`), and what rides on pings (`packets`).
 """
 
 from __future__ import annotations
@@ -28,12 +27,10 @@ class Spreader:
         self._packets = packets
         self._rng = rng
         self._last_s = 0.0
-        self._load_told_s = float("-inf")
-        self._load_changed = False
 
     def next_timer_s(self) -> float | None:
         """May lie in the past: a rumour that comes after a quiet time is told at once."""
-        if not self._facts.rumours.urgent or not self._facts.table.reachable_count:
+        if not self._facts.rumours or not self._facts.table.reachable_count:
             return None
         return self._last_s + self._config.gossip_interval_s
 
@@ -53,15 +50,6 @@ class Spreader:
     def set_load(self, load: Load) -> None:
         if load != self._facts.table.own.load:
             self._facts.set_own_load(load)
-            self._load_changed = True
-
-    def share_load(self, now_s: float) -> None:
-        """Make a changed load a rumour, if that has not been done for a while."""
-        interval_s = self._config.load_interval_s(self._facts.table.size())
-        if self._load_changed and now_s - self._load_told_s >= interval_s:
-            self._load_changed = False
-            self._load_told_s = now_s
-            self._facts.tell_own_load()
 
     def farewell(self, now_s: float) -> list[SendDatagram]:
         """Tell everyone, or many, that we have left; the timer tells on."""

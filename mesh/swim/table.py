@@ -64,8 +64,6 @@ class Member:
     """Against its present epoch and incarnation, by the accuser's prefix."""
     load: Load = NO_LOAD
     load_number: int = 0
-    load_s: float = float("-inf")
-    """When a signed report of its load was taken last."""
     load_told: int = 0
     """The number of our own load that it was told last, and how often."""
     load_tellings: int = 0

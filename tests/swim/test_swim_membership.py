@@ -295,9 +295,9 @@ def test_nobody_to_probe_is_none() -> None:
     assert order.next({}) is None
 
 
-def tell(rumours: Rumours, index: int, *, load_only: bool = False) -> None:
+def tell(rumours: Rumours, index: int) -> None:
     prefix = prefix_of(node(index))
-    rumours.add(prefix, prefix, record(index), load_only=load_only)
+    rumours.add(prefix, prefix, record(index))
 
 
 def test_a_rumour_is_told_as_often_as_allowed_and_newest_first() -> None:
@@ -310,16 +310,6 @@ def test_a_rumour_is_told_as_often_as_allowed_and_newest_first() -> None:
     assert not rumours.take(limit=3, skip=prefix_of(node(2)))
     assert rumours.take(limit=3) == [record(2)]
     assert len(rumours) == 0
-    assert not rumours.urgent
-
-
-def test_load_reports_never_demand_a_packet_and_come_last() -> None:
-    rumours = Rumours()
-    tell(rumours, 1, load_only=True)
-    assert not rumours.urgent
-    tell(rumours, 2)
-    assert rumours.take(limit=9) == [record(2), record(1)]
-    assert rumours.urgent
 
 
 @given(st.integers(0, 100), st.integers(1, 8), st.integers(1, 6))
