@@ -25,7 +25,14 @@ from sim.scenario.model import Fault, Scenario
 from sim.stage.base import Stage
 
 SAMPLE_S = 1.0
-DISK_COMPLAINTS = ("StoreFull", "StoreBroken", "OSError", "CannotPlace", "BlobLost", "PermissionError")
+DISK_COMPLAINTS = (
+    "StoreFull",
+    "StoreBroken",
+    "OSError",
+    "CannotPlace",
+    "BlobLost",
+    "PermissionError",
+)
 Prepare = Callable[["Director"], None]
 
 
