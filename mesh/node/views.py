@@ -16,7 +16,7 @@ from mesh.control.views import (
 from mesh.identity.fold import Member
 from mesh.node.runtime import MeshRuntime
 from mesh.swim.effects import MemberView as Seen
-from mesh.swim.effects import State
+from mesh.swim.effects import PathTrouble, State
 
 if TYPE_CHECKING:
     from mesh.node.node import Node
@@ -144,6 +144,14 @@ def _address(runtime: MeshRuntime, member: Member, view: Seen | None) -> str:
     return f"{view.address[0]}:{view.peer_port}" if view is not None else ""
 
 
+_PATHS = {
+    PathTrouble.OUT: "its datagrams come, ours do not reach it",
+    PathTrouble.SILENT: "no datagrams between us; it lives, as others or its stream say",
+    PathTrouble.MUTE: "no member answers this node's datagrams, though theirs come: one-way network",
+    PathTrouble.DEAF: "no datagram of any member reaches this node",
+}
+
+
 def _member(runtime: MeshRuntime, member: Member, view: Seen | None) -> MemberView:
     return {
         "name": member.name,
@@ -188,13 +196,21 @@ def _note(runtime: MeshRuntime, member: Member, view: Seen | None, state: str, n
     if view is None:
         return "never seen by this node"
     if state != "alive":
-        return f"for {_duration(now_s - view.since_s)}"
+        note = f"for {_duration(now_s - view.since_s)}"
+        return f"unstable, {note}" if view.unstable else note
+    if view.unstable:
+        return "unstable: not used until it stays"
+    if view.path in _PATHS:
+        return _PATHS[view.path]
     return "" if member.node_id in runtime.links.by_node else "no stream yet"
 
 
 def _health(runtime: MeshRuntime) -> list[str]:
     lied = [name for name in _counters(runtime) if name.startswith("lied.")]
     sentences = []
+    own = next(iter(runtime.gossip.members()), None)
+    if own is not None and own.path in _PATHS:
+        sentences.append(_PATHS[own.path])
     for name in lied:
         prefix = name.removeprefix("lied.")
         names = [m.name for m in runtime.identity.members() if m.node_id.hex().startswith(prefix)]
