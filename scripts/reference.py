@@ -49,8 +49,8 @@ Answers go to stdout, everything else to stderr. `--json` prints objects that na
 CONTROL_INTRODUCTION = """\
 `HOME/control.sock` takes one JSON object on one line, `{"op": ...}` with parameters, and answers
 with one line: `{"ok": view}` or `{"error": ...}`. Streaming operations send `{"event": ...}` lines
-before it, and end when the client closes or half-closes its connection. Views and events:
-`mesh/control/views.py`.
+before it, and end when the client closes or half-closes its connection. Views are in
+`mesh/control/views.py`, events in `mesh/control/events.py`.
 """
 BLAME = {
     "user": "the command or a project file",

@@ -1,14 +1,13 @@
-"""The JSON lines of streaming operations (`run`, `logs`, `join`...), beside the views they end with.
+"""The JSON lines of streaming operations (`run`, `logs`, `join`...), before the view that ends them.
 
-The rules are those of `mesh.control.views`. Nothing here runs, and nothing but `typing` is imported.
+The rules are those of `mesh.control.views`. Nothing here runs, and only `typing` is imported.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from mesh.control.views import RunView, Source
-
+from mesh.control.views import RunView
 
 ShardItem = list[Any]
 """[index, phase, where, detail, name, seconds]

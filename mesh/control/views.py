@@ -8,7 +8,8 @@ seconds since 1970 (`_unix_s`).
 Text that came from a program (`text`, `stdout_tail`...) is decoded as UTF-8 with `surrogateescape`,
 so that any bytes survive the journey and are written out unchanged.
 
-Streaming operations have lines of their own (`mesh.control.events`). Nothing here runs, and nothing but `typing` is imported: the command line loads this too.
+Streaming operations have lines of their own (`mesh.control.events`). Nothing here runs, and nothing
+but `typing` is imported: the command line loads this too.
 """
 
 from __future__ import annotations
