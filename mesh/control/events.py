@@ -1,4 +1,4 @@
-"""The JSON lines of streaming operations (`run`, `logs`, `join`...), before the view that ends them.
+"""The JSON lines of streaming operations (`run`, `logs`, `join`...), before the final view.
 
 The rules are those of `mesh.control.views`. Nothing here runs, and only `typing` is imported.
 """
