@@ -129,6 +129,12 @@ class Gossip:
         if self._endpoint is not None:
             self._endpoint.set_load(load)
 
+    def machine_felt(self, pressure: float, lag_s: float) -> None:
+        """How our machine does: the share of time (0 to 1) in which some task waited for a CPU, and
+        how late the event loop is."""
+        if self._endpoint is not None:
+            self._endpoint.machine_felt(pressure, lag_s, self._env.clock.monotonic())
+
     def stream_alive(self, node: NodeId) -> None:
         """The member answered on its stream."""
         if self._endpoint is not None:

@@ -356,6 +356,8 @@ class MeshRuntime:
         """Once a second: how busy the machine is, to the scheduler and to everybody."""
         machine = self._env.readings.load()
         self.work.core.machine(machine.cpu_percent, machine.memory_free_mib)
+        pressure = self._env.readings.pressure().cpu / 100
+        self.gossip.machine_felt(pressure, self._env.readings.lag_s())
         load = self.work.core.load()
         if load != self._reported_load:
             self._reported_load = load

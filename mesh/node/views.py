@@ -147,7 +147,7 @@ def _address(runtime: MeshRuntime, member: Member, view: Seen | None) -> str:
 _PATHS = {
     PathTrouble.OUT: "its datagrams come, ours do not reach it",
     PathTrouble.SILENT: "no datagrams between us; it lives, as others or its stream say",
-    PathTrouble.MUTE: "no member answers this node's datagrams, though theirs come: one-way network",
+    PathTrouble.MUTE: "no member answers this node: its datagrams do not leave, though theirs come",
     PathTrouble.DEAF: "no datagram of any member reaches this node",
 }
 

@@ -72,7 +72,7 @@ class SwimConfig:
     """Waits from measured round trips and told lateness; otherwise one constant for everybody."""
     lifeguard: bool = False
     """Our own health as guessed from missed answers slows our probing. Off: beside measured
-    lateness and vigils it saved no false accusation, and a mute node probed too rarely to notice."""
+    lateness and vigils it saved no false accusation, and made a mute node too slow to notice."""
     own_lateness: bool = True
     """Our own health as measured lengthens our waits and is told to others."""
     arrival_times: bool = True

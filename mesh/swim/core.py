@@ -154,6 +154,12 @@ class Swim:
         own = self._facts.table.own.load
         self._spreader.set_load(evolve(load, late_ms=own.late_ms, place=own.place))
 
+    def machine_felt(self, pressure: float, lag_s: float, now_s: float) -> None:
+        """How our machine does: the share of time (0 to 1) in which some task waited for a CPU, and
+        how late the event loop is. Told to others, and lengthens our own waits."""
+        self._facts.health.set_pressure(pressure)
+        self._facts.health.was_late(lag_s, now_s)
+
     def join(self, seeds: Iterable[tuple[NodeId, Address]], now_s: float) -> list[Effect]:
         """Contact members at these addresses now, and again until each has answered.
 

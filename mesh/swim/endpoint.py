@@ -80,6 +80,10 @@ class Endpoint:
     def handle_timer(self, now_s: float) -> list[Output]:
         return self._seal_all(self._swim.handle_timer(now_s), now_s)
 
+    def machine_felt(self, pressure: float, lag_s: float, now_s: float) -> None:
+        """See `Swim.machine_felt`."""
+        self._swim.machine_felt(pressure, lag_s, now_s)
+
     def set_load(self, load: Load) -> None:
         self._swim.set_load(load)
 

@@ -15,7 +15,7 @@ LATE_HALF_LIFE_S = 20.0
 LATE_MAX_S = 30.0
 LATE_LEVELS_MS = (0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
 """What is told to others: coarse, so that it changes rarely. Each is twice the one before."""
-PRESSURE_LATE_S = 1.0
+PRESSURE_LATE_S = 0.25
 """Lateness to expect of a machine whose runnable tasks wait all the time (some avg10 = 100 %)."""
 
 
