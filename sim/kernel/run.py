@@ -104,7 +104,9 @@ def run_in(
 
 
 def _kernel_of(world: World, config: RunConfig) -> Kernel:
-    order = SeededOrder(world.rng("order of tasks"), config.order, lambda turn: _livelock(clock, world, turn))
+    order = SeededOrder(
+        world.rng("order of tasks"), config.order, lambda turn: _livelock(clock, world, turn)
+    )
     clock = SimClock(world, order, Housekeeping(config.collect_every_events))
     return Kernel(world, clock, order)
 
