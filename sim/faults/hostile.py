@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mesh.swim.effects import MemberView
 from mesh.swim.messages import SIGNATURE_BYTES, Gossip, Statement
-from mesh.swim.records import Body, Charge, Record, body_of
+from mesh.swim.records import Body, Charge, body_of
 from mesh.wire.schema import encode_message, evolve
 from sim.faults.model import Kind, Param, Undo
 from sim.scenario.model import Fault
@@ -132,24 +132,14 @@ def _liar(stage: Stage, fault: Fault) -> Undo:
 
 
 def lies(stage: Stage, author: int, victim: int, view: MemberView) -> list[Body]:
-    """What `author` never said: a vote for the death of the victim; as the victim, a farewell."""
+    """What `author` never said: a vote for the death of the victim; as the victim, later records,
+    one of them a farewell."""
     subject = stage.prefix(victim)
     if author != victim:
-        vote = Charge(stage.prefix(author), subject, view.epoch, view.incarnation, 0, True)
-        return [vote]
-    host, port = view.address
-    farewell = Record(
-        subject,
-        view.epoch,
-        view.incarnation + 7,
-        True,
-        host,
-        port,
-        view.peer_port,
-        view.join_port,
-        b"",
-    )
-    return [farewell, evolve(farewell, left=False)]
+        return [Charge(stage.prefix(author), subject, view.epoch, view.incarnation, 0, True)]
+    record = stage.record(victim)
+    later = evolve(record, incarnation=record.incarnation + 7)
+    return [later, evolve(later, left=True)]
 
 
 _RATE = Param("rate", 0.5, 50.0)

@@ -24,7 +24,7 @@ from sim.kernel.findings import FINDINGS_MAX, Finding, Livelock, finding_of
 from sim.kernel.nanoseconds import to_ns, to_s
 from sim.kernel.trace import Trace
 
-EVENTS_AT_ONCE_MAX = 1_000_000
+EVENTS_AT_ONCE_MAX = 100_000
 """More events than this at one instant are a loop."""
 
 

@@ -25,6 +25,7 @@ from sim.scenario.model import Fault, Scenario
 from sim.stage.base import Stage
 
 SAMPLE_S = 1.0
+SILENT_CANARIES = 0.5
 DISK_COMPLAINTS = (
     "StoreFull",
     "StoreBroken",
@@ -196,9 +197,12 @@ class Director:
         if not self.scenario.phases.canary_s or len(self._core) < 2:
             return
         self.phase = "canary"
-        self._canary = choose(self.stage.world.rng("canary"), self._core, 1)[0]
-        self.stage.crash(self._canary)
-        canary = self._canary
+        rng = self.stage.world.rng("canary")
+        canary = self._canary = choose(rng, self._core, 1)[0]
+        if rng.random() < SILENT_CANARIES:
+            self.stage.host_down(canary)  # nothing refuses on its behalf: only silence tells
+        else:
+            self.stage.crash(canary)
         self._each(lambda oracle: oracle.canary_died(canary))
 
     def _finish(self) -> None:

@@ -18,7 +18,7 @@ import attrs
 from mesh.swim.config import SwimConfig
 from mesh.swim.effects import MemberView, State
 from mesh.swim.messages import Statement, prefix_of
-from mesh.swim.records import Charge
+from mesh.swim.records import Charge, Record
 from mesh.types import Address, NodeId
 from sim.kernel.world import World
 
@@ -194,6 +194,11 @@ class Stage(ABC):
             data = sealer.seal(self.node_id(other), payload) if other != node else None
             if data is not None:
                 self.network.send(data, self.address(node), self.address(other))
+
+    def record(self, node: int) -> Record:
+        """What it says of itself now."""
+        own: Record = self.endpoint(node)._swim._facts.table.own.record
+        return own
 
     def vote(self, node: int, victim: int, view: MemberView) -> Statement:
         """This node's own, genuine vote for the death of another."""

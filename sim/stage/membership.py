@@ -12,6 +12,7 @@ from typing import Any
 
 from mesh.swim.effects import MemberChanged, MemberView
 from mesh.types import Address, NodeId
+from sim.kernel.findings import Livelock
 from sim.net.link import Link
 from sim.scenario.bounds import CONFIGS
 from sim.scenario.model import Scenario
@@ -55,7 +56,10 @@ class MembershipStage(Stage):
     # -- running ---------------------------------------------------------------------------------
     def run(self, until_s: float, stop: Callable[[], bool]) -> None:
         self.world.on_error = lambda error: self.world.found("membership core", error)
-        self.world.run_while(lambda: not stop(), until_s)
+        try:
+            self.world.run_while(lambda: not stop(), until_s)
+        except Livelock as error:
+            self.world.found("membership core", error)
 
     def start_all(self) -> None:
         self.mesh.start_all()

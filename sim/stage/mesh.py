@@ -16,6 +16,7 @@ import trio
 from mesh.swim.effects import MemberView
 from mesh.swim.sealed import Sealer
 from mesh.types import Address, NodeId
+from sim.kernel.findings import Deadlock, Livelock
 from sim.kernel.run import RunConfig
 from sim.machine.life import running_life
 from sim.members import found
@@ -131,6 +132,7 @@ class MeshStage(Stage):
     def wipe(self, node: int) -> None:
         """A new disk, with the membership on it that its owner saved elsewhere."""
         machine = self._node(node).machine
+        machine.disk.heal()  # it is another disk
         machine.disk.wipe()
         found(self.size).install(node, machine.disk.open(), self.address(0))
 
@@ -210,5 +212,8 @@ def perform_mesh(scenario: Scenario, direct: Callable[[Stage], P]) -> P:
             nursery.cancel_scope.cancel()
 
     with stage.watching_seals():
-        stage.mesh.run(story)
+        try:
+            stage.mesh.run(story)
+        except (Livelock, Deadlock) as error:
+            stage.world.found("world", error)
     return director
