@@ -150,7 +150,8 @@ class SimClock:
     def _make(
         self, deadline_s: float, fn: Callable[[], None], *, sleeper: bool = False
     ) -> SimTimer:
-        timer = SimTimer(deadline_s, fn, sleeper)
+        # A deadline that has passed already makes nobody late.
+        timer = SimTimer(max(deadline_s, self._hardware.monotonic()), fn, sleeper)
         self._timers[timer] = None
         return timer
 

@@ -260,6 +260,17 @@ def test_readings_are_sane(stand: Stand) -> None:
     stand.run(story)
 
 
+def test_a_deadline_that_has_passed_already_makes_nobody_late(stand: Stand) -> None:
+    async def story(one: Computer, two: Computer) -> None:
+        clock, fired = one.env.clock, trio.Event()
+        await clock.sleep_until(clock.monotonic() + 0.05)
+        clock.call_at(clock.monotonic() - 1000.0, fired.set)
+        await fired.wait()
+        assert one.env.readings.lag_s() < 100.0
+
+    stand.run(story)
+
+
 # -- actions -------------------------------------------------------------------------------------
 MOUNT = "/vitte/project"
 

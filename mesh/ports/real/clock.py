@@ -82,6 +82,8 @@ class RealClock:
             self._token, self._waiting = token, None
             self._heap.clear()
             trio.lowlevel.spawn_system_task(self._run)
+        # A deadline that has passed already makes nobody late.
+        deadline_s = max(deadline_s, time.monotonic())
         timer = RealTimer(deadline_s, fn)
         heapq.heappush(self._heap, (deadline_s, next(self._order), timer))
         if self._waiting is not None and self._heap[0][2] is timer:
