@@ -32,7 +32,7 @@ STEP_MAX_S = 0.1
 RTT_MAX_S = 5.0
 """Longer round trips were lateness, not distance."""
 ERROR_USABLE = 0.8
-TELL_MOVED_S = 0.003
+TELL_MOVED_S = 0.01
 """Within a LAN nobody moves so far, and nobody needs to tell."""
 TELL_EVERY_S = 10.0
 
