@@ -115,8 +115,11 @@ def _counters(runtime: MeshRuntime) -> dict[str, int]:
     return counts
 
 
+_ALARMING = ("lied.", "gossip.lied.", "result.", "grant.", "hit.")
+
+
 def _is_alarming(name: str) -> bool:
-    return "bad-input" in name or name.startswith(("lied.", "result.", "grant.", "hit."))
+    return "bad-input" in name or name.startswith(_ALARMING)
 
 
 def _seen(runtime: MeshRuntime) -> dict[bytes, Seen]:
