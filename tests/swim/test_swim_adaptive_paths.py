@@ -244,13 +244,13 @@ def test_a_place_is_told_when_it_has_moved_and_not_too_often() -> None:
     place = Place(World(1).rng("x").random)
     assert place.to_tell(0.0) is None
     for _ in range(80):
-        place.measured(encode(Coordinate(x_s=0.05, error=0.1)), 0.06)
+        place.measured(encode(Coordinate(x_s=0.05, error=0.1)), 0.2)
     told = place.to_tell(1.0)
     assert told is not None
     assert len(told) == PLACE_BYTES
     assert place.to_tell(1.5) is None
     for _ in range(80):
-        place.measured(encode(Coordinate(y_s=-0.2, error=0.1)), 0.3)
+        place.measured(encode(Coordinate(y_s=-0.2, error=0.1)), 0.6)
     assert place.to_tell(2.0) is None
     assert place.to_tell(12.0) is not None
 
