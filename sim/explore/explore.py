@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import attrs
@@ -132,6 +132,8 @@ class Explorer:
             self._work(pool)
         except KeyboardInterrupt:
             interrupted = True
+            for worker in active_children():  # none of them holds anything that must be kept
+                worker.terminate()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         seconds = time.monotonic() - self._begun_s

@@ -14,6 +14,8 @@ from mesh.swim.config import LAN, LOOPBACK, WAN, SwimConfig
 
 CONFIGS: Mapping[str, SwimConfig] = {"lan": LAN, "wan": WAN, "loopback": LOOPBACK}
 MARGIN_S = 5.0
+STREAM_SILENCE_S = 20.0
+"""After so long without an answer a stream is given up (TCP keepalive, as links set it)."""
 
 
 def detection_s(nodes: int, config: SwimConfig) -> float:
@@ -40,5 +42,8 @@ def settle_s(nodes: int, swim: str) -> float:
     return round(MARGIN_S + reunion_s(nodes, config) + detection_s(nodes, config), 1)
 
 
-def canary_s(nodes: int, swim: str) -> float:
-    return round(MARGIN_S + detection_s(nodes, CONFIGS[swim]), 1)
+def canary_s(nodes: int, swim: str, world: str = "membership") -> float:
+    """From a kill to everybody's knowing. A stream that has not broken yet speaks for a node, so
+    with whole nodes silence on streams comes first."""
+    streams_s = STREAM_SILENCE_S if world == "mesh" else 0.0
+    return round(MARGIN_S + streams_s + detection_s(nodes, CONFIGS[swim]), 1)

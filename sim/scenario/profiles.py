@@ -121,7 +121,7 @@ def _phases(wish: Wish, profile: Profile) -> Phases:
         warm_up_s=warm_up_s(wish.nodes, wish.swim),
         chaos_s=chaos_s,
         settle_s=settle_s(wish.nodes, wish.swim),
-        canary_s=canary_s(wish.nodes, wish.swim) if wish.nodes > 1 else 0.0,
+        canary_s=canary_s(wish.nodes, wish.swim, wish.world) if wish.nodes > 1 else 0.0,
     )
 
 

@@ -216,4 +216,8 @@ def perform_mesh(scenario: Scenario, direct: Callable[[Stage], P]) -> P:
             stage.mesh.run(story)
         except (Livelock, Deadlock) as error:
             stage.world.found("world", error)
+        except BaseExceptionGroup as group:
+            if group.subgroup(KeyboardInterrupt) is not None:
+                raise KeyboardInterrupt from None
+            raise
     return director
