@@ -43,7 +43,8 @@ class Cases:
         self._open: dict[NodeId, None] = {}
         self._pace: dict[tuple[bytes, bytes], float] = {}
         self.suspicions = Suspicions(book.config)
-        self._to_check: dict[NodeId, None] = {}
+        self.to_check: dict[NodeId, None] = {}
+        """Members that we are asked to judge; emptied by `take_to_check`."""
         self._check_again_s: dict[NodeId, float] = {}
 
     # -- our own evidence ------------------------------------------------------------------------
@@ -157,11 +158,11 @@ class Cases:
         if now_s >= self._check_again_s.get(member.node_id, now_s):
             rest_s = self._book.config.patience_s + self._book.config.probe_interval_s
             self._check_again_s[member.node_id] = now_s + rest_s
-            self._to_check[member.node_id] = None
+            self.to_check[member.node_id] = None
 
     def take_to_check(self) -> list[NodeId]:
         """Members that we are asked to judge and have not looked at in this incarnation."""
-        asked, self._to_check = list(self._to_check), {}
+        asked, self.to_check = list(self.to_check), {}
         return asked
 
     # -- weighing --------------------------------------------------------------------------------
@@ -292,7 +293,7 @@ class Cases:
         """It refuted, restarted, left, or is no member any more. Call before its charges go."""
         self.suspicions.stop(member.node_id)
         self._open.pop(member.node_id, None)
-        self._to_check.pop(member.node_id, None)
+        self.to_check.pop(member.node_id, None)
         self._check_again_s.pop(member.node_id, None)
         self._book.rumours.drop(member.prefix, member.charges)
 

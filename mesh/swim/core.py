@@ -222,10 +222,12 @@ class Swim:
     # -- time ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
         """When `handle_timer` must be called; None when nothing is pending."""
-        times = [self._prober.next_timer_s(), self._spreader.next_timer_s(), self._damper.next_s()]
-        if not self._facts.leaving:
-            times += [self._facts.cases.suspicions.next_s(), self._reconnector.next_s()]
-        return min((time for time in times if time is not None), default=None)
+        due_s = _sooner(self._prober.next_timer_s(), self._spreader.next_timer_s())
+        due_s = _sooner(due_s, self._damper.next_s())
+        if self._facts.leaving:
+            return due_s
+        due_s = _sooner(due_s, self._facts.cases.suspicions.next_s())
+        return _sooner(due_s, self._reconnector.next_s())
 
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
@@ -257,8 +259,9 @@ class Swim:
     def _tell_lateness(self, now_s: float) -> None:
         """Our load says how late we are and where, whoever measured the rest of it."""
         load = self._facts.table.own.load
-        if self._config.own_lateness:
-            load = evolve(load, late_ms=self._facts.health.late_level_ms(now_s))
+        late_ms = self._facts.health.late_level_ms(now_s)
+        if self._config.own_lateness and late_ms != load.late_ms:
+            load = evolve(load, late_ms=late_ms)
         place = self._prober.place.to_tell(now_s) if self._config.coordinates else None
         self._spreader.set_load(load if place is None else evolve(load, place=place))
 
@@ -292,7 +295,9 @@ class Swim:
             return self._drop("unexpected-kind")
         arrived_s = at.arrived_s if self._config.arrival_times else now_s
         self._facts.health.was_late(now_s - at.arrived_s, now_s)
-        effects = handler(sender, message, attrs.evolve(at, arrived_s=arrived_s), now_s)
+        if arrived_s != at.arrived_s:
+            at = At(at.source, arrived_s)
+        effects = handler(sender, message, at, now_s)
         moved = self._facts.hear_from(sender, at.source[0])
         self._prober.paths.heard(sender, arrived_s)
         return effects + self._after(moved, now_s) + self._alive(sender, arrived_s)
@@ -301,15 +306,28 @@ class Swim:
         self._counters[reason] += 1
         return []
 
-    def _hear(self, facts: tuple[Statement, ...], origin: Origin, now_s: float) -> list[Effect]:
+    def _hear(
+        self,
+        facts: tuple[Statement, ...],
+        sender: NodeId,
+        at: At,
+        now_s: float,
+        *,
+        old: bool = False,
+    ) -> list[Effect]:
+        if not facts:
+            return self._after([], now_s)
+        origin = Origin(prefix_of(sender), at.source[0], old)
         return self._after(self._facts.hear(facts, origin, now_s), now_s)
 
     def _hear_contact(
         self, sender: NodeId, message: Ping | Ack, at: At, now_s: float
     ) -> list[Effect]:
-        effects = self._hear(message.facts, _origin(sender, at.source), now_s)
+        effects = self._hear(message.facts, sender, at, now_s)
+        if message.load is None:
+            return effects
         member = self._facts.table.get(sender)
-        if member is None or message.load is None:
+        if member is None:
             return effects
         return effects + self._after(self._facts.hear_load(member, message.load), now_s)
 
@@ -326,15 +344,15 @@ class Swim:
         return effects + answers + self._repair(sender, at.source, ack.table_hash, now_s)
 
     def _on_ping_for(self, sender: NodeId, request: PingFor, at: At, now_s: float) -> list[Effect]:
-        effects = self._hear(request.facts, _origin(sender, at.source), now_s)
+        effects = self._hear(request.facts, sender, at, now_s)
         return effects + self._prober.on_ping_for(sender, request, at.source, now_s)
 
     def _on_relayed(self, sender: NodeId, answer: Relayed, at: At, now_s: float) -> list[Effect]:
         self._prober.on_relayed(sender, answer, now_s)
-        return self._hear(answer.facts, _origin(sender, at.source), now_s)
+        return self._hear(answer.facts, sender, at, now_s)
 
     def _on_gossip(self, sender: NodeId, gossip: Gossip, at: At, now_s: float) -> list[Effect]:
-        return self._hear(gossip.facts, _origin(sender, at.source), now_s)
+        return self._hear(gossip.facts, sender, at, now_s)
 
     # -- repair ----------------------------------------------------------------------------------
     def _repair(
@@ -354,13 +372,15 @@ class Swim:
         return [self._packets.to(sender, at.source, delta) for delta in deltas]
 
     def _on_delta(self, sender: NodeId, delta: Delta, at: At, now_s: float) -> list[Effect]:
-        effects = self._hear(delta.facts, _origin(sender, at.source, repair=True), now_s)
+        effects = self._hear(delta.facts, sender, at, now_s, old=True)
         answers = repair.answer_delta(self._facts.table, delta)
         return effects + [self._packets.to(sender, at.source, answer) for answer in answers]
 
     # -- consequences ----------------------------------------------------------------------------
     def _after(self, changes: list[MemberChanged], now_s: float) -> list[Effect]:
         """What every change of a member means for probing and reconnecting."""
+        if not (changes or self._facts.book.letters or self._facts.cases.to_check):
+            return []  # as for nearly every datagram
         for change in changes:
             node = change.view.node_id
             if change.view.state in (State.UNREACHABLE, State.DEAD):
@@ -391,5 +411,7 @@ class Swim:
         return effects
 
 
-def _origin(sender: NodeId, source: Address, *, repair: bool = False) -> Origin:
-    return Origin(prefix_of(sender), source[0], repair)
+def _sooner(one_s: float | None, other_s: float | None) -> float | None:
+    if other_s is None or (one_s is not None and one_s <= other_s):
+        return one_s
+    return other_s

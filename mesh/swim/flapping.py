@@ -66,11 +66,15 @@ class Damper:
 
     def next_s(self) -> float | None:
         """When a suppressed member may be reported again."""
+        if not self._flaps:
+            return None
         times = [self._reuse_s(flaps) for flaps in self._flaps.values() if flaps.held is not None]
         return min(times, default=None)
 
     def take_due(self, now_s: float) -> list[MemberChanged]:
         """Changes that were held back and are reported now: of members that are there."""
+        if not self._flaps:
+            return []
         due = [f for f in self._flaps.values() if f.held is not None and self._reuse_s(f) <= now_s]
         changes: list[MemberChanged] = []
         for flaps in due:

@@ -91,6 +91,8 @@ class Paths:
 
     def own_trouble(self, now_s: float) -> PathTrouble:
         """What is wrong with ourselves."""
+        if len(self._silent) < SUBJECTS_MIN:
+            return PathTrouble.NONE
         silent = [path for path in self._silent.values() if path.first_s > self._answered_s]
         if len(silent) < SUBJECTS_MIN or sum(p.unanswered for p in silent) < OWN_UNANSWERED_MIN:
             return PathTrouble.NONE

@@ -8,13 +8,22 @@ without holding up the next. Deliberately not here: sending, and what failing me
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from typing import Protocol
 
 import attrs
 
 from mesh.limits import SWIM_PINGS_MAX
 from mesh.swim.choice import Rng, shuffled
 from mesh.types import NodeId
+
+
+class Candidates(Protocol):
+    """Asked for one member at every probe, and for all of them once a round."""
+
+    def __contains__(self, node: object, /) -> bool: ...
+
+    def __iter__(self) -> Iterator[NodeId]: ...
 
 
 class ProbeOrder:
@@ -28,16 +37,14 @@ class ProbeOrder:
         if node not in self._round:
             self._round.insert(int(self._rng() * (len(self._round) + 1)), node)
 
-    def next(self, candidates: Mapping[NodeId, object]) -> NodeId | None:
+    def next(self, candidates: Candidates) -> NodeId | None:
         """The next of `candidates`; None only when there are none."""
         while self._round:
             node = self._round.pop()
             if node in candidates:
                 return node
-        if not candidates:
-            return None
         self._round = shuffled(list(candidates), self._rng)
-        return self._round.pop()
+        return self._round.pop() if self._round else None
 
 
 @attrs.define

@@ -70,13 +70,20 @@ class Prober:
 
     # -- when ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
-        times = (self._own_s(), self._relays.next_s())
-        return min((time for time in times if time is not None), default=None)
+        own_s, relays_s = self._own_s(), self._relays.next_s()
+        if own_s is None or relays_s is None:
+            return own_s if relays_s is None else relays_s
+        return min(own_s, relays_s)
 
     def _own_s(self) -> float | None:
-        times = [probe.next_s() for probe in self._probes.values()]
-        times += [time for time in (self._next_s, self.vigils.next_s()) if time is not None]
-        return min(times, default=None)
+        due_s, vigils_s = self._next_s, self.vigils.next_s()
+        if vigils_s is not None and (due_s is None or vigils_s < due_s):
+            due_s = vigils_s
+        for probe in self._probes.values():
+            probe_s = probe.next_s()
+            if due_s is None or probe_s < due_s:
+                due_s = probe_s
+        return due_s
 
     def welcome(self, node: NodeId, now_s: float) -> None:
         """A member to be probed from now on."""
@@ -133,19 +140,19 @@ class Prober:
     def doubt(self, node: NodeId, now_s: float) -> list[SendDatagram]:
         """Probe `node` now: something else suggests that it is gone."""
         member = self._facts.table.get(node)
-        if member is None or not member.view().reachable:
+        if member is None or not member.reachable:
             return []
         return self._probe(member, now_s)
 
     def _start(self, now_s: float) -> list[SendDatagram]:
         scale = self._facts.health.scale if self._config.lifeguard else 1
         self._next_s = now_s + self._config.probe_interval_s * scale
-        candidates = {member.node_id: member for member in self._facts.table.reachable()}
-        node = self._order.next(candidates)
-        if node is None:
+        node = self._order.next(self._facts.table.reachable_ids)
+        member = None if node is None else self._facts.table.get(node)
+        if member is None:
             self._next_s = None
             return []
-        return self._probe(candidates[node], now_s)
+        return self._probe(member, now_s)
 
     def _probe(self, member: Member, now_s: float) -> list[SendDatagram]:
         node = member.node_id
@@ -195,7 +202,7 @@ class Prober:
     # -- vigils ----------------------------------------------------------------------------------
     def _watch(self, node: NodeId, number: int, since_s: float, now_s: float, done: Round) -> None:
         member = self._facts.table.get(node)
-        if member is None or not member.view().reachable or member.heard_s > since_s:
+        if member is None or not member.reachable or member.heard_s > since_s:
             return
         patience_s = self.timing.patience_s(member, self._own_late_s(now_s))
         # Whoever runs late was waited for before others were asked: its vigil is not over already.

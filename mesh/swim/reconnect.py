@@ -49,8 +49,9 @@ class Reconnector:
             attempt.next_s = min(attempt.next_s, now_s + self._jittered(attempt.wait_s))
 
     def next_s(self) -> float | None:
-        earliest = min((attempt.next_s for attempt in self._attempts.values()), default=None)
-        return None if earliest is None else max(earliest, self._gate_s)
+        if not self._attempts:
+            return None
+        return max(self._gate_s, min(attempt.next_s for attempt in self._attempts.values()))
 
     def take_due(self, now_s: float, members: int) -> NodeId | None:
         """The one to try now, if any; the next call will not be due before an interval passed.

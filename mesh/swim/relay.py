@@ -44,8 +44,12 @@ class Relays:
 
     def take_due(self, now_s: float) -> list[Relay]:
         """Remove and return the relays whose target stayed silent."""
+        if not self._open:
+            return []
         due = [number for number, relay in self._open.items() if relay.nack_at_s <= now_s]
         return [self._open.pop(number) for number in due]
 
     def next_s(self) -> float | None:
-        return min((relay.nack_at_s for relay in self._open.values()), default=None)
+        if not self._open:
+            return None
+        return min(relay.nack_at_s for relay in self._open.values())

@@ -97,7 +97,9 @@ class Suspicions:
         return [each.node for each in self._running.values() if each.deadline_s <= now_s]
 
     def next_s(self) -> float | None:
-        return min((each.deadline_s for each in self._running.values()), default=None)
+        if not self._running:
+            return None
+        return min(each.deadline_s for each in self._running.values())
 
     def forgive(self, late_s: float) -> None:
         """We did not run for `late_s`: nobody's silence in that time proves anything."""

@@ -11,7 +11,7 @@ Deliberately not here: which statement may change what (`membership`, `cases`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 import attrs
@@ -115,6 +115,20 @@ class Member:
         )
 
 
+class ReachableIds:
+    """The ids of alive and suspect members, without making a list of them."""
+
+    def __init__(self, members: Mapping[NodeId, Member]) -> None:
+        self._members = members
+
+    def __contains__(self, node: object, /) -> bool:
+        member = self._members.get(node)  # type: ignore[call-overload]
+        return member is not None and member.state <= State.SUSPECT
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return (node for node, each in self._members.items() if each.state <= State.SUSPECT)
+
+
 class Table:
     """Roster members other than ourselves of whom something is known, and the roster itself."""
 
@@ -124,6 +138,7 @@ class Table:
         self._tombstones: dict[NodeId, tuple[Version, float]] = {}
         self._own = own
         self._hash = own.mark
+        self.reachable_ids = ReachableIds(self._members)
         self.reachable_count = 0
         """Other members that are alive or only suspected."""
 

@@ -119,7 +119,9 @@ class Vigils:
         return True
 
     def next_s(self) -> float | None:
-        return min((vigil.next_s() for vigil in self._running.values()), default=None)
+        if not self._running:
+            return None
+        return min(vigil.next_s() for vigil in self._running.values())
 
     def forgive(self, late_s: float) -> None:
         """We did not run for `late_s`."""
