@@ -35,40 +35,12 @@ PROBING = (
             Edit(
                 PROBE,
                 "ProbeOrder.next",
-                "node = self._round.pop()",
-                "node = min(candidates, default=self._round.pop())",
+                "shuffled(table.reachable(), self._rng)",
+                "table.reachable()[:1]",
             ),
         ),
         ("calm",),
         ("crash-unnoticed",),
-    ),
-    Mutant(
-        "lying-helpers",
-        "helpers say that a silent member answered",
-        (
-            Edit(
-                PROBER,
-                "Prober._refuse_relay",
-                "self._packets.relayed(relay, reached=False)",
-                "self._packets.relayed(relay, reached=True)",
-            ),
-        ),
-        ("calm",),
-        ("crash-unnoticed",),
-    ),
-    Mutant(
-        "nobody-helps",
-        "requests to ping somebody are dropped",
-        (
-            Edit(
-                PROBER,
-                "Prober.on_ping_for",
-                "if target is None or self._relays.full():",
-                "if True:",
-            ),
-        ),
-        ("pairs",),
-        ("false-death",),
     ),
     Mutant(
         "never-reconnects",
@@ -119,8 +91,8 @@ PROBING = (
             Edit(
                 SPREADING,
                 "Spreader.next_timer_s",
-                "if not self._facts.rumours.urgent or",
-                "if self._facts.leaving or not self._facts.rumours.urgent or",
+                "if not self._facts.rumours or",
+                "if self._facts.leaving or not self._facts.rumours or",
             ),
         ),
         ("crashes",),

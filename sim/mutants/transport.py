@@ -37,7 +37,7 @@ TRANSPORT = (
                 SEALED,
                 "Sealer.open",
                 'return self._refuse("bad-box")',
-                'plain = self._config.epoch.to_bytes(8, "big")',
+                'plain = (self._config.epoch & _RECEIVER_MASK).to_bytes(_RECEIVER_BYTES, "big")',
             ),
         ),
         ("hostile", "loss"),
@@ -50,8 +50,8 @@ TRANSPORT = (
             Edit(
                 SEALED,
                 "Sealer._judge",
-                'if int.from_bytes(plain[:_EPOCH_BYTES], "big") != self._config.epoch:',
-                "if False:",
+                "!= self._config.epoch & _RECEIVER_MASK:",
+                "< 0:",
             ),
         ),
         ("hostile", "crashes"),
@@ -71,6 +71,7 @@ TRANSPORT = (
         ),
         ("hostile",),
         ("believed-forgery",),
+        nodes=4,
     ),
     Mutant(
         "nonce-reused",
@@ -78,20 +79,6 @@ TRANSPORT = (
         (Edit(SEALED, "Sealer._box", "self._counter += 1", "self._counter += 0"),),
         ("calm",),
         ("joined", "death-in-calm"),
-    ),
-    Mutant(
-        "window-of-one",
-        "every counter below the newest is refused",
-        (
-            Edit(
-                SEALED,
-                "ReplayWindow.accept",
-                "if -ahead >= SWIM_REPLAY_WINDOW or self._seen & bit:",
-                "if True or self._seen & bit:",
-            ),
-        ),
-        ("mild", "calm", "loss"),
-        ("false-death", "death-in-calm", "storm", "chatty", "reunited", "tables-differ"),
     ),
     Mutant(
         "sender-not-bound",

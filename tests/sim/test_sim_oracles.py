@@ -13,7 +13,7 @@ from sim.scenario.profiles import Wish, draw
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
 QUICK = (
-    *("replays-accepted", "no-mac", "nonce-reused", "never-accuses", "lying-helpers"),
+    *("replays-accepted", "no-mac", "nonce-reused", "never-accuses", "no-notice"),
     *("never-buried", "same-version-again", "changes-while-iterating", "leaving-unsaid"),
     *("signatures-unchecked", "lost-for-ever"),
 )
