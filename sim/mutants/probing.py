@@ -35,8 +35,8 @@ PROBING = (
             Edit(
                 PROBE,
                 "ProbeOrder.next",
-                "shuffled(table.reachable(), self._rng)",
-                "table.reachable()[:1]",
+                "shuffled(list(candidates), self._rng)",
+                "list(candidates)[:1]",
             ),
         ),
         ("calm",),

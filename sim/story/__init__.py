@@ -48,8 +48,10 @@ def _moments(scenario: Scenario, outcome: Outcome) -> Iterator[tuple[float, str]
             if scenario.options.heal == "all"
             else "a majority is healed, the rest stays broken",
         ),
-        (phases.canary_at_s, "one healthy node is killed, to see whether it is noticed"),
     ]
+    if phases.canary_s:
+        words = "one healthy node is killed, to see whether it is noticed"
+        plot.append((phases.canary_at_s, words))
     yield from (moment for moment in plot if moment[0] <= until_s)
     for fault in scenario.faults:
         if fault.at_s <= until_s:
