@@ -8,7 +8,14 @@
 enum { SLOTS = 2, FLASH_UNIT = 32, SLOT_BYTES = 4096, DIGEST_BYTES = 16 };
 
 /* Numbers of system events and of `firmware-error`. */
-enum reset_cause { RESET_POWER = 1, RESET_PIN, RESET_SOFTWARE, RESET_WATCHDOG, RESET_BROWNOUT };
+enum reset_cause {
+    RESET_POWER = 1,
+    RESET_PIN,
+    RESET_SOFTWARE,
+    RESET_WATCHDOG,
+    RESET_BROWNOUT,
+    RESET_FAULT, /* the processor met something impossible */
+};
 
 struct hal {
     uint8_t board;          /* of enum board in program.cddl */

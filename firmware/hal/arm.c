@@ -1,0 +1,293 @@
+/* The core's hal on a Cortex-M: receive buffers, resources, randomness, flash by slots; what differs
+ * between parts is behind part.h.
+ *
+ * The only thing that happens in interrupts is that a byte goes into a ring: one writer, one reader,
+ * so that neither needs a lock. */
+#include "arm.h"
+
+#include "../core/bytes.h"
+#include "../core/sha512.h"
+#include "part.h"
+#include "start.h"
+
+enum { DAC_MAX = 4095, BUS_SIZE_MAX = 4 };
+
+extern uint8_t _image_start[], _image_end[], _ram_start[], _ram_end[];
+
+struct ring {
+    volatile uint16_t head, tail; /* written, read; modulo its size */
+};
+
+static uint8_t link_bytes[RECEIVE_BYTES], line_bytes[LINE_BYTES];
+static struct ring link_ring, line_ring;
+static volatile uint32_t overruns;
+static volatile uint8_t lines, lines_seen;
+static uint32_t noise __attribute__((section(".noinit")));
+
+/* -- received bytes ----------------------------------------------------------------------------- */
+
+static bool ring_put(struct ring *ring, uint8_t *bytes, uint32_t size, uint8_t byte)
+{
+    uint16_t next = (uint16_t)((ring->head + 1u) % size);
+    if (next == ring->tail)
+        return false;
+    bytes[ring->head] = byte;
+    ring->head = next;
+    return true;
+}
+
+static bool ring_get(struct ring *ring, const uint8_t *bytes, uint32_t size, uint8_t *byte)
+{
+    if (ring->tail == ring->head)
+        return false;
+    *byte = bytes[ring->tail];
+    ring->tail = (uint16_t)((ring->tail + 1u) % size);
+    return true;
+}
+
+void arm_received(uint8_t byte)
+{
+    if (!ring_put(&link_ring, link_bytes, RECEIVE_BYTES, byte))
+        overruns++;
+}
+
+void arm_overrun(void)
+{
+    overruns++;
+}
+
+void arm_uart_received(uint8_t byte)
+{
+    ring_put(&line_ring, line_bytes, LINE_BYTES, byte);
+    lines = (uint8_t)(lines + (byte == '\n'));
+}
+
+bool arm_has_received(void)
+{
+    return link_ring.head != link_ring.tail;
+}
+
+static uint32_t receive(void *self, uint8_t *data, uint32_t size)
+{
+    uint32_t taken = 0;
+    (void)self;
+    while (taken < size && ring_get(&link_ring, link_bytes, RECEIVE_BYTES, &data[taken]))
+        taken++;
+    return taken;
+}
+
+static void send(void *self, const uint8_t *data, uint32_t size)
+{
+    (void)self;
+    for (uint32_t i = 0; i < size; i++)
+        part_send(data[i]);
+}
+
+/* -- time and start ----------------------------------------------------------------------------- */
+
+static uint32_t now_ms(void *self)
+{
+    (void)self;
+    return part_now_ms();
+}
+
+void arm_wait_us(uint32_t us)
+{
+    for (uint32_t turns = us * PART.turns_per_us; turns > 0; turns--)
+        __asm volatile("" ::: "memory");
+}
+
+static uint32_t reset_cause(void *self)
+{
+    (void)self;
+    return start_has_failed() ? RESET_FAULT : part_reset_cause();
+}
+
+static void pet(void *self)
+{
+    (void)self;
+    part_pet();
+}
+
+static void restart(void *self)
+{
+    (void)self;
+    start_again();
+}
+
+/* -- flash -------------------------------------------------------------------------------------- */
+
+static const uint8_t *slot(void *self, uint32_t slot)
+{
+    (void)self;
+    return (const uint8_t *)(uintptr_t)PART.slot[slot];
+}
+
+static bool erase(void *self, uint32_t slot)
+{
+    (void)self;
+    part_pet();
+    return part_erase(slot);
+}
+
+static bool program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLASH_UNIT])
+{
+    (void)self;
+    return part_program(PART.slot[slot] + at, unit);
+}
+
+/* -- resources ---------------------------------------------------------------------------------- */
+
+static bool has_spi(uint32_t param)
+{
+    uint32_t size = param >> 24;
+    return size >= 1 && size <= BUS_SIZE_MAX && pin_exists(param & 0xFFFF);
+}
+
+static bool has_i2c(uint32_t param)
+{
+    uint32_t size = param >> 16;
+    return size >= 1 && size <= BUS_SIZE_MAX && (param & 0x80) == 0;
+}
+
+static bool has(const void *self, const struct resource *resource)
+{
+    uint32_t channel = resource->channel;
+    (void)self;
+    switch (resource->kind) {
+    case KIND_GPIO: return pin_exists(channel) && resource->param <= 2;
+    case KIND_ADC: return channel < PART.adc_inputs && resource->access == ACCESS_READ;
+    case KIND_DAC: return channel < PART.dac_outputs && resource->access == ACCESS_WRITE;
+    case KIND_SPI: return channel == 0 && has_spi(resource->param);
+    case KIND_I2C: return channel == 0 && has_i2c(resource->param);
+    case KIND_UART: return channel == 0;
+    default: return false;
+    }
+}
+
+static void configure(void *self, const struct resource *resource)
+{
+    (void)self;
+    switch (resource->kind) {
+    case KIND_GPIO:
+        pin_configure(resource->channel, resource->access & ACCESS_WRITE ? PIN_OUTPUT
+                                                                         : (enum pin_mode)resource->param);
+        break;
+    case KIND_ADC: adc_configure(resource->channel); break;
+    case KIND_DAC: dac_configure(resource->channel); break;
+    case KIND_SPI: spi_configure(resource->param); break;
+    case KIND_I2C: i2c_configure(); break;
+    default: part_uart_start(); break;
+    }
+}
+
+static bool read(void *self, const struct resource *resource, int32_t *value)
+{
+    uint8_t byte = 0;
+    (void)self;
+    switch (resource->kind) {
+    case KIND_GPIO: *value = pin_read(resource->channel); return true;
+    case KIND_ADC: return adc_read(resource->channel, value);
+    case KIND_SPI: spi_read(resource->param, value); return true;
+    case KIND_I2C: return i2c_read(resource->param, value);
+    case KIND_UART:
+        *value = ring_get(&line_ring, line_bytes, LINE_BYTES, &byte) ? byte : -1;
+        return true;
+    default: return false;
+    }
+}
+
+static bool write(void *self, const struct resource *resource, int32_t value)
+{
+    (void)self;
+    switch (resource->kind) {
+    case KIND_GPIO: pin_write(resource->channel, value != 0); return true;
+    case KIND_DAC:
+        dac_write(resource->channel, value < 0 ? 0 : value > DAC_MAX ? DAC_MAX : (uint32_t)value);
+        return true;
+    case KIND_SPI: spi_write(resource->param, value); return true;
+    case KIND_I2C: return i2c_write(resource->param, value);
+    case KIND_UART: part_uart_send((uint8_t)value); return true;
+    default: return false;
+    }
+}
+
+static bool line_ended(void *self, const struct resource *resource)
+{
+    bool ended = lines != lines_seen;
+    (void)self;
+    (void)resource;
+    lines_seen = lines;
+    return ended;
+}
+
+/* -- the rest ----------------------------------------------------------------------------------- */
+
+/* Should the generator fail, what is left is a counter in RAM that resets do not clear: names of
+ * starts stay different, and keys are made with the host's randomness as well. */
+static void random(void *self, uint8_t *data, uint32_t size)
+{
+    (void)self;
+    for (uint32_t i = 0; i < size; i += 4) {
+        uint8_t bytes[4];
+        uint32_t word = 0;
+        part_random(&word);
+        noise = noise * 1664525u + 1013904223u; /* Numerical Recipes' ranqd1: only a counter here */
+        put_u32(bytes, word ^ noise);
+        bytes_copy(data + i, bytes, size - i < 4 ? size - i : 4);
+    }
+}
+
+static void firmware_digest(void *self, uint8_t digest[DIGEST_BYTES])
+{
+    struct sha512 hash;
+    uint8_t whole[SHA512_BYTES];
+    (void)self;
+    sha512_start(&hash);
+    sha512_add(&hash, _image_start, (uint32_t)(_image_end - _image_start));
+    sha512_end(&hash, whole);
+    bytes_copy(digest, whole, DIGEST_BYTES);
+}
+
+static uint32_t flash_bytes(void *self)
+{
+    (void)self;
+    return (uint32_t)(_image_end - _image_start);
+}
+
+static uint32_t ram_bytes(void *self)
+{
+    (void)self;
+    return (uint32_t)(_ram_end - _ram_start);
+}
+
+static uint32_t overruns_seen(void *self)
+{
+    (void)self;
+    return overruns;
+}
+
+const struct hal ARM_HAL = {
+    .board = BOARD,
+    .receive_bytes = RECEIVE_BYTES - 1,
+    .now_ms = now_ms,
+    .receive = receive,
+    .send = send,
+    .slot = slot,
+    .erase = erase,
+    .program = program,
+    .has = has,
+    .configure = configure,
+    .read = read,
+    .write = write,
+    .line_ended = line_ended,
+    .random = random,
+    .firmware_digest = firmware_digest,
+    .reset_cause = reset_cause,
+    .flash_bytes = flash_bytes,
+    .ram_bytes = ram_bytes,
+    .stack_bytes = arm_stack_bytes,
+    .overruns = overruns_seen,
+    .pet = pet,
+    .restart = restart,
+};

@@ -1,0 +1,236 @@
+/* STM32F405 and F407 (RM0090): 64 MHz from the internal oscillator, no crystal needed.
+ *
+ *   flash   sectors 0 and 1 (32 KB) firmware  sector 2  slot 0        sector 3  slot 1
+ *   pins    PA9 PA10 link     PA2 PA3 UART 0  PB3 PB4 PB5 SPI clock, in, out
+ *           PB6 PB7 I2C clock, data           PC0 low at start: forget
+ *   adc     0..7 PA0..PA7, 8 9 PB0 PB1, 10..15 PC0..PC5           dac  0 1 PA4 PA5
+ *
+ * The part has one bank of flash: erasing a sector stops the processor for a quarter of a second or
+ * more, and the one byte of buffer in the UART overruns. The link is quiet then (docs/leaf-link.md).
+ */
+#include "stm32.h"
+
+#include "start.h"
+
+enum {
+    RCC = 0x40023800,
+    RCC_CR = RCC + 0x00,
+    RCC_PLLCFGR = RCC + 0x04,
+    RCC_CFGR = RCC + 0x08,
+    RCC_AHB1ENR = RCC + 0x30,
+    RCC_AHB2ENR = RCC + 0x34,
+    RCC_APB1ENR = RCC + 0x40,
+    RCC_APB2ENR = RCC + 0x44,
+    RCC_CSR = RCC + 0x74,
+    FLASH = 0x40023C00,
+    FLASH_ACR = FLASH + 0x00,
+    FLASH_KEYR = FLASH + 0x04,
+    FLASH_SR = FLASH + 0x0C,
+    FLASH_CR = FLASH + 0x10,
+};
+
+/* Registers' bits. */
+enum {
+    PLL_ON = 1 << 24,
+    PLL_READY = 1 << 25,
+    PLL_16_128_2_3 = 16 | 128 << 6 | 0 << 16 | 3 << 24, /* 16 MHz / 16 * 128 / 2; / 3 for the RNG */
+    SWITCH_TO_PLL = 2,
+    APB1_HALF = 4 << 10,
+    SWITCHED = 2 << 2,
+    ACR_2_WAITS_CACHES = 2 | 1 << 8 | 1 << 9 | 1 << 10,
+    CLOCK_TURNS = 20000,
+    BUSY = 1 << 16,
+    FLASH_ERRORS = 0xF2,
+    PROGRAM = 1,
+    SECTOR_ERASE = 2,
+    START = 1 << 16,
+    BY_WORD = 2 << 8,
+    SECTOR_OF_SLOT_0 = 2,
+};
+static const uint32_t KEYS[2] = {0x45670123, 0xCDEF89AB}, LOCK = 1u << 31;
+/* A sector takes 1.1 s at most with 32 bits at a time (data sheet); a look takes over 100 ns. */
+enum { ERASE_TURNS = 20000000, PROGRAM_TURNS = 20000 };
+
+/* USART, the first generation. */
+enum { SR = 0x00, DR = 0x04, BRR = 0x08, CR1 = 0x0C };
+enum { SR_OVERRUN = 8, SR_RECEIVED = 32, SR_ROOM = 128, CR1_ON = 1 << 13 | 1 << 5 | 1 << 3 | 1 << 2 };
+enum { ROOM_TURNS = 100000 };
+
+enum { ADC_SR = 0x00, ADC_CR2 = 0x08, ADC_SMPR1 = 0x0C, ADC_SMPR2 = 0x10, ADC_SQR3 = 0x34, ADC_DR = 0x4C };
+enum { ADC_ON = 1, ADC_START = 1 << 30, ADC_DONE = 2, ADC_TURNS = 1000 };
+static const uint32_t ADC_SLOW = 0xFFFFFFFF; /* 480 cycles for each input: sources may be weak */
+
+const struct part PART = {
+    .adc_inputs = 16,
+    .dac_outputs = 2,
+    .sck = PB3,
+    .miso = PB4,
+    .mosi = PB5,
+    .scl = PB6,
+    .sda = PB7,
+    .release = PC0,
+    .turns_per_us = CLOCK_HZ / 3000000,
+    .slot = {0x08008000, 0x0800C000},
+};
+
+static void link_interrupt(void);
+static void uart_interrupt(void);
+
+VECTORS = {CORE_VECTORS, [16 + USART1_IRQ] = link_interrupt, uart_interrupt};
+
+/* -- start -------------------------------------------------------------------------------------- */
+
+static void start_clocks(void)
+{
+    REG(FLASH_ACR) = ACR_2_WAITS_CACHES;
+    REG(RCC_PLLCFGR) = PLL_16_128_2_3;
+    REG(RCC_CR) |= PLL_ON;
+    stm32_wait(RCC_CR, PLL_READY, PLL_READY, CLOCK_TURNS);
+    REG(RCC_CFGR) = SWITCH_TO_PLL | APB1_HALF; /* timers of APB1 run at twice its clock: 64 MHz */
+    stm32_wait(RCC_CFGR, 3 << 2, SWITCHED, CLOCK_TURNS);
+    REG(RCC_AHB1ENR) |= 7;                          /* ports A to C */
+    REG(RCC_AHB2ENR) |= 1 << 6;                     /* RNG */
+    REG(RCC_APB1ENR) |= 1 | 1 << 17 | 1 << 29;      /* TIM2, USART2, DAC */
+    REG(RCC_APB2ENR) |= 1 << 4 | 1 << 8;            /* USART1, ADC1 */
+}
+
+static void start_usart(uint32_t base, uint32_t clock_hz, uint32_t interrupt)
+{
+    REG(base + BRR) = (clock_hz + BAUD / 2) / BAUD;
+    REG(base + CR1) = CR1_ON;
+    interrupt_enable(interrupt);
+}
+
+void part_start(void)
+{
+    start_clocks();
+    stm32_start();
+    stm32_pin_alternate(PA9, 7);
+    stm32_pin_alternate(PA10, 7);
+    start_usart(USART1_BASE, CLOCK_HZ, USART1_IRQ);
+}
+
+uint32_t part_reset_cause(void)
+{
+    static uint32_t cause;
+    uint32_t flags = REG(RCC_CSR) >> 25;
+    if (cause == 0) {
+        REG(RCC_CSR) |= 1 << 24; /* forget them */
+        cause = flags & 1 << 4   ? RESET_WATCHDOG
+                : flags & 1 << 3 ? RESET_SOFTWARE
+                : flags & 1 << 2 ? RESET_POWER
+                : flags & 1 << 0 ? RESET_BROWNOUT
+                                 : RESET_PIN;
+    }
+    return cause;
+}
+
+/* -- serial lines ------------------------------------------------------------------------------- */
+
+static void link_interrupt(void)
+{
+    uint32_t status = REG(USART1_BASE + SR);
+    if (status & SR_OVERRUN)
+        arm_overrun();
+    if (status & (SR_RECEIVED | SR_OVERRUN)) /* reading clears both */
+        arm_received((uint8_t)REG(USART1_BASE + DR));
+}
+
+static void uart_interrupt(void)
+{
+    if (REG(USART2_BASE + SR) & (SR_RECEIVED | SR_OVERRUN))
+        arm_uart_received((uint8_t)REG(USART2_BASE + DR));
+}
+
+static void usart_send(uint32_t base, uint8_t byte)
+{
+    stm32_wait(base + SR, SR_ROOM, SR_ROOM, ROOM_TURNS);
+    REG(base + DR) = byte;
+}
+
+void part_send(uint8_t byte)
+{
+    usart_send(USART1_BASE, byte);
+}
+
+void part_uart_start(void)
+{
+    stm32_pin_alternate(PA2, 7);
+    stm32_pin_alternate(PA3, 7);
+    start_usart(USART2_BASE, CLOCK_HZ / 2, USART2_IRQ);
+}
+
+void part_uart_send(uint8_t byte)
+{
+    usart_send(USART2_BASE, byte);
+}
+
+/* -- flash -------------------------------------------------------------------------------------- */
+
+static void flash_open(void)
+{
+    if (REG(FLASH_CR) & LOCK) {
+        REG(FLASH_KEYR) = KEYS[0];
+        REG(FLASH_KEYR) = KEYS[1];
+    }
+    REG(FLASH_SR) = FLASH_ERRORS;
+}
+
+static bool flash_done(uint32_t turns)
+{
+    bool done = stm32_wait(FLASH_SR, BUSY, 0, turns);
+    REG(FLASH_CR) = LOCK;
+    return done && !(REG(FLASH_SR) & FLASH_ERRORS);
+}
+
+/* The data cache may hold what was there before (RM0090, 3.5.3). */
+static void drop_caches(void)
+{
+    REG(FLASH_ACR) = 2;
+    REG(FLASH_ACR) = 2 | 1 << 11 | 1 << 12;
+    REG(FLASH_ACR) = ACR_2_WAITS_CACHES;
+}
+
+bool part_erase(uint32_t slot)
+{
+    flash_open();
+    REG(FLASH_CR) = BY_WORD | SECTOR_ERASE | (SECTOR_OF_SLOT_0 + slot) << 3;
+    REG(FLASH_CR) |= START;
+    bool done = flash_done(ERASE_TURNS);
+    drop_caches();
+    return done;
+}
+
+bool part_program(uint32_t at, const uint8_t unit[FLASH_UNIT])
+{
+    bool done = true;
+    for (uint32_t i = 0; i < FLASH_UNIT && done; i += 4) {
+        flash_open();
+        REG(FLASH_CR) = BY_WORD | PROGRAM;
+        REG(at + i) = unit[i] | (uint32_t)unit[i + 1] << 8 | (uint32_t)unit[i + 2] << 16 |
+                      (uint32_t)unit[i + 3] << 24;
+        done = flash_done(PROGRAM_TURNS);
+    }
+    return done;
+}
+
+/* -- converter inputs --------------------------------------------------------------------------- */
+
+void adc_configure(uint32_t input)
+{
+    stm32_pin_mode(input < 8 ? PA0 + input : input < 10 ? 16 + input - 8 : PC0 + input - 10, MODE_ANALOG, 0);
+    REG(ADC1_BASE + ADC_SMPR1) = ADC_SLOW >> 5;
+    REG(ADC1_BASE + ADC_SMPR2) = ADC_SLOW >> 2;
+    REG(ADC1_BASE + ADC_CR2) = ADC_ON;
+    arm_wait_us(3); /* to stabilise */
+}
+
+bool adc_read(uint32_t input, int32_t *counts)
+{
+    REG(ADC1_BASE + ADC_SQR3) = input;
+    REG(ADC1_BASE + ADC_SR) = 0;
+    REG(ADC1_BASE + ADC_CR2) = ADC_ON | ADC_START;
+    bool done = stm32_wait(ADC1_BASE + ADC_SR, ADC_DONE, ADC_DONE, ADC_TURNS);
+    *counts = (int32_t)(REG(ADC1_BASE + ADC_DR) & 0xFFF);
+    return done;
+}

@@ -1,0 +1,239 @@
+/* STM32H7A3, H7B3 and H7B0 (RM0455): 64 MHz from the internal oscillator, as after reset.
+ *
+ *   flash   sectors 0 to 3 (32 KB) firmware   sector 4  slot 0        sector 5  slot 1
+ *   pins    as on the STM32F405
+ *   adc     0..9, 14..19 of ADC1: PA6 and PB1 are 3 and 5, ... (data sheet)   dac  0 1 PA4 PA5
+ *
+ * Flash is programmed 16 bytes at a time and carries ECC: such a word is written once between two
+ * erasures. The FIFO of the UART holds what comes while the flash is busy. */
+#include "stm32.h"
+
+#include "start.h"
+
+enum {
+    RCC = 0x58024400,
+    RCC_CR = RCC + 0x00,
+    RCC_RSR = RCC + 0x130,
+    RCC_AHB1ENR = RCC + 0x138,
+    RCC_AHB2ENR = RCC + 0x13C,
+    RCC_AHB4ENR = RCC + 0x140,
+    RCC_APB1LENR = RCC + 0x148,
+    RCC_APB2ENR = RCC + 0x150,
+    FLASH = 0x52002000,
+    FLASH_KEYR = FLASH + 0x04,
+    FLASH_CR = FLASH + 0x0C,
+    FLASH_SR = FLASH + 0x10,
+    FLASH_CCR = FLASH + 0x14,
+};
+
+/* Registers' bits. */
+enum {
+    HSI48_ON = 1 << 12,
+    HSI48_READY = 1 << 13,
+    CLOCK_TURNS = 20000,
+    LOCK = 1,
+    PROGRAM = 2,
+    SECTOR_ERASE = 4,
+    START = 1 << 5,
+    WORKING = 7, /* busy, filling its buffer, or waiting */
+    FLASH_ERRORS = 0x17EE0000,
+    SECTOR_OF_SLOT_0 = 4,
+};
+static const uint32_t KEYS[2] = {0x45670123, 0xCDEF89AB};
+/* A sector takes 10 ms at most (data sheet); a look takes over 50 ns. */
+enum { ERASE_TURNS = 2000000, PROGRAM_TURNS = 20000, FLASH_WORD = 16 };
+
+/* USART, with a FIFO. */
+enum { CR1 = 0x00, CR3 = 0x08, BRR = 0x0C, ISR = 0x1C, ICR = 0x20, RDR = 0x24, TDR = 0x28 };
+enum { CR1_ON = 1 << 29 | 1 << 5 | 1 << 3 | 1 << 2 | 1, OVERRUN = 8, RECEIVED = 32, ROOM = 128 };
+enum { ROOM_TURNS = 100000 };
+
+enum {
+    ADC_ISR = ADC_BASE + 0x00,
+    ADC_CR = ADC_BASE + 0x08,
+    ADC_CFGR = ADC_BASE + 0x0C,
+    ADC_SMPR1 = ADC_BASE + 0x14,
+    ADC_SMPR2 = ADC_BASE + 0x18,
+    ADC_PCSEL = ADC_BASE + 0x1C,
+    ADC_SQR1 = ADC_BASE + 0x30,
+    ADC_DR = ADC_BASE + 0x40,
+    ADC_CCR = ADC_BASE + 0x308,
+};
+enum {
+    ADC_ENABLE = 1,
+    ADC_START = 1 << 2,
+    ADC_REGULATOR = 1 << 28,
+    ADC_READY = 1,
+    ADC_DONE = 4,
+    ADC_TURNS = 10000,
+    TWELVE_BITS = 2 << 2,
+    BUS_CLOCK_BY_4 = 3 << 16,
+    REGULATOR_US = 20,
+    SLOW = 0x3FFFFFFF, /* 810 cycles for each input: sources may be weak */
+};
+
+const struct part PART = {
+    .adc_inputs = 20,
+    .dac_outputs = 2,
+    .sck = PB3,
+    .miso = PB4,
+    .mosi = PB5,
+    .scl = PB6,
+    .sda = PB7,
+    .release = PC0,
+    .turns_per_us = CLOCK_HZ / 1000000,
+    .slot = {0x08008000, 0x0800A000},
+};
+
+static void link_interrupt(void);
+static void uart_interrupt(void);
+
+VECTORS = {CORE_VECTORS, [16 + USART1_IRQ] = link_interrupt, uart_interrupt};
+
+/* -- start -------------------------------------------------------------------------------------- */
+
+static void start_usart(uint32_t base, uint32_t interrupt)
+{
+    REG(base + BRR) = (CLOCK_HZ + BAUD / 2) / BAUD;
+    REG(base + CR1) = CR1_ON;
+    interrupt_enable(interrupt);
+}
+
+void part_start(void)
+{
+    REG(RCC_CR) |= HSI48_ON; /* for random numbers */
+    stm32_wait(RCC_CR, HSI48_READY, HSI48_READY, CLOCK_TURNS);
+    REG(RCC_AHB1ENR) |= 1 << 5;                 /* ADC */
+    REG(RCC_AHB2ENR) |= 1 << 6;                 /* RNG */
+    REG(RCC_AHB4ENR) |= 7;                      /* ports A to C */
+    REG(RCC_APB1LENR) |= 1 | 1 << 17 | 1 << 29; /* TIM2, USART2, DAC */
+    REG(RCC_APB2ENR) |= 1 << 4;                 /* USART1 */
+    stm32_start();
+    stm32_pin_alternate(PA9, 7);
+    stm32_pin_alternate(PA10, 7);
+    start_usart(USART1_BASE, USART1_IRQ);
+}
+
+uint32_t part_reset_cause(void)
+{
+    static uint32_t cause;
+    uint32_t flags = REG(RCC_RSR) >> 21;
+    if (cause == 0) {
+        REG(RCC_RSR) |= 1 << 16; /* forget them */
+        cause = flags & 1 << 5   ? RESET_WATCHDOG
+                : flags & 1 << 3 ? RESET_SOFTWARE
+                : flags & 1 << 2 ? RESET_POWER
+                : flags & 1 << 0 ? RESET_BROWNOUT
+                                 : RESET_PIN;
+    }
+    return cause;
+}
+
+/* -- serial lines ------------------------------------------------------------------------------- */
+
+static void link_interrupt(void)
+{
+    if (REG(USART1_BASE + ISR) & OVERRUN) {
+        REG(USART1_BASE + ICR) = OVERRUN;
+        arm_overrun();
+    }
+    while (REG(USART1_BASE + ISR) & RECEIVED)
+        arm_received((uint8_t)REG(USART1_BASE + RDR));
+}
+
+static void uart_interrupt(void)
+{
+    REG(USART2_BASE + ICR) = OVERRUN;
+    while (REG(USART2_BASE + ISR) & RECEIVED)
+        arm_uart_received((uint8_t)REG(USART2_BASE + RDR));
+}
+
+static void usart_send(uint32_t base, uint8_t byte)
+{
+    stm32_wait(base + ISR, ROOM, ROOM, ROOM_TURNS);
+    REG(base + TDR) = byte;
+}
+
+void part_send(uint8_t byte)
+{
+    usart_send(USART1_BASE, byte);
+}
+
+void part_uart_start(void)
+{
+    stm32_pin_alternate(PA2, 7);
+    stm32_pin_alternate(PA3, 7);
+    start_usart(USART2_BASE, USART2_IRQ);
+}
+
+void part_uart_send(uint8_t byte)
+{
+    usart_send(USART2_BASE, byte);
+}
+
+/* -- flash -------------------------------------------------------------------------------------- */
+
+static void flash_open(void)
+{
+    if (REG(FLASH_CR) & LOCK) {
+        REG(FLASH_KEYR) = KEYS[0];
+        REG(FLASH_KEYR) = KEYS[1];
+    }
+    REG(FLASH_CCR) = FLASH_ERRORS;
+}
+
+static bool flash_done(uint32_t turns)
+{
+    __asm volatile("dsb" ::: "memory"); /* what was written has reached the flash */
+    bool done = stm32_wait(FLASH_SR, WORKING, 0, turns);
+    REG(FLASH_CR) = LOCK;
+    return done && !(REG(FLASH_SR) & FLASH_ERRORS);
+}
+
+bool part_erase(uint32_t slot)
+{
+    flash_open();
+    REG(FLASH_CR) = SECTOR_ERASE | (SECTOR_OF_SLOT_0 + slot) << 6;
+    REG(FLASH_CR) |= START;
+    return flash_done(ERASE_TURNS);
+}
+
+bool part_program(uint32_t at, const uint8_t unit[FLASH_UNIT])
+{
+    bool done = true;
+    for (uint32_t i = 0; i < FLASH_UNIT && done; i += 4) {
+        flash_open();
+        REG(FLASH_CR) = PROGRAM;
+        REG(at + i) = unit[i] | (uint32_t)unit[i + 1] << 8 | (uint32_t)unit[i + 2] << 16 |
+                      (uint32_t)unit[i + 3] << 24;
+        if (i % FLASH_WORD == FLASH_WORD - 4)
+            done = flash_done(PROGRAM_TURNS);
+    }
+    return done;
+}
+
+/* -- converter inputs --------------------------------------------------------------------------- */
+
+void adc_configure(uint32_t input)
+{
+    REG(ADC_CCR) = BUS_CLOCK_BY_4;
+    if (!(REG(ADC_CR) & ADC_ENABLE)) {
+        REG(ADC_CR) = ADC_REGULATOR; /* and out of deep power-down */
+        arm_wait_us(REGULATOR_US);
+        REG(ADC_CFGR) = TWELVE_BITS;
+        REG(ADC_SMPR1) = SLOW;
+        REG(ADC_SMPR2) = SLOW;
+        REG(ADC_CR) = ADC_REGULATOR | ADC_ENABLE;
+        stm32_wait(ADC_ISR, ADC_READY, ADC_READY, ADC_TURNS);
+    }
+    REG(ADC_PCSEL) |= 1u << input;
+}
+
+bool adc_read(uint32_t input, int32_t *counts)
+{
+    REG(ADC_SQR1) = input << 6;
+    REG(ADC_CR) = ADC_REGULATOR | ADC_ENABLE | ADC_START;
+    bool done = stm32_wait(ADC_ISR, ADC_DONE, ADC_DONE, ADC_TURNS);
+    *counts = (int32_t)(REG(ADC_DR) & 0xFFF); /* reading takes the flag back */
+    return done;
+}
