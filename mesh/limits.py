@@ -220,6 +220,32 @@ CONTROL_DRAIN_S = 10.0
 CONTROL_REPLY_BYTES_MAX = 256 * MIB
 """One line of an answer; only the command line reads these, from a node of the same user."""
 
+# -- leaves -------------------------------------------------------------------------------------
+LEAF_LINES_MAX = 128
+"""Lines to leaves that one node attends to."""
+LEAVES_HEARD_MAX = 1024
+"""Leaves of other gateways that are remembered."""
+LEAF_EVENTS_KEPT_MAX = 50_000
+"""Events of one leaf that are kept; the oldest go."""
+LEAF_STARTS_KEPT_MAX = 64
+"""Starts of one leaf whose events are kept."""
+LEAF_SPANS_MAX = 256
+"""Gapless pieces of one start that are told to another gateway."""
+LEAF_EVENTS_MESSAGE_MAX = 256
+"""Events in one message between gateways."""
+LEAF_LOG_BYTES_MAX = 8 * MIB
+"""The file of one leaf's events; written anew, without the forgotten ones, when it is longer."""
+LEAF_PACKAGE_BYTES_MAX = 2176
+"""A signed program, as large as a leaf's slot."""
+LEAF_DEPLOYS_MAX = 32
+"""Deploys that one node carries out, or waits for, at once."""
+LEAF_QUESTIONS_MAX = 64
+"""Questions of one leaf that wait for their answer."""
+LEAF_ANSWER_S = 60.0
+"""How long the command that answers a question may take."""
+LEAF_SOURCE_BYTES_MAX = 256 * KIB
+"""Rule files of one deploy together."""
+
 # -- local clusters -----------------------------------------------------------------------------
 LOCAL_NODES_MAX = 64
 """`vitte dist start --nodes N` on one machine."""

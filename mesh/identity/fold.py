@@ -51,6 +51,11 @@ class Member:
     admission: Digest
     """The record that makes it a member, and under which it writes its own."""
 
+    @property
+    def is_wired_leaf(self) -> bool:
+        """A microcontroller at the end of some member's line, not on the network itself."""
+        return not self.certificate
+
 
 @attrs.frozen
 class Fold:

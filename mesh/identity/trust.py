@@ -105,12 +105,13 @@ class MeshIdentity:
 
     def anchors(self) -> tuple[bytes, ...]:
         if self._anchors_generation != self.roster.generation:
-            self._anchors = tuple(member.certificate for member in self.roster.members())
+            self._anchors = tuple(member.certificate for member in self.members())
             self._anchors_generation = self.roster.generation
         return self._anchors
 
     def is_member(self, node: NodeId) -> bool:
-        return self.roster.member(node) is not None
+        member = self.roster.member(node)
+        return member is not None and not member.is_wired_leaf
 
     def generation(self) -> int:
         return self.roster.generation
@@ -120,10 +121,15 @@ class MeshIdentity:
         return self.roster.member(node)
 
     def members(self) -> tuple[Member, ...]:
-        return self.roster.members()
+        """Those on the network, by name: all but the leaves at the end of members' lines."""
+        return tuple(each for each in self.roster.members() if not each.is_wired_leaf)
+
+    def leaves(self) -> tuple[Member, ...]:
+        """The microcontrollers at the end of members' lines, by name."""
+        return tuple(each for each in self.roster.members() if each.is_wired_leaf)
 
     def member_ids(self) -> frozenset[NodeId]:
-        return frozenset(member.node_id for member in self.roster.members())
+        return frozenset(member.node_id for member in self.members())
 
     def allowed(self, node: NodeId, what: str) -> bool:
         """Whether `node` is a member whose role may do `what` (see `roles`)."""
@@ -157,6 +163,10 @@ class MeshIdentity:
         me = self.require(ADMIT)
         order = len(self.roster)
         return self._write(Admit(self._author(me), node, name, int(role), certificate, order))
+
+    def write_admit_leaf(self, node: NodeId, name: str) -> bytes:
+        """Admit a microcontroller that has proved its key over a line."""
+        return self.write_admit(node, name, Role.LEAF, b"")
 
     def write_invited(
         self, invite: Digest, node: NodeId, name: str, certificate: bytes, proof: bytes

@@ -25,6 +25,8 @@ class Taken:
     """Events that the leaf dropped before `first`, since the last one we have."""
     broken: bool
     """The list does not continue the chain that we know: it is not taken."""
+    head: bytes = b""
+    """Of the chain before `first`."""
 
 
 @attrs.define
@@ -52,13 +54,13 @@ class Stream:
         if not gap and (not continues or head != self.head):
             reached = events.first + len(events.events)
             return Taken(self.next, (), 0, broken=reached >= self.next)
-        new = events.events[known:]
+        new, before = events.events[known:], head
         for event in new:
             head = chain(head, event)
         first = events.first + known
         self.next, self.head = first + len(new), head
         self.missing += gap
-        return Taken(first, new, gap, broken=False)
+        return Taken(first, new, gap, broken=False, head=before)
 
     def agrees(self, next_event: int, head: bytes) -> bool:
         """Whether a proven head is ours; only known once all events before it are here."""

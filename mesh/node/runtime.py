@@ -30,6 +30,8 @@ from mesh.node.doors import Doors, open_doors
 from mesh.node.epoch import next_epoch
 from mesh.node.gossip import Gossip, GossipSetup
 from mesh.node.join_door import DoorAddresses, JoinDoor
+from mesh.node.leaves.deploying import Deployer
+from mesh.node.leaves.gateway import Leaves
 from mesh.node.link import Link
 from mesh.node.links import Links
 from mesh.node.perform import Performer, PerformerParts
@@ -116,6 +118,8 @@ class MeshRuntime:
         self.work = WorkDriver(
             WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
         )
+        self.leaves = Leaves(env, identity, self.links)
+        self.deployer = self.leaves.programs = Deployer(self.leaves)
         self.gossip: Gossip
         self.door: JoinDoor
         self.doors: Doors
@@ -140,7 +144,7 @@ class MeshRuntime:
         profile = LOOPBACK if host == "::1" or host.startswith("127.") else LAN
         self.gossip = Gossip(self._env, profile, self.identity, setup, self._member_changed)
         self.gossip.ask_stream = self._ask_stream
-        self.door = JoinDoor(self._env, self.identity, self._door_addresses, self._roster_changed)
+        self.door = JoinDoor(self._env, self.identity, self._door_addresses, self.roster_changed)
         logger.info("listening on %s, port %d, as %s", host, port, self._config.name)
         try:
             async with trio.open_nursery() as nursery:
@@ -151,6 +155,8 @@ class MeshRuntime:
                 nursery.start_soon(self.links.run)
                 self._load_reports.start()
                 nursery.start_soon(self._discover)
+                await nursery.start(self.leaves.run)
+                await nursery.start(self.deployer.run)
                 self.meet(seeds)
                 task_status.started()
         finally:
@@ -215,6 +221,7 @@ class MeshRuntime:
         if link.hello.roster != self.identity.roster.digest():
             self._send_roster(link)
         self.work.peer_up(link.peer, link.hello.load)
+        self.leaves.link_up(link)
 
     def link_down(self, link: Link) -> None:
         logger.info("the link with %s ended", self.name_of(link.peer))
@@ -222,9 +229,10 @@ class MeshRuntime:
         self.work.peer_down(link.peer)
         self.gossip.stream_ended(link.peer)
         self.blobs.forget(link.peer)
+        self.leaves.link_down(link.peer)
 
     def receive(self, link: Link, message: Any) -> None:
-        if self.work.receive(link.peer, message):
+        if self.work.receive(link.peer, message) or self.leaves.receive(link, message):
             return
         match message:
             case AliveAsked():
@@ -284,14 +292,16 @@ class MeshRuntime:
             if node != source:
                 self._send_records(link, change.records)
 
-    def _roster_changed(self) -> None:
-        """Our join door admitted somebody: everybody must hear before they knock."""
+    def roster_changed(self) -> None:
+        """We admitted somebody: everybody must hear before they knock."""
         for link in list(self.links.by_node.values()):
             self._send_roster(link)
         self.gossip.roster_changed()
+        self.leaves.roster_changed()
 
     def _apply_change(self, change: RosterChange) -> None:
         self.gossip.roster_changed()
+        self.leaves.roster_changed()
         for member in change.left:
             logger.info("%s is no member any more", member.name)
             self.links.unwant(member.node_id)

@@ -252,7 +252,7 @@ async def test_all_streams_of_a_removed_member_end_at_once(tmp_path: Path) -> No
         await late.next(Hello)
         # Alice removes mallory; bob hears of it on his link with her.
         record = mesh.alice.runtime.identity.write_leave(evil.node_id)
-        mesh.alice.runtime._roster_changed()
+        mesh.alice.runtime.roster_changed()
         await until(lambda: not mesh.bob.runtime.identity.is_member(evil.node_id), "the news")
         assert record in mesh.bob.runtime.identity.roster.records()
         await link.ended()

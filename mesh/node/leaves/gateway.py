@@ -1,0 +1,353 @@
+"""All leaves as this node knows them: its own lines, other gateways' news, everybody's events.
+
+    attach(config) / detach(port)      lines of this node; kept over restarts
+    receive(link, message)             what members say about leaves
+    seen()                             leaf -> (gateway, news): where each one is now
+
+Rules
+- A member's word that it has a leaf is news, shown as such and used to send programs to it; it can
+  give a leaf neither programs (they are signed) nor change events that another member has kept
+  (they are chained).
+- Events travel from the gateway that took them to every member it is linked with; when a link
+  comes up both say what they hold, and each sends what the other lacks.
+- Who may not build may not tell: a viewer's news is counted and dropped.
+
+Deliberately not here: bringing programs (`deploying`), making leaves ours (`provisioning`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import attrs
+import trio
+
+from mesh.errors import MeshError, NotAllowed
+from mesh.identity.roles import BUILD
+from mesh.identity.trust import MeshIdentity
+from mesh.leaf.events import Stream
+from mesh.leaf.history import Contradicts, Segment
+from mesh.leaf.messages import Event
+from mesh.limits import LEAF_EVENTS_MESSAGE_MAX, LEAF_LINES_MAX, LEAVES_HEARD_MAX
+from mesh.node.counters import Counters
+from mesh.node.leaves.answers import Answers
+from mesh.node.leaves.convert import (
+    events_message,
+    held_message,
+    held_ranges,
+    segment_of,
+)
+from mesh.node.leaves.line import Line
+from mesh.node.leaves.parts import LineConfig, LineParts
+from mesh.node.leaves.store import LeafStore
+from mesh.node.link import Link
+from mesh.ports import Env
+from mesh.types import NodeId, short
+from mesh.wire.errors import WireError
+from mesh.wire.leaf_messages import (
+    LeafEvents,
+    LeafEventsHeld,
+    LeafGone,
+    LeafNews,
+    LeafProgram,
+    LeafProgramNews,
+)
+
+LINES_FILE = "leaf/lines.json"
+NEWS_EVERY_S = 2.0
+"""News that differs in nothing but running numbers is not told more often."""
+INCOMING_MAX = 1024
+"""Messages of members that wait to be written down."""
+logger = logging.getLogger(__name__)
+
+
+class Posting(Protocol):
+    """What of `mesh.node.links.Links` is used."""
+
+    @property
+    def by_node(self) -> Mapping[NodeId, Link]: ...
+
+    def post(self, node: NodeId, message: object) -> bool: ...
+
+    def post_all(self, message: object) -> None: ...
+
+
+class Programs(Protocol):
+    """What becomes of messages about programs: `deploying.Deployer`."""
+
+    def asked(self, peer: NodeId, message: LeafProgram) -> None: ...
+
+    def told(self, peer: NodeId, message: LeafProgramNews) -> None: ...
+
+    def peer_down(self, peer: NodeId) -> None: ...
+
+
+@attrs.define
+class _Attached:
+    line: Line
+    answers: Answers
+    scope: trio.CancelScope
+    told: LeafNews | None = None
+    told_s: float = float("-inf")
+
+
+@attrs.frozen
+class Seen:
+    """Where a leaf is now."""
+
+    gateway: NodeId
+    news: LeafNews
+
+
+class Leaves:
+    """See the module's head. `run` until cancelled."""
+
+    def __init__(self, env: Env, identity: MeshIdentity, links: Posting) -> None:
+        self.env = env
+        self.identity = identity
+        self.links = links
+        self.counters = Counters()
+        self.store = LeafStore(env, self.counters)
+        self.programs: Programs | None = None
+        self._lines: dict[str, _Attached] = {}
+        self._heard: dict[NodeId, dict[NodeId, LeafNews]] = {}
+        self._nursery: trio.Nursery | None = None
+        self._incoming_in, self._incoming_out = trio.open_memory_channel[
+            tuple[NodeId, LeafEvents | LeafEventsHeld]
+        ](INCOMING_MAX)
+
+    # -- life ------------------------------------------------------------------------------------
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as self._nursery:
+            for config in self._remembered():
+                self._start(config)
+            self._nursery.start_soon(self._take_incoming)
+            task_status.started()
+
+    def attach(self, config: LineConfig) -> Line:
+        """Attend to a line from now on. The same port again: with these settings. Raises
+        NotAllowed."""
+        if len(self._lines) >= LEAF_LINES_MAX and config.port not in self._lines:
+            raise NotAllowed(role="node", what=f"attend to more than {LEAF_LINES_MAX} lines")
+        known = self._lines.get(config.port)
+        if known is not None and known.line.config == config:
+            return known.line
+        if known is not None:
+            self._stop(known)
+        return self._start(config)
+
+    def remember(self) -> None:
+        """Attend to the present lines after a restart, too. Raises StoreFull, OSError."""
+        rows = [attrs.asdict(each.line.config) for each in self._lines.values()]
+        self.env.disk.write(LINES_FILE, (json.dumps(rows, indent=1) + "\n").encode())
+
+    def detach(self, port: str) -> bool:
+        """Whether there was such a line."""
+        attached = self._lines.pop(port, None)
+        if attached is not None:
+            self._stop(attached)
+        return attached is not None
+
+    def line(self, port: str) -> Line | None:
+        attached = self._lines.get(port)
+        return attached.line if attached is not None else None
+
+    def lines(self) -> list[Line]:
+        return [each.line for each in self._lines.values()]
+
+    def line_of(self, leaf: NodeId) -> Line | None:
+        """Our line with that leaf, once it has proved itself."""
+        return next((x for x in self.lines() if x.trusted and x.leaf == leaf), None)
+
+    def _remembered(self) -> Iterator[LineConfig]:
+        try:
+            rows = json.loads(self.env.disk.read(LINES_FILE) or b"[]")
+            for row in rows[:LEAF_LINES_MAX]:
+                yield LineConfig(str(row["port"]), int(row["baud"]), tuple(row["answer"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            self.counters.add("leaf.lines-unreadable")
+
+    def _start(self, config: LineConfig) -> Line:
+        assert self._nursery is not None, "lines live in `run`"
+        parts = LineParts(
+            env=self.env,
+            admitted=self.is_leaf,
+            stream=self._stream,
+            keep=self._keep_own,
+            changed=self._line_changed,
+            asked=self._asked,
+        )
+        line = Line(parts, config)
+        answers = Answers(self.env, line, lambda: self.name_of(line.leaf))
+        attached = self._lines[config.port] = _Attached(line, answers, trio.CancelScope())
+        self._nursery.start_soon(self._attend, attached)
+        return line
+
+    def _stop(self, attached: _Attached) -> None:
+        attached.scope.cancel()
+        if attached.told is not None:
+            self.links.post_all(LeafGone(attached.told.leaf))
+
+    async def _attend(self, attached: _Attached) -> None:
+        """A bug that one line runs into ends that line, not the node."""
+        try:
+            with attached.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(attached.line.run)
+                    nursery.start_soon(attached.answers.run)
+        except Exception:
+            logger.exception("the line %s is given up", attached.line.config.port)
+            self.counters.add("leaf.line-failed")
+
+    # -- who is who ------------------------------------------------------------------------------
+    def is_leaf(self, leaf: NodeId) -> bool:
+        member = self.identity.member(leaf)
+        return member is not None and member.is_wired_leaf
+
+    def name_of(self, leaf: NodeId | None) -> str:
+        member = self.identity.member(leaf) if leaf is not None else None
+        return member.name if member is not None else short(leaf or b"")
+
+    def seen(self) -> dict[NodeId, Seen]:
+        """Every leaf that some gateway has now; our own lines first, then who proved it."""
+        found: dict[NodeId, Seen] = {}
+        for gateway, heard in self._heard.items():
+            for leaf, news in heard.items():
+                if leaf not in found or news.trusted:
+                    found[leaf] = Seen(gateway, news)
+        me = self.identity.node_id
+        for line in self.lines():
+            own = line.news()
+            if own is not None and (own.trusted or own.leaf not in found):
+                found[own.leaf] = Seen(me, own)
+        return found
+
+    def roster_changed(self) -> None:
+        """A leaf that waits at a line may have been admitted meanwhile, or shut out."""
+        for line in self.lines():
+            if line.leaf is not None and line.trusted != self.is_leaf(line.leaf):
+                line.reconnect()
+
+    # -- our own lines ---------------------------------------------------------------------------
+    def _stream(self, leaf: NodeId, boot_nonce: bytes) -> Stream:
+        return self.store.history(leaf).stream(boot_nonce)
+
+    async def _keep_own(self, leaf: NodeId, segment: Segment) -> tuple[Segment, ...]:
+        new = await self.store.keep(leaf, segment)
+        for part in new:
+            self.links.post_all(events_message(leaf, part))
+        return new
+
+    def _asked(self, line: Line, _leaf: NodeId, event: Event) -> None:
+        attached = self._lines.get(line.config.port)
+        if attached is not None and attached.line is line:
+            attached.answers.ask(event)
+
+    def _line_changed(self, line: Line) -> None:
+        attached = self._lines.get(line.config.port)
+        if attached is None or attached.line is not line:
+            return
+        news, told, now_s = line.news(), attached.told, self.env.clock.monotonic()
+        if told is not None and (news is None or news.leaf != told.leaf):
+            self.links.post_all(LeafGone(told.leaf))
+            attached.told = None
+        if news is None or not self.is_leaf(news.leaf):
+            return
+        if (
+            attached.told is None
+            or _differs(news, attached.told)
+            or (news != attached.told and now_s - attached.told_s >= NEWS_EVERY_S)
+        ):
+            attached.told, attached.told_s = news, now_s
+            self.links.post_all(news)
+
+    # -- members ---------------------------------------------------------------------------------
+    def link_up(self, link: Link) -> None:
+        for attached in self._lines.values():
+            if attached.told is not None:
+                link.post(attached.told)
+        for member in self.identity.leaves():
+            starts = self.store.history(member.node_id).starts()
+            link.post(held_message(member.node_id, starts))
+
+    def link_down(self, peer: NodeId) -> None:
+        self._heard.pop(peer, None)
+        if self.programs is not None:
+            self.programs.peer_down(peer)
+
+    def receive(self, link: Link, message: Any) -> bool:
+        """Take in what a member says; whether it was about leaves. Never raises."""
+        if not isinstance(
+            message,
+            LeafNews | LeafGone | LeafEvents | LeafEventsHeld | LeafProgram | LeafProgramNews,
+        ):
+            return False
+        peer = link.peer
+        if not self.identity.allowed(peer, BUILD):
+            self.counters.add("leaf.bad-input.role")
+            return True
+        match message:
+            case LeafNews():
+                self._hear(peer, message)
+            case LeafGone(leaf):
+                self._heard.get(peer, {}).pop(leaf, None)
+            case LeafProgram() if self.programs is not None:
+                self.programs.asked(peer, message)
+            case LeafProgramNews() if self.programs is not None:
+                self.programs.told(peer, message)
+            case LeafEvents() | LeafEventsHeld():
+                self._queue(peer, message)
+        return True
+
+    def _hear(self, peer: NodeId, news: LeafNews) -> None:
+        if not self.is_leaf(news.leaf):
+            self.counters.add("leaf.bad-input.stranger")
+        elif sum(map(len, self._heard.values())) < LEAVES_HEARD_MAX:
+            self._heard.setdefault(peer, {})[news.leaf] = news
+
+    def _queue(self, peer: NodeId, message: LeafEvents | LeafEventsHeld) -> None:
+        try:
+            if not self.is_leaf(message.leaf):
+                self.counters.add("leaf.bad-input.stranger")
+            else:
+                self._incoming_in.send_nowait((peer, message))
+        except trio.WouldBlock:
+            # The disk is slow; the next link that comes up brings them.
+            self.counters.add("leaf.events-dropped")
+
+    async def _take_incoming(self) -> None:
+        async for peer, message in self._incoming_out:
+            if isinstance(message, LeafEventsHeld):
+                self._send_lacking(peer, message)
+                continue
+            try:
+                await self.store.keep(message.leaf, segment_of(message))
+            except (WireError, Contradicts):
+                self.counters.add("leaf.bad-input.events")
+            except (OSError, MeshError):
+                logger.warning("events of a leaf were not kept", exc_info=True)
+                self.counters.add("leaf.events-dropped")
+
+    def _send_lacking(self, peer: NodeId, message: LeafEventsHeld) -> None:
+        history = self.store.history(message.leaf)
+        for segment in history.lacking(held_ranges(message), LEAF_EVENTS_MESSAGE_MAX):
+            self.links.post(peer, events_message(message.leaf, segment))
+
+
+def _differs(news: LeafNews, told: LeafNews) -> bool:
+    """In something that people wait for, not only in numbers that always run."""
+
+    def still(each: LeafNews) -> tuple[object, ...]:
+        health = each.health
+        return (
+            each.trusted,
+            each.trouble,
+            each.program,
+            health is None,
+            health is not None and (health.trial, health.counter, health.firmware_error),
+        )
+
+    return still(news) != still(told)
