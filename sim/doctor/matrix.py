@@ -17,22 +17,22 @@ from pathlib import Path
 
 import attrs
 
-from sim.scenario.model import Scenario
+from sim.scenario.model import WORLDS, Scenario
 from sim.scenario.profiles import Wish, draw
 
 HASH_SEEDS = ("0", "1", "random")
 KNOWN_PYTHONS = ("python3.11", "python3.12", "python3.13")
-PROFILES = ("everything", "calm", "partitions", "crashes", "starved")
+PROFILES = ("everything", "builds", "partitions", "crashes", "starved")
 PROBE_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 3600.0
 PROBE = "import sim.scenario.play, sim.kernel.run, sim.stage.membership; print('able')"
 
 
 def cases(seeds: int, nodes: int) -> Iterator[tuple[str, Scenario]]:
-    """What is played: every seed with one profile, in turn."""
+    """What is played: every seed with one profile and in one world, in turn."""
     for seed in range(seeds):
-        profile = PROFILES[seed % len(PROFILES)]
-        yield f"{profile} {seed}", draw(Wish(seed, profile, nodes))
+        profile, world = PROFILES[seed % len(PROFILES)], WORLDS[seed % len(WORLDS)]
+        yield f"{world} {profile} {seed}", draw(Wish(seed, profile, nodes, world))
 
 
 @attrs.frozen

@@ -54,13 +54,6 @@ PROBING = (
         ("reunited", "tables-differ", "uncaught"),
     ),
     Mutant(
-        "seeds-forgotten",
-        "a seed that does not answer at once is not tried again",
-        (Edit(CORE, "Swim.join", "self._reconnector.watch(node, now_s)", "pass"),),
-        ("crashes", "loss"),
-        ("reunited", "tables-differ", "joined"),
-    ),
-    Mutant(
         "changes-while-iterating",
         "a dictionary changes while it is walked",
         (
@@ -80,23 +73,6 @@ PROBING = (
         (Edit(DISSEMINATION, "Rumours.take", "rumour.told += 1", "rumour.told += 0"),),
         ("calm",),
         ("chatty", "storm"),
-    ),
-    Mutant(
-        "goodbye-in-silence",
-        "who leaves tells nobody",
-        (
-            Edit(
-                SPREADING, "Spreader.farewell", "for member in members", "for member in members[:0]"
-            ),
-            Edit(
-                SPREADING,
-                "Spreader.next_timer_s",
-                "if not self._facts.rumours or",
-                "if self._facts.leaving or not self._facts.rumours or",
-            ),
-        ),
-        ("crashes",),
-        ("goodbye-unheard",),
     ),
     Mutant(
         "no-repair",

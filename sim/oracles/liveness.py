@@ -12,6 +12,9 @@ from sim.oracles.model import Oracle, Report
 from sim.scenario.model import Scenario
 from sim.stage.base import Stage
 
+QUORUM_NODES = 6
+"""With so many nodes enough judges are left for a verdict when one is gone."""
+
 
 def see_each_other(stage: Stage, core: tuple[int, ...]) -> tuple[int, int] | None:
     """The first pair of which one does not see the other alive, or None."""
@@ -121,12 +124,24 @@ class CanaryFound(Oracle):
 
     def canary_judged(self, canary: int, core: tuple[int, ...]) -> None:
         believers = self._believers(canary, core)
+        after_s = self.scenario.phases.canary_s
+        if not believers and len(core) == self.stage.size >= QUORUM_NODES:
+            self._expect_verdict(canary, core)
         if believers:
-            after_s = self.scenario.phases.canary_s
             text = (
                 f"{after_s:g} s after node {canary} was killed, node {believers[0]} believes in it"
             )
             self.fail(text, canary, believers[0])
+
+    def _expect_verdict(self, canary: int, core: tuple[int, ...]) -> None:
+        """With a quorum of judges it is not only unreachable for each, but dead for all."""
+        for node in core:
+            view = self.stage.view(node, canary) if node != canary else None
+            if view is not None and view.state < State.DEAD:
+                word = view.state.name.lower()
+                text = f"nobody has buried node {canary}: for node {node} it is only {word}"
+                self.fail(text, canary, node)
+                return
 
     def figures(self) -> dict[str, float]:
         return {} if self._took_s is None else {"crash_known_s": round(self._took_s, 3)}
