@@ -634,6 +634,143 @@ class SerialUnavailable(EnvironmentFault):
     hint = "is it plugged in, free, and may this user open it (group `dialout`)?"
 
 
+class RuleFileWrong(UserError):
+    """{where}: {why}"""
+
+    code = "VM602"
+    hint = "{hint}"
+
+
+class NoLeaf(EnvironmentFault):
+    """No leaf answers at `{port}`: {why}"""
+
+    code = "VM603"
+    exit_code = 10
+    hint = "is it the right port, is the leaf powered, and does it run the leaf firmware?"
+
+
+class WrongBaud(EnvironmentFault):
+    """What comes over `{port}` makes no sense at {baud} baud"""
+
+    code = "VM604"
+    exit_code = 10
+    hint = "try `--baud {other}`"
+
+
+class LeafTaken(UserError):
+    """The leaf at `{port}` was provisioned before, and not for this mesh"""
+
+    code = "VM605"
+    exit_code = 11
+    hint = "hold its release pin while it starts; it forgets its mesh and its programs"
+
+
+class LeafNotProvisioned(UserError):
+    """The leaf at `{port}` belongs to no mesh yet"""
+
+    code = "VM606"
+    exit_code = 11
+    hint = "vitte leaf provision {port}"
+
+
+class LeafDistrusted(PeerError):
+    """The leaf at `{port}` is not taken for what it says it is: {why}"""
+
+    code = "VM607"
+    exit_code = 11
+
+
+class NoSuchLeaf(UserError):
+    """No leaf is called `{name}`"""
+
+    code = "VM608"
+    hint = "`vitte leaf list` shows the leaves; a name or the start of an id will do"
+
+
+class LeafAway(EnvironmentFault):
+    """The leaf {name} is at no gateway that can be reached"""
+
+    code = "VM609"
+    exit_code = 10
+    hint = "plug it in and `vitte leaf attach PORT` there; its old program runs on meanwhile"
+
+
+class LeafSilent(EnvironmentFault):
+    """The leaf {name} did not answer in time; its old program runs on"""
+
+    code = "VM610"
+    exit_code = 13
+    hint = "`vitte leaf show {name}` shows the quality of its line; try again, it resumes"
+
+
+class LeafUnsigned(UserError):
+    """The leaf {name} refuses the program: it is not signed by the leaf's authority"""
+
+    code = "VM611"
+    exit_code = 11
+    hint = "sign it at {authority}, where the leaf was provisioned; the old program runs on"
+
+
+class LeafOldCounter(UserError):
+    """The leaf {name} refuses the program: its counter is not above those it has accepted"""
+
+    code = "VM612"
+    exit_code = 11
+    hint = "deploy the rules again: they are signed anew; the old program runs on"
+
+
+class LeafWrongTarget(UserError):
+    """The leaf {name} refuses the program: it was made for another leaf or board"""
+
+    code = "VM613"
+    exit_code = 2
+    hint = "deploy the rule files themselves; the old program runs on"
+
+
+class ProgramRefused(UserError):
+    """The leaf {name} refuses the program: flaw {flaw} in rule {rule}, instruction {instruction}"""
+
+    code = "VM614"
+    exit_code = 2
+    hint = "`vitte rule check` says more; the old program runs on"
+
+
+class TooManyRules(UserError):
+    """{count} rules are too many: a leaf runs {most} at most"""
+
+    code = "VM615"
+    hint = "join some of them, or use another leaf"
+
+
+class LeafRefused(PeerError):
+    """The leaf {name} refuses the program: {why}; the old program runs on"""
+
+    code = "VM616"
+
+
+class NotItsAuthority(UserError):
+    """Programs for the leaf {name} are signed by {authority}, not by this node"""
+
+    code = "VM617"
+    exit_code = 11
+    hint = "run this at {authority}, or deploy what was signed there with `--package`"
+
+
+class LeafWentBack(PeerError):
+    """The leaf {name} went back to its old program: the new one did not last its trial"""
+
+    code = "VM618"
+    hint = "`vitte leaf logs {name}` shows what happened"
+
+
+class EmulatorUnavailable(EnvironmentFault):
+    """Boards cannot be emulated here: {why}"""
+
+    code = "VM619"
+    exit_code = 10
+    hint = "{hint}"
+
+
 # -- 7xx: the simulator -------------------------------------------------------------------------
 class ScenarioUnusable(UserError):
     """{where}: {why}"""
@@ -647,3 +784,26 @@ class SimulatorFault(EnvironmentFault):
 
     code = "VM702"
     hint = "`vitte sim doctor` says more"
+
+
+class ChaosUnavailable(EnvironmentFault):
+    """Real processes in network namespaces cannot be had here: {why}"""
+
+    code = "VM703"
+    exit_code = 10
+    hint = "use Linux, as root (sudo), with {tools}; `vitte sim replay` plays the file anywhere"
+
+
+class ChaosUnsupported(UserError):
+    """{where}: the real world cannot do {kinds}"""
+
+    code = "VM704"
+    hint = "`vitte sim replay` can; or take these faults out of a copy of the file"
+
+
+class ChaosFailed(EnvironmentFault):
+    """`{what}` failed: {why}"""
+
+    code = "VM705"
+    exit_code = 10
+    hint = "everything was removed again; `dmesg` may say more"
