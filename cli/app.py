@@ -24,6 +24,7 @@ OURS = {
     "test": "cli.commands.build:test",
     "bench": "cli.commands.build:bench",
     "sim": "cli.commands.sim:sim",
+    "chaos": "cli.commands.chaos:chaos",
     "doctor": "cli.commands.tools:doctor",
     "explain": "cli.commands.tools:explain",
     "completion": "cli.commands.tools:completion",

@@ -1,4 +1,4 @@
-"""The commands of `vitte sim`: each takes a request (a dict) and the settings, and prints.
+"""The commands of `vitte sim`, and `vitte chaos`: each takes a request and settings, and prints.
 
     COMMANDS[name](request, settings) -> exit status
 
@@ -38,5 +38,6 @@ COMMANDS: Mapping[str, Command] = {
         "diff",
         "doctor",
         "mutants",
+        "chaos",
     )
 } | {"digest": _lazy("digest_command")}

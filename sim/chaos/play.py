@@ -1,0 +1,198 @@
+"""Playing a scenario with real processes: make the world, let the director direct, take it down.
+
+    outcome = play_live(scenario, ChaosConfig())
+
+Whatever happens (the end, a finding, Ctrl-C, a bug), everything that was made is removed: processes
+by namespace, mounts by folder, namespaces by name. Raises ChaosUnavailable, ChaosUnsupported and
+ChaosFailed. Deliberately not here: what it means (`sim.scenario.play`, `sim.oracles`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from mesh.errors import ChaosFailed, ChaosUnavailable, ChaosUnsupported
+from mesh.node.doors import DEFAULT_PORT
+from sim.chaos import kinds, namespaces
+from sim.chaos.bridge import Bridge
+from sim.chaos.builds import LiveBuilds
+from sim.chaos.cables import Cables
+from sim.chaos.clock import LiveWorld
+from sim.chaos.network import ChaosNetwork
+from sim.chaos.node import ChaosNode, NodePlan
+from sim.chaos.stage import ChaosStage
+from sim.chaos.switch import Port
+from sim.faults import check_fault
+from sim.members import found
+from sim.net.link import Link
+from sim.oracles import ORACLES
+from sim.oracles.membership import NoDeathInCalm
+from sim.oracles.model import Oracle
+from sim.oracles.sealed import OnlyWhatWasSent, Unreadable
+from sim.scenario.model import Fault, Scenario
+from sim.scenario.play import Director, Outcome, PlayConfig
+
+HOST = "10.219.7.{}"
+HARDWARE = bytes((0x02, 0x76, 0x74, 0x63, 0))
+LATE_S = 0.7
+"""When an event of ours begins so late, the machine was too busy to blame anybody for silence."""
+LOOK_S = 0.5
+BLIND: frozenset[type[Oracle]] = frozenset({OnlyWhatWasSent, Unreadable, NoDeathInCalm})
+"""The first two look inside the nodes. The third takes every suspicion in a calm mesh for a bug: a
+busy machine makes real ones, and refuting them is the protocol at work."""
+LIVE_ORACLES: Sequence[type[Oracle]] = tuple(each for each in ORACLES if each not in BLIND)
+
+
+@attrs.frozen
+class ChaosConfig:
+    """How to play."""
+
+    carrier: str = "switch"
+    play: PlayConfig = attrs.field(factory=lambda: PlayConfig(oracles=LIVE_ORACLES))
+    keep: Path | None = None
+    """Where the nodes' logs are copied at the end."""
+
+
+def play_live(scenario: Scenario, config: ChaosConfig | None = None) -> Outcome:
+    """Play it to its end, or to the first finding. Raises BadScenario, too."""
+    wanted = config or ChaosConfig()
+    check(scenario, wanted.carrier, "scenario")
+    begun_s = time.process_time()
+    with _interruptible(), _Lab(scenario, wanted) as lab:
+        director = Director(lab.stage, scenario, wanted.play)
+        _excuse_a_busy_machine(director, lab.world)
+        if scenario.workload.runs:
+            LiveBuilds(lab.stage, scenario, lab.folder).schedule()
+        lab.stage.run(director.end_s, lambda: lab.failed() or director.stopped())
+    lab.stage.close()
+    return director.outcome(begun_s)
+
+
+def check(scenario: Scenario, carrier: str, where: str) -> None:
+    """Whether this machine can play it. Raises ChaosUnavailable, ChaosUnsupported, BadScenario."""
+    for index, fault in enumerate(scenario.faults):
+        check_fault(fault, scenario.nodes, ("faults", index))
+    lacking = kinds.missing(scenario, carrier)
+    if lacking:
+        said = "; ".join(f"{what} ({why})" for what, why in lacking.items())
+        raise ChaosUnsupported(where=where, kinds=said)
+    why = kinds.why_not(carrier)
+    if why is not None:
+        raise ChaosUnavailable(why=why, tools=kinds.tools_to_install(carrier))
+
+
+def _excuse_a_busy_machine(director: Director, world: LiveWorld) -> None:
+    """While our own clock is late, oracles take everybody for starved."""
+
+    def look() -> None:
+        if world.late_s > LATE_S:
+            trouble = Fault(world.now_s, "starve")
+            for oracle in director.oracles:
+                oracle.fault_began(trouble)
+                oracle.fault_ended(trouble)
+        world.after(LOOK_S, look)
+
+    world.at(LOOK_S, look)
+
+
+class _Lab:
+    """The world of one run: namespaces, network, machines."""
+
+    def __init__(self, scenario: Scenario, config: ChaosConfig) -> None:
+        self.world = LiveWorld(scenario.seed)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{namespaces.PREFIX}-"))
+        self._config = config
+        options = scenario.options
+        ports = [Port(n, host_of(n), HARDWARE + bytes((n + 1,))) for n in range(scenario.nodes)]
+        link = Link(options.latency_s, options.jitter_s, loss=options.loss)
+        self._network = ChaosNetwork(self.world, link, ports)
+        self._nodes = [self._node(scenario, index) for index in range(scenario.nodes)]
+        self.stage = ChaosStage(scenario, self.world, self._network, self._nodes)
+        names = [node.namespace for node in self._nodes]
+        carrier = Bridge if config.carrier == "kernel" else Cables
+        self._carrier: Bridge | Cables = carrier(self._network, names)
+
+    def _node(self, scenario: Scenario, index: int) -> ChaosNode:
+        plan = NodePlan(
+            index=index,
+            address=(host_of(index), DEFAULT_PORT),
+            folder=self.folder / f"node-{index}",
+            image=kinds.wants_image(scenario, index),
+            faked_clock=kinds.wants_faked_clock(scenario, index),
+            founded=found(scenario.nodes),
+            founder=(host_of(0), DEFAULT_PORT),
+            random=self.world.rng(f"disk {index}").random,
+        )
+        return ChaosNode(plan)
+
+    def failed(self) -> bool:
+        """Raises ChaosFailed when no frames are carried any more."""
+        if self._carrier.failure is not None:
+            raise ChaosFailed(what="the switch", why=repr(self._carrier.failure))
+        return False
+
+    def __enter__(self) -> _Lab:
+        try:
+            kinds.leftovers()
+            for node in self._nodes:
+                namespaces.add(node.namespace)
+                node.prepare()
+            self._carrier.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove everything, last first. Ctrl-C waits until it is done."""
+        with _deaf():
+            self._carrier.close()
+            for node in self._nodes:
+                node.close()
+                self._keep_log(node)
+                namespaces.remove(node.namespace)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _keep_log(self, node: ChaosNode) -> None:
+        keep = self._config.keep
+        if keep is not None and node.log.exists():
+            keep.mkdir(parents=True, exist_ok=True)
+            shutil.copy(node.log, keep / f"{node.name}.log")
+
+
+def host_of(node: int) -> str:
+    """The IP address of a node."""
+    return HOST.format(node + 1)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends us as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Neither signal interrupts what happens meanwhile."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
