@@ -18,6 +18,7 @@ from mesh.ports.disk import Disk as Disk
 from mesh.ports.machine import Control, Readings
 from mesh.ports.serial import Serial as Serial
 from mesh.types import Address, NodeId
+from mesh.wire.straight import quick
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Entropy(Protocol):
         ...
 
 
+@quick
 @attrs.frozen
 class Arrived:
     """A datagram that came in."""

@@ -18,6 +18,7 @@ from math import hypot
 import attrs
 
 from mesh.wire.messages import PLACE_BYTES
+from mesh.wire.straight import quick
 
 UNIT_S = 100e-6
 """Resolution on the wire."""
@@ -40,6 +41,7 @@ assert ERROR_MAX / ERROR_UNIT <= 255
 assert PLANE_MAX * UNIT_S > RTT_MAX_S / 2
 
 
+@quick
 @attrs.frozen
 class Coordinate:
     """A place. Seconds in every dimension."""

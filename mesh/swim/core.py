@@ -57,8 +57,10 @@ from mesh.types import Address, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Load
 from mesh.wire.schema import decode_message, evolve
+from mesh.wire.straight import quick
 
 
+@quick
 @attrs.frozen
 class At:
     """Where a datagram came from, and when."""

@@ -12,6 +12,7 @@ import attrs
 
 from mesh.types import Address, NodeId
 from mesh.wire.messages import Load
+from mesh.wire.straight import quick
 
 NO_LOAD = Load(slots=0, busy=0, queued=0, cpu_percent=0, memory_free_mib=0)
 
@@ -57,6 +58,7 @@ class SelfInfo:
     load: Load = NO_LOAD
 
 
+@quick
 @attrs.frozen
 class MemberView:
     """One member as this node sees it."""
@@ -86,6 +88,7 @@ class MemberView:
         return self.state in (State.ALIVE, State.SUSPECT)
 
 
+@quick
 @attrs.frozen
 class SendDatagram:
     """Seal `payload` for `node` and send it to `address`."""
@@ -102,6 +105,7 @@ class AskStream:
     node: NodeId
 
 
+@quick
 @attrs.frozen
 class MemberChanged:
     """A member is new (`previous_state` None), changed state, epoch or address, or reports another

@@ -24,8 +24,10 @@ from mesh.swim.refusals import Refusable
 from mesh.swim.sealed import Sealer
 from mesh.types import Address, NodeId
 from mesh.wire.messages import Load
+from mesh.wire.straight import quick
 
 
+@quick
 @attrs.frozen
 class Transmit:
     """Put these bytes on the wire."""
@@ -34,6 +36,7 @@ class Transmit:
     address: Address
 
 
+@quick
 @attrs.frozen
 class _Kept:
     payload: bytes

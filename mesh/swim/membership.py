@@ -36,8 +36,10 @@ from mesh.swim.voice import Voice
 from mesh.types import NodeId
 from mesh.wire.messages import Load
 from mesh.wire.schema import evolve
+from mesh.wire.straight import quick
 
 
+@quick
 @attrs.frozen
 class Origin:
     """Where statements came from: the authenticated sender, its address, which kind of message."""

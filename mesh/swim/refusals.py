@@ -14,11 +14,13 @@ import attrs
 from mesh.limits import SWIM_REFUSABLE_MAX, SWIM_REFUSAL_S
 from mesh.swim.sealed import HEADER_BYTES
 from mesh.types import Address, NodeId
+from mesh.wire.straight import quick
 
 QUOTE_BYTES = HEADER_BYTES + 16
 """IPv4 obliges routers to quote 8 bytes, which prove nothing; all systems of today quote more."""
 
 
+@quick
 @attrs.frozen
 class Sent:
     """A datagram that may still be refused."""

@@ -31,6 +31,7 @@ from nacl.exceptions import CryptoError
 from mesh.limits import DATAGRAM_BYTES_MAX, DATAGRAM_SEAL_BYTES, SWIM_REPLAY_WINDOW
 from mesh.swim.messages import EPOCH_MAX, PREFIX_BYTES, prefix_of
 from mesh.types import NodeId
+from mesh.wire.straight import quick
 
 VERSION = 1
 _EPOCH_BYTES = 8
@@ -90,6 +91,7 @@ class _Peer:
     window: ReplayWindow = attrs.field(factory=ReplayWindow)
 
 
+@quick
 @attrs.frozen
 class Opened:
     """A datagram that a member did send, once."""

@@ -20,7 +20,7 @@ import attrs
 from mesh.limits import FRAME_BYTES_MAX, TEXT_BYTES_MAX
 from mesh.wire import cbor
 from mesh.wire.errors import WireError
-from mesh.wire.straight import Field, compile_pack, compile_unpack
+from mesh.wire.straight import Field, compile_pack, compile_unpack, quick
 
 T = TypeVar("T")
 
@@ -190,7 +190,7 @@ def nested(cls: type[T], default: Any = attrs.NOTHING) -> Any:
 )
 def struct(cls: type[T]) -> type[T]:
     """Make `cls` a frozen record that travels as the array of its fields."""
-    made = attrs.frozen(cls)
+    made = quick(attrs.frozen(cls))
     codecs = tuple(
         (field.name, cast("Codec", field.metadata[_WIRE]))
         for field in attrs.fields(cast("Any", made))
