@@ -116,6 +116,10 @@ class Gossip:
         """One other member; None when nothing is known of it."""
         return self._endpoint.view(node) if self._endpoint is not None else None
 
+    def round_trips_s(self) -> Iterable[tuple[NodeId, float]]:
+        """Of every other member of which one is known, at once."""
+        return self._endpoint.round_trips_s() if self._endpoint is not None else ()
+
     def dossier(self, node: NodeId) -> Dossier | None:
         """All that is known about a member and who said it; None when nothing is."""
         if self._endpoint is None:

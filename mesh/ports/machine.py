@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from mesh.wire.straight import quick
+
 if TYPE_CHECKING:
     from mesh.ports import ByteStream
 
 
+@quick
 @attrs.frozen
 class Load:
     """`cpu_percent` is over the time since the last reading, of all cores together, 0 to 100."""
@@ -23,6 +26,7 @@ class Load:
     memory_free_mib: int
 
 
+@quick
 @attrs.frozen
 class Pressure:
     """Share of the last 10 s, in percent, during which some task of the machine stood still for

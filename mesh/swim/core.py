@@ -14,7 +14,7 @@ Deliberately not here: sealing and the epochs of sessions (`endpoint`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -126,12 +126,25 @@ class Swim:
         return self._show(member) if member is not None else None
 
     def _show(self, member: Member) -> MemberView:
-        node, rtt_s = member.node_id, member.rtt_s
-        if rtt_s is None and self._config.coordinates:
-            rtt_s = self._prober.place.expected_rtt_s(member.load.place)
+        node, rtt_s = member.node_id, self._rtt_s(member)
         trouble = self._prober.paths.trouble(node, self._now_s)
         unstable = self._damper.unstable(node)
-        return attrs.evolve(member.view(), rtt_s=rtt_s, path=trouble, unstable=unstable)
+        view = member.view()
+        if rtt_s == view.rtt_s and trouble is PathTrouble.NONE and not unstable:
+            return view
+        return attrs.evolve(view, rtt_s=rtt_s, path=trouble, unstable=unstable)
+
+    def round_trips_s(self) -> Iterator[tuple[NodeId, float]]:
+        """Of every other member of which one is known, as `view` shows it."""
+        for member in self._facts.table:
+            rtt_s = self._rtt_s(member)
+            if rtt_s is not None:
+                yield member.node_id, rtt_s
+
+    def _rtt_s(self, member: Member) -> float | None:
+        if member.rtt_s is None and self._config.coordinates:
+            return self._prober.place.expected_rtt_s(member.load.place)
+        return member.rtt_s
 
     def dossier(self, node: NodeId, now_s: float) -> Dossier | None:
         """All that can be shown about a member, ourselves included; None when nothing is known."""

@@ -12,7 +12,7 @@ Deliberately not here: sockets and tasks (`mesh.node.gossip`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -73,6 +73,9 @@ class Endpoint:
 
     def view(self, node: NodeId) -> MemberView | None:
         return self._swim.view(node)
+
+    def round_trips_s(self) -> Iterator[tuple[NodeId, float]]:
+        return self._swim.round_trips_s()
 
     def dossier(self, node: NodeId, now_s: float) -> Dossier | None:
         return self._swim.dossier(node, now_s)

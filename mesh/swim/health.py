@@ -40,6 +40,8 @@ class Health:
 
     def was_late(self, late_s: float, now_s: float) -> None:
         """A datagram waited, or a timer fired, so late."""
+        if late_s <= 0.0:
+            return
         late_s = min(late_s, LATE_MAX_S)
         if late_s >= self._faded_s(now_s):
             self._late_s, self._late_at_s = late_s, now_s
@@ -60,5 +62,7 @@ class Health:
         return next((level for level in LATE_LEVELS_MS if level >= late_ms), LATE_LEVELS_MS[-1])
 
     def _faded_s(self, now_s: float) -> float:
+        if not self._late_s:
+            return 0.0
         age_s = max(0.0, now_s - self._late_at_s)
         return float(self._late_s * 0.5 ** (age_s / LATE_HALF_LIFE_S))

@@ -81,6 +81,8 @@ class Packets:
         first = _against(member)
         if self._facts.leaving or member is None:
             first.append(self._facts.table.own.statement)
+        if not self._facts.rumours:
+            return tuple(first)
         used_bytes = sum(map(size_bytes, first))
         limit = self._config.retransmit_limit(self._facts.table.size())
         skip = member.prefix if member is not None else b""
@@ -97,5 +99,7 @@ def _against(member: Member | None) -> list[Statement]:
         return []
     if member.state == State.LEFT:
         return [member.statement]
+    if not member.charges:
+        return []
     held = sorted(member.charges.values(), key=lambda each: -each.at_s)
     return [each.statement for each in held[:AGAINST_MAX]]

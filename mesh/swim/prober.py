@@ -245,9 +245,10 @@ class Prober:
 
     def heard(self, node: NodeId, at_s: float) -> list[SendDatagram]:
         """Something that `node` sent arrived here at `at_s`, by whatever way."""
-        for probe in [p for p in self._probes.values() if p.node == node and at_s > p.sent_s]:
-            del self._probes[probe.number]
-            self._blame_ourselves(-1)
+        if self._probes:
+            for probe in [p for p in self._probes.values() if p.node == node and at_s > p.sent_s]:
+                del self._probes[probe.number]
+                self._blame_ourselves(-1)
         vigil = self.vigils.heard(node, at_s)
         if vigil is None:
             return []
