@@ -199,7 +199,7 @@ class MeshRuntime:
 
     def near_first(self) -> list[NodeId]:
         """Linked peers, by round trip."""
-        rtts = {view.node_id: view.rtt_s for view in self.gossip.members()}
+        rtts = dict(self.gossip.round_trips_s())
         far = float("inf")
         return sorted(self.links.by_node, key=lambda node: (rtts.get(node) or far, node))
 
@@ -378,9 +378,8 @@ class MeshRuntime:
         if idle and self._reports_since_rtts < RTTS_EVERY_REPORTS:
             return
         self._reports_since_rtts = 0
-        for view in self.gossip.members():
-            if view.rtt_s is not None:
-                self.work.core.peer_rtt(view.node_id, view.rtt_s)
+        for node, rtt_s in self.gossip.round_trips_s():
+            self.work.core.peer_rtt(node, rtt_s)
 
     # -- runs -----------------------------------------------------------------------------------
     def run_parts(self) -> RunParts:
