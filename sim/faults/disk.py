@@ -72,6 +72,7 @@ KINDS = (
         (_SHARE,),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "disk_write_errors",
@@ -81,6 +82,7 @@ KINDS = (
         (_SHARE,),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "disk_sync_errors",
@@ -90,6 +92,7 @@ KINDS = (
         (_SHARE,),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "disk_slow_syncs",
@@ -99,6 +102,7 @@ KINDS = (
         (_SLOW,),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "disk_slow_reads",
@@ -108,6 +112,7 @@ KINDS = (
         (_SLOW,),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "disk_lies",
@@ -116,6 +121,7 @@ KINDS = (
         _each(lambda disk, _: disk.lose_syncs()),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "disk_rot",

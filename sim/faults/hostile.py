@@ -176,6 +176,7 @@ KINDS = (
         _liar,
         (Param("rate", 0.5, 5.0),),
         targets=(2, 2),
+        real=False,
     ),
     Kind(
         "false_refusal",

@@ -287,6 +287,7 @@ KINDS = (
         _small_buffers,
         (Param("datagrams", 1, 16, whole=True),),
         targets=(1, 3),
+        real=False,
     ),
     Kind(
         "no_multicast",

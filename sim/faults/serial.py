@@ -37,6 +37,7 @@ KINDS = (
         _each(lambda line, fault: line.lose(chance=fault.number("chance"))),
         (_SHARE,),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "serial_flips",
@@ -45,6 +46,7 @@ KINDS = (
         _each(lambda line, fault: line.flip(chance=fault.number("chance"))),
         (_SHARE,),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "serial_noise",
@@ -53,6 +55,7 @@ KINDS = (
         _each(lambda line, fault: line.noise(bytes_per_s=fault.number("rate"))),
         (Param("rate", 1.0, 1000.0, "B/s", log_scale=True),),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "serial_cut",
@@ -60,6 +63,7 @@ KINDS = (
         "the serial line of {who} is cut",
         _each(lambda line, _: line.cut()),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "serial_unplugged",
@@ -67,5 +71,6 @@ KINDS = (
         "the serial port of {who} vanishes",
         _each(lambda line, _: line.unplug()),
         worlds=WHOLE,
+        real=False,
     ),
 )

@@ -95,6 +95,7 @@ KINDS = (
         targets=(2, 2),
         lasts=False,
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "stream_refused",
@@ -120,6 +121,7 @@ KINDS = (
         (Param("rate", 500, 100_000, "B/s", log_scale=True),),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "stream_chopped",
@@ -129,6 +131,7 @@ KINDS = (
         (Param("size_bytes", 1, 64, "B", whole=True),),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
     Kind(
         "stream_narrow",
@@ -138,5 +141,6 @@ KINDS = (
         (Param("size_bytes", 64, 8192, "B", whole=True),),
         targets=(1, 3),
         worlds=WHOLE,
+        real=False,
     ),
 )
