@@ -60,7 +60,7 @@ WARNINGS += ("-Wno-unterminated-string-initialization",)
 ARM = (
     *("-std=c11", "-Os", "-flto", "-ffreestanding", "-fno-builtin", "-mthumb", "-mfloat-abi=soft"),
     *("-ffunction-sections", "-fdata-sections", "-fno-strict-aliasing", "-fomit-frame-pointer"),
-    "-Wl,--gc-sections",
+    *("-Wl,--gc-sections", "-g"),
 )
 HOST_FLAGS = ("-std=c11", "-O1", "-g", "-shared", "-fPIC")
 

@@ -1,0 +1,218 @@
+"""The peripherals of an STM32H7A3 (RM0455) as far as the firmware has to do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from unicorn import arm_const as arm
+
+from sim.boards.blocks import FlashController, Host, Registers
+from sim.boards.flash import ERASED, FlashMemory
+from sim.boards.machine import Processor
+from sim.boards.uart import Uart
+
+PROCESSOR = Processor(
+    cpu_model=arm.UC_CPU_ARM_CORTEX_M7,
+    clock_hz=64_000_000,
+    cycles_per_instruction=1.0,
+    flash_base=0x0800_0000,
+    flash_bytes=0x1_0000,  # of 2 MB: what the firmware uses
+    vectors_at=0x0800_0000,
+    ram=((0x2000_0000, 0x2000),),
+)
+USART_FIFO_BYTES = 16
+
+
+class Rcc(Registers):
+    """Clocks come on at once; RSR tells why the part started."""
+
+    NAMES = {
+        **{0x00: "CR", 0x130: "RSR", 0x138: "AHB1ENR", 0x13C: "AHB2ENR", 0x140: "AHB4ENR"},
+        **{0x148: "APB1LENR", 0x150: "APB2ENR"},
+    }
+    RESET = {0x00: 0x25}
+    CR, RSR = 0x00, 0x130
+    CAUSES: Mapping[str, int] = {
+        "power": 1 << 23 | 1 << 22 | 1 << 21,
+        "pin": 1 << 22,
+        "brownout": 1 << 22 | 1 << 21,
+        "software": 1 << 24 | 1 << 22,
+        "watchdog": 1 << 26 | 1 << 22,
+    }
+
+    def __init__(self, host: Host, base: int) -> None:
+        self.flags = 0
+        super().__init__(host, base)
+
+    def load(self, at: int) -> int:
+        value = super().load(at)
+        if at == self.CR:
+            return value | (value >> 12 & 1) << 13
+        return value | self.flags if at == self.RSR else value
+
+    def store(self, at: int, value: int) -> None:
+        if at == self.RSR and value & 1 << 16:
+            self.flags, value = 0, 0
+        super().store(at, value)
+
+
+class Usart(Registers):
+    """The second generation, with its FIFO switched on."""
+
+    CR1, ISR, ICR, RDR, TDR = 0x00, 0x1C, 0x20, 0x24, 0x28
+    NAMES = {
+        **{0x00: "CR1", 0x04: "CR2", 0x08: "CR3", 0x0C: "BRR", 0x1C: "ISR", 0x20: "ICR"},
+        **{0x24: "RDR", 0x28: "TDR"},
+    }
+    ON = 1 << 29 | 1 << 2 | 1
+
+    def __init__(self, host: Host, base: int, exception: int) -> None:
+        self.uart = Uart(host, depth=USART_FIFO_BYTES)
+        self._exception = exception
+        super().__init__(host, base)
+
+    def reset(self) -> None:
+        super().reset()
+        self.uart.reset()
+
+    def load(self, at: int) -> int:
+        uart = self.uart
+        if at == self.ISR:
+            return uart.has_overrun() << 3 | uart.has_received() << 5 | uart.has_room() << 7
+        return uart.receive() if at == self.RDR else super().load(at)
+
+    def store(self, at: int, value: int) -> None:
+        super().store(at, value)
+        if at == self.TDR:
+            self.uart.send(value)
+        elif at == self.CR1:
+            self.uart.is_on = value & self.ON == self.ON
+        elif at == self.ICR and value & 8:
+            self.uart.overrun = False
+
+    def pending(self) -> Iterable[int]:
+        wanted = self.values[self.CR1] >> 5 & 1
+        raised = self.uart.has_received() or self.uart.has_overrun()
+        return (self._exception,) if wanted and raised else ()
+
+    def next_event_ns(self) -> int | None:
+        return self.uart.next_event_ns()
+
+
+class Flash(FlashController):
+    """Words of 16 bytes, each with ECC: written once between erasures, in whole. Sectors of 8 KB.
+
+    The firmware runs from the same bank, so everything stops while it works. A word that is
+    programmed a second time can no longer be read back on the part: a mistake, and garbage."""
+
+    KEYR, CR, SR, CCR = 0x04, 0x0C, 0x10, 0x14
+    NAMES = {0x00: "ACR", 0x04: "KEYR", 0x08: "OPTKEYR", 0x0C: "CR", 0x10: "SR", 0x14: "CCR"}
+    KEYS = (0x45670123, 0xCDEF89AB)
+    LOCK, PROGRAM, ERASE, START = 1, 2, 4, 1 << 5
+    BUFFER_NOT_EMPTY, SEQUENCE_ERROR, STROBE_ERROR = 2, 1 << 18, 1 << 19
+    WORD_BYTES, SECTOR_BYTES = 16, 0x2000
+    PROGRAM_NS, ERASE_NS = 90_000, 2_200_000  # typical, data sheet
+
+    def __init__(self, host: Host, base: int, memory: FlashMemory) -> None:
+        self._memory = memory
+        super().__init__(host, base)
+
+    def reset(self) -> None:
+        super().reset()
+        self.values[self.CR] = self.LOCK
+        self._keys = 0
+        self._buffer: dict[int, int] = {}
+
+    def store(self, at: int, value: int) -> None:
+        if at == self.KEYR:
+            self._unlock(value)
+        elif at == self.CCR:
+            self.values[self.SR] &= ~value
+        elif at == self.CR:
+            self._control(value)
+        else:
+            super().store(at, value)
+
+    def _unlock(self, key: int) -> None:
+        assert self._keys < 2 and key == self.KEYS[self._keys], "a wrong key locks until reset"
+        self._keys += 1
+        if self._keys == 2:
+            self.values[self.CR] &= ~self.LOCK
+            self._keys = 0
+
+    def _control(self, value: int) -> None:
+        if self.values[self.CR] & self.LOCK:
+            self._memory.mistakes["control while locked"] += 1
+            return
+        self.values[self.CR] = value & ~self.START
+        if not value & self.PROGRAM:
+            self._buffer.clear()
+        if value & self.START and value & self.ERASE:
+            sector = value >> 6 & 0x7F
+            self._memory.erase(self._memory.base + sector * self.SECTOR_BYTES, self.SECTOR_BYTES)
+            self.host.stall_to(self.host.now_ns + self.ERASE_NS)
+
+    def load(self, at: int) -> int:
+        value = super().load(at)
+        return value | self.BUFFER_NOT_EMPTY if at == self.SR and self._buffer else value
+
+    def flash_store(self, address: int, size: int, value: int) -> None:
+        control = self.values[self.CR]
+        if control & self.LOCK or not control & self.PROGRAM:
+            self._memory.mistakes["write without permission"] += 1
+            self.values[self.SR] |= self.SEQUENCE_ERROR
+            return
+        begin = address & -self.WORD_BYTES
+        for offset, byte in enumerate(value.to_bytes(size, "little")):
+            at = address + offset
+            if at in self._buffer:
+                self.values[self.SR] |= self.STROBE_ERROR
+            assert all(each & -self.WORD_BYTES == begin for each in self._buffer)
+            self._buffer[at] = byte
+        if len(self._buffer) == self.WORD_BYTES:
+            self._program(begin)
+
+    def _program(self, begin: int) -> None:
+        word = bytes(self._buffer[begin + i] for i in range(self.WORD_BYTES))
+        self._buffer.clear()
+        if word != bytes([ERASED]) * self.WORD_BYTES and not self._memory.is_erased(
+            begin, self.WORD_BYTES
+        ):
+            self._memory.mistakes["word programmed twice"] += 1
+        self._memory.program(begin, word)
+        self.host.stall_to(self.host.now_ns + self.PROGRAM_NS)
+
+
+class Adc(Registers):
+    """ADC1: converts the one input of SQR1 when told; `inputs` holds the counts."""
+
+    ISR, CR, PCSEL, SQR1, DR = 0x00, 0x08, 0x1C, 0x30, 0x40
+    NAMES = {
+        **{0x00: "ISR", 0x04: "IER", 0x08: "CR", 0x0C: "CFGR", 0x14: "SMPR1", 0x18: "SMPR2"},
+        **{0x1C: "PCSEL", 0x30: "SQR1", 0x40: "DR", 0x308: "CCR"},
+    }
+    RESET = {0x08: 1 << 29}
+    ENABLE, START, REGULATOR, DEEP_SLEEP = 1, 1 << 2, 1 << 28, 1 << 29
+
+    def __init__(self, host: Host, base: int, inputs: list[int]) -> None:
+        self._inputs = inputs
+        super().__init__(host, base)
+
+    def store(self, at: int, value: int) -> None:
+        super().store(at, value)
+        if at == self.CR and value & self.ENABLE:
+            assert value & self.REGULATOR and not value & self.DEEP_SLEEP, "no supply"
+            self.values[self.ISR] |= 1
+            if value & self.START:
+                self._convert(self.values[self.SQR1] >> 6 & 0x1F)
+
+    def _convert(self, channel: int) -> None:
+        assert self.values[self.PCSEL] >> channel & 1, "the input is not connected (PCSEL)"
+        self.values[self.DR] = self._inputs[channel] & 0xFFF
+        self.values[self.ISR] |= 4
+        self.values[self.CR] &= ~self.START
+
+    def load(self, at: int) -> int:
+        if at == self.DR:
+            self.values[self.ISR] &= ~4
+        return super().load(at)
