@@ -98,7 +98,21 @@ void engine_start(struct leaf *leaf)
     leaf_note(leaf, SYSTEM_PROGRAM_STARTED, (int32_t)engine->program.counter);
 }
 
-static bool has_fired(struct leaf *leaf, uint8_t index)
+/* The board tells once that a line has ended; every rule that waits for that UART is to hear it. */
+static bool line_ended(struct leaf *leaf, uint8_t index, uint8_t fired)
+{
+    const struct program *program = &leaf->engine.program;
+    const struct resource *uart = resource_of(leaf, program->rules[index].trigger.resource);
+    for (uint8_t i = 0; i < index; i++) {
+        const struct trigger *before = &program->rules[i].trigger;
+        if (before->kind == TRIGGER_LINE && resource_of(leaf, before->resource)->channel == uart->channel)
+            return fired >> i & 1;
+    }
+    return leaf->hal->line_ended(leaf->self, uart);
+}
+
+/* `fired`: bits of the rules before this one. */
+static bool has_fired(struct leaf *leaf, uint8_t index, uint8_t fired)
 {
     struct engine *engine = &leaf->engine;
     const struct trigger *trigger = &engine->program.rules[index].trigger;
@@ -112,7 +126,7 @@ static bool has_fired(struct leaf *leaf, uint8_t index)
         return true;
     }
     if (trigger->kind == TRIGGER_LINE)
-        return leaf->hal->line_ended(leaf->self, resource_of(leaf, trigger->resource));
+        return line_ended(leaf, index, fired);
     uint8_t before = engine->level[index], after = level(leaf, trigger);
     engine->level[index] = after;
     return before != after && trigger->edge & (after ? EDGE_RISING : EDGE_FALLING);
@@ -121,8 +135,11 @@ static bool has_fired(struct leaf *leaf, uint8_t index)
 void engine_poll(struct leaf *leaf)
 {
     struct engine *engine = &leaf->engine;
+    uint8_t fired = 0;
     for (uint8_t i = 0; engine->running && i < engine->program.rule_count; i++)
-        if (has_fired(leaf, i))
+        fired |= (uint8_t)(has_fired(leaf, i, fired) << i);
+    for (uint8_t i = 0; engine->running && i < engine->program.rule_count; i++)
+        if (fired >> i & 1)
             run(leaf, i);
 }
 

@@ -44,8 +44,10 @@ struct session {
     uint8_t epoch; /* 0: none yet */
     bool answered; /* `answer` is that of request `last_id` */
     bool waiting;  /* for a cursor, since `sent_ms` */
+    bool greeted;  /* by a cursor, in this session */
     bool restart;  /* asked for */
     uint8_t batch;
+    uint8_t alone; /* times in a row that a batch of one was sent in vain */
     uint16_t last_id;
     uint16_t answer_size;
     uint32_t sent_ms;
@@ -97,8 +99,9 @@ void leaf_poll(struct leaf *leaf);
 void leaf_note(struct leaf *leaf, uint8_t code, int32_t value); /* a system event */
 
 void session_poll(struct leaf *leaf);
-/* Carry out a request that stands after its id; writes error and results. */
-void request_answer(struct leaf *leaf, struct cbor_reader *from, struct cbor_writer *to);
+/* Carry out a request of so many items that stands after its id; writes error and results. */
+void request_answer(struct leaf *leaf, struct cbor_reader *from, uint32_t items,
+                    struct cbor_writer *to);
 
 uint8_t deploy_begin(struct leaf *leaf, struct cbor_reader *from);
 uint8_t deploy_chunk(struct leaf *leaf, struct cbor_reader *from);

@@ -189,9 +189,28 @@ static void next(const struct leaf *leaf, struct cbor_writer *to, uint8_t error)
         cbor_put_uint(to, leaf->transfer.next);
 }
 
-void request_answer(struct leaf *leaf, struct cbor_reader *from, struct cbor_writer *to)
+/* Items of each request, its id and op included. */
+static const uint8_t ITEMS[] = {
+    [REQUEST_PROVE] = 3,   [REQUEST_STATUS] = 2,      [REQUEST_BEGIN] = 5,     [REQUEST_CHUNK] = 4,
+    [REQUEST_COMMIT] = 2,  [REQUEST_CONFIRM] = 3,     [REQUEST_WRITE_INPUT] = 6,
+    [REQUEST_PROVISION] = 5, [REQUEST_RESTART] = 2,   [REQUEST_RULES] = 2,
+};
+
+/* Whether the array is as long as the request needs; the rest of its form is checked by who reads. */
+static bool is_formed(const struct cbor_reader *from, uint32_t op, uint32_t items)
 {
-    switch (cbor_uint(from, 0, UINT8_MAX)) {
+    return !from->failed && items == ITEMS[op] && (items > 2 || cbor_ended(from));
+}
+
+void request_answer(struct leaf *leaf, struct cbor_reader *from, uint32_t items,
+                    struct cbor_writer *to)
+{
+    uint32_t op = cbor_uint(from, 0, UINT8_MAX);
+    if (op >= REQUEST_PROVE && op < sizeof ITEMS && !is_formed(from, op, items)) {
+        plain(leaf, to, ERROR_MALFORMED);
+        return;
+    }
+    switch (op) {
     case REQUEST_PROVE: prove(leaf, from, to); break;
     case REQUEST_STATUS: status(leaf, to); break;
     case REQUEST_BEGIN: next(leaf, to, deploy_begin(leaf, from)); break;

@@ -3,7 +3,7 @@
 #include "ed25519.h"
 #include "leaf.h"
 
-enum { PROTOCOL = 1, NONCE_BYTES = 8, EPOCHS = 15, WAIT_FIRST_MS = 100, WAIT_MAX_MS = 2000 };
+enum { PROTOCOL = 1, NONCE_BYTES = 8, EPOCHS = 15, WAIT_FIRST_MS = 40, WAIT_EVENT_MS = 8, WAIT_MAX_MS = 2000, ALONE_MAX = 4 };
 
 static struct cbor_writer writing(struct leaf *leaf)
 {
@@ -14,6 +14,13 @@ static void send(struct leaf *leaf, uint8_t kind, uint8_t epoch, const struct cb
 {
     uint32_t size = (uint32_t)(body->at - (leaf->wire + FRAME_BODY_AT));
     leaf->hal->send(leaf->self, leaf->wire, frame_finish(leaf->wire, kind, epoch, size));
+}
+
+/* The gateway is there: no need to wait long for it. */
+static void on_line(struct session *session)
+{
+    session->wait_ms = WAIT_FIRST_MS;
+    session->alone = 0;
 }
 
 static void on_hello(struct leaf *leaf, const struct frame *frame)
@@ -29,9 +36,11 @@ static void on_hello(struct leaf *leaf, const struct frame *frame)
     if (!cbor_ended(&from))
         return;
     session->epoch = (uint8_t)(session->epoch % EPOCHS + 1);
-    session->answered = session->waiting = false;
+    session->answered = session->greeted = false;
+    session->waiting = true;
+    session->sent_ms = leaf->hal->now_ms(leaf->self);
+    on_line(session);
     session->batch = BATCH_MAX;
-    session->wait_ms = WAIT_FIRST_MS;
     bool known = slots_identity(&leaf->slots, &identity);
     if (known)
         ed25519_public(identity.seed, key);
@@ -59,7 +68,7 @@ static void on_request(struct leaf *leaf, const struct frame *frame)
 {
     struct session *session = &leaf->session;
     struct cbor_reader from = cbor_reading(frame->body, frame->size);
-    cbor_array(&from, 2, 6);
+    uint32_t items = cbor_array(&from, 2, 6);
     uint16_t id = (uint16_t)cbor_uint(&from, 0, UINT16_MAX);
     if (from.failed)
         return;
@@ -67,7 +76,7 @@ static void on_request(struct leaf *leaf, const struct frame *frame)
         struct cbor_writer to = cbor_writing(session->answer, ANSWER_BYTES_MAX);
         session->last_id = id;
         session->answered = true;
-        request_answer(leaf, &from, &to);
+        request_answer(leaf, &from, items, &to);
         session->answer_size = (uint16_t)(to.at - session->answer);
     }
     send_answer(leaf);
@@ -86,10 +95,11 @@ static void on_cursor(struct leaf *leaf, const struct frame *frame)
     uint32_t before = leaf->events.first;
     if (!cbor_ended(&from) || !events_forget(&leaf->events, cursor))
         return;
-    if (leaf->events.first > before) {
+    if (leaf->events.first > before || !session->greeted) {
         session->waiting = false;
-        session->wait_ms = WAIT_FIRST_MS;
-        session->batch = session->batch * 2 > BATCH_MAX ? BATCH_MAX : (uint8_t)(session->batch * 2);
+        session->greeted = true;
+        on_line(session);
+        session->batch = session->batch < BATCH_MAX ? session->batch + 1 : BATCH_MAX;
     }
 }
 
@@ -126,10 +136,14 @@ static void events_poll(struct leaf *leaf)
     if (session->epoch == 0 || leaf->events.count == 0)
         return;
     if (session->waiting) {
-        if (now_ms - session->sent_ms < session->wait_ms)
+        if (now_ms - session->sent_ms < session->wait_ms + WAIT_EVENT_MS * session->batch)
             return;
-        session->batch = session->batch > 1 ? session->batch / 2 : 1;
-        session->wait_ms = session->wait_ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : session->wait_ms * 2;
+        if (session->batch > 1)
+            session->batch /= 2;
+        else if (session->alone < ALONE_MAX)
+            session->alone++;
+        else
+            session->wait_ms = session->wait_ms * 2 > WAIT_MAX_MS ? WAIT_MAX_MS : session->wait_ms * 2;
     }
     session->waiting = true;
     session->sent_ms = now_ms;

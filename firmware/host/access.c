@@ -54,6 +54,20 @@ uint8_t *board_flash(struct board *board, uint32_t slot)
     return board->flash[slot % SLOTS];
 }
 
+const uint8_t *board_boot_nonce(const struct board *board)
+{
+    return board->leaf.boot_nonce;
+}
+
+/* All events that are kept, oldest first; returns the number of the first. */
+uint32_t board_events(const struct board *board, struct event out[EVENTS_KEPT])
+{
+    const struct events *events = &board->leaf.events;
+    for (uint32_t i = 0; i < events->count; i++)
+        out[i] = *events_at(events, events->first + i);
+    return events->first;
+}
+
 uint32_t board_count(const struct board *board, uint32_t which)
 {
     switch (which) {

@@ -45,7 +45,7 @@ class Segment:
 
 
 @attrs.define
-class _Span:
+class Span:
     """Events that follow each other without a gap."""
 
     first: int
@@ -67,7 +67,7 @@ class Start:
     started_unix_ms: int
     forgotten: int = 0
     """Events below this number were kept once, and are not any more."""
-    spans: list[_Span] = attrs.Factory(list)
+    spans: list[Span] = attrs.Factory(list)
     """By number, never touching each other."""
 
     @property
@@ -135,7 +135,7 @@ class History:
         fresh = Start(part.boot_nonce, part.started_unix_ms)
         start = self._starts.setdefault(part.boot_nonce, fresh)
         tail = _heads(part)[-1]
-        spans = [*start.spans, _Span(part.first, part.head, tail, list(part.events))]
+        spans = [*start.spans, Span(part.first, part.head, tail, list(part.events))]
         spans.sort(key=lambda span: span.first)
         start.spans = []
         for span in spans:
@@ -214,7 +214,7 @@ def _without(segment: Segment, heads: Sequence[bytes], start: Start) -> Iterator
         at = max(at, high)
 
 
-def _cut(start: Start, span: _Span, size_max: int) -> Iterator[Segment]:
+def _cut(start: Start, span: Span, size_max: int) -> Iterator[Segment]:
     head = span.head
     for at in range(0, len(span.events), size_max):
         events = tuple(span.events[at : at + size_max])

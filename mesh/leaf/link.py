@@ -4,7 +4,7 @@
       -> effects: Send | Opened | Proved | Answered | Unanswered | EventsTaken | Distrusted | Closed
 
     hello --leaf-hello--> open --proof by an admitted key--> trusted
-      ^------ five timeouts in a row, or a leaf-hello that we did not ask for ------'
+      ^------ six timeouts in a row, or a leaf-hello that we did not ask for ------'
 
 docs/leaf-link.md says what the two sides do. Rules: one request is on the way, but for chunks, of
 which as many may be as the leaf has room for; the caller moves the cursor, once events are on disk;
@@ -26,20 +26,27 @@ from mesh.leaf.events import Stream, Taken
 from mesh.leaf.frame import Frame, FrameReader, Kind, encode
 from mesh.leaf.messages import Answer, BadBody, LeafHello, Op, Proof
 
-HELLO_EVERY_S = 0.25
+HELLO_FIRST_S, HELLO_MAX_S = 0.25, 1.0
+"""Between hellos; growing, because on a slow line an answer is only good until the next hello."""
 TIMEOUT_MIN_S = 0.04
 TIMEOUT_MAX_S = 2.0
-QUIET_TIMEOUT_S = 3.0
-"""For requests that erase or program flash, during which some parts cannot receive."""
+QUIET_FIRST_S, QUIET_MAX_S = 1.2, 3.0
+"""For requests that erase or program flash, during which some parts cannot receive: the first is
+above what an erasure takes, the last above two of them and a copy."""
 ROUND_TRIP_FIRST_S = 0.1
 """Until one was measured."""
 TRIES_MAX = 8
-SILENCES_MAX = 5
+PATIENT_AFTER = 3
+"""Tries before the timeout doubles: what is lost to noise is best said again soon."""
+SILENCES_MAX = 6
 """Timeouts in a row after which the session is taken for lost."""
 WAITING_MAX = 64
 """Requests that may wait for their turn."""
 FRAME_OVERHEAD_BYTES = 8
-QUIET = frozenset({Op.BEGIN, Op.COMMIT, Op.CONFIRM, Op.PROVISION, Op.PROVE})
+QUIET = frozenset({Op.BEGIN, Op.COMMIT, Op.CONFIRM, Op.PROVISION})
+PROVE_TIMEOUT_S = 0.5
+"""A signature takes the slowest part a quarter of a second; a repetition costs it nothing."""
+CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 24, 192
 
 
 class State(Enum):
@@ -143,6 +150,7 @@ class LeafLink:
         self.counters: Counter[str] = Counter()
         self._hello_nonce = b""
         self._hello_due_s = float("-inf")
+        self._hello_wait_s = HELLO_FIRST_S
         self._proof_nonce = b""
         self._proof_token = -1
         self._stream: Stream | None = None
@@ -152,6 +160,8 @@ class LeafLink:
         self._tokens = 0
         self._silences = 0
         self.round_trip_s: float | None = None
+        self.chunk_bytes = CHUNK_BYTES_MAX
+        """How much of a program one frame should carry, as this line has shown."""
         self._cursor_held = False
 
     # -- what it knows ---------------------------------------------------------------------------
@@ -204,6 +214,8 @@ class LeafLink:
         self._silences += 1
         if self._silences >= SILENCES_MAX and max(each.tries for each in late) >= SILENCES_MAX:
             return self._lose(now_s)
+        if any(each.token == self._proof_token and each.tries >= TRIES_MAX for each in late):
+            return self._lose(now_s)  # a session without a proof is worth nothing
         effects: list[Effect] = []
         for each in late:
             if each.tries >= TRIES_MAX or each.op is Op.CHUNK:
@@ -215,7 +227,8 @@ class LeafLink:
 
     def _say_hello(self, now_s: float) -> list[Effect]:
         self._hello_nonce = self._config.token(messages.NONCE_BYTES)
-        self._hello_due_s = now_s + HELLO_EVERY_S
+        self._hello_due_s = now_s + self._hello_wait_s
+        self._hello_wait_s = min(HELLO_MAX_S, 2 * self._hello_wait_s)
         frame = Frame(Kind.HELLO, 0, messages.host_hello(self._hello_nonce))
         return [Send(b"\0" + encode(frame))]  # the zero ends what garbage may have begun
 
@@ -226,6 +239,7 @@ class LeafLink:
         self.state = State.HELLO
         self.hello = None
         self._silences = 0
+        self._hello_wait_s = HELLO_FIRST_S
         ended: list[Effect] = [Closed(), *(Unanswered(t) for t in tokens if t != self._proof_token)]
         return ended + self._say_hello(now_s)
 
@@ -257,9 +271,12 @@ class LeafLink:
 
     def _transmit(self, pending: _Pending, now_s: float) -> Send:
         base_s = max(TIMEOUT_MIN_S, 3 * (self.round_trip_s or ROUND_TRIP_FIRST_S))
-        wait_s = min(TIMEOUT_MAX_S, base_s * 2**pending.tries)
+        if pending.op is Op.PROVE:
+            base_s = max(base_s, PROVE_TIMEOUT_S)
+        growth = 2 ** max(0, pending.tries - PATIENT_AFTER + 1)
+        wait_s = min(TIMEOUT_MAX_S, base_s * growth)
         if pending.op in QUIET:
-            wait_s = QUIET_TIMEOUT_S
+            wait_s = min(QUIET_MAX_S, max(QUIET_FIRST_S, base_s) * growth)
         pending.tries += 1
         pending.sent_s, pending.deadline_s = now_s, now_s + wait_s
         return Send(pending.wire)
@@ -312,7 +329,10 @@ class LeafLink:
             self.counters["unasked-answer"] += 1
             return []
         self._silences = 0
-        if pending.tries == 1 and pending.op not in QUIET:  # Karn: only unambiguous ones
+        if pending.tries == 1 and pending.op not in {
+            *QUIET,
+            Op.PROVE,
+        }:  # Karn: only unambiguous ones
             measured_s = now_s - pending.sent_s
             before_s = self.round_trip_s
             self.round_trip_s = (

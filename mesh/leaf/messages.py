@@ -174,7 +174,7 @@ def cursor(next_event: int) -> bytes:
 # -- the leaf's side -------------------------------------------------------------------------------
 def decode_hello(body: bytes) -> LeafHello:
     protocol, nonce, epoch, boot, board, key, receive = _array(body, 7, 7)
-    if protocol != PROTOCOL:
+    if type(protocol) is not int or protocol != PROTOCOL:
         raise BadBody(f"protocol {protocol!r}")
     if len(_bytes(key, 0, KEY_BYTES)) not in (0, KEY_BYTES):
         raise BadBody("key of an odd length")

@@ -5,7 +5,7 @@
 
 Chunks go out as far as the leaf has room; each answer says how far it has got, and after a gap or
 a silence the transfer goes back there (go-back-N), so the leaf needs no buffer for what is out of
-order. A transfer that was cut short resumes by its digest. Deliberately not here: the trial and its
+order. Chunks shrink when some are lost and grow while none is. A transfer that was cut short resumes by its digest. Deliberately not here: the trial and its
 confirmation (whoever deploys decides when the program has proved itself).
 """
 
@@ -15,13 +15,21 @@ from hashlib import sha512
 
 import attrs
 
-from mesh.leaf.link import Answered, Effect, LeafLink, Unanswered
+from mesh.leaf.link import (
+    CHUNK_BYTES_MAX,
+    CHUNK_BYTES_MIN,
+    Answered,
+    Effect,
+    LeafLink,
+    Unanswered,
+)
 from mesh.leaf.lzss import compress
 from mesh.leaf.messages import DIGEST_BYTES, LeafError, Op
 
-CHUNK_BYTES = 192
-STALLS_MAX = 40
-"""Times a transfer goes back before it is given up."""
+STALLS_MAX = 16
+"""Times in a row that a transfer goes back, without getting on, before it is given up."""
+GROW_AFTER = 4
+"""Chunks without a loss before they get bigger."""
 AHEAD_MAX = 8
 """Chunks handed to the link at once; it sends as many as the leaf has room for."""
 
@@ -63,6 +71,8 @@ class Transfer:
         """How far the leaf has got, as it says."""
         self._tokens: dict[int, Op] = {}
         self._stalls = 0
+        self._good = 0
+        """Chunks since the last loss."""
         self._chunks = 0
 
     def start(self, now_s: float) -> list[Effect]:
@@ -111,11 +121,22 @@ class Transfer:
         elif effect.error == LeafError.WRONG_OFFSET:
             self._known = said
             return self._go_back(now_s)
+        elif said > self._known:
+            self._arrived()
         self._known = max(self._known, said)
         return self._go_on(now_s), None
 
+    def _arrived(self) -> None:
+        self._stalls = 0
+        self._good += 1
+        if self._good >= GROW_AFTER:
+            self._good = 0
+            self._link.chunk_bytes = min(CHUNK_BYTES_MAX, 2 * self._link.chunk_bytes)
+
     def _go_back(self, now_s: float) -> tuple[list[Effect], Outcome | None]:
         self._stalls += 1
+        self._good = 0
+        self._link.chunk_bytes = max(CHUNK_BYTES_MIN, self._link.chunk_bytes // 2)
         if self._stalls > STALLS_MAX:
             return [], DeployFailed(LeafError.NONE)
         self._link.drop_chunks()
@@ -128,7 +149,7 @@ class Transfer:
             return [] if Op.COMMIT in self._tokens.values() else self._ask(Op.COMMIT, [], now_s)
         effects: list[Effect] = []
         while self._next < len(self._data) and len(self._tokens) < AHEAD_MAX:
-            piece = self._data[self._next : self._next + CHUNK_BYTES]
+            piece = self._data[self._next : self._next + self._link.chunk_bytes]
             effects += self._ask(Op.CHUNK, [self._next, piece], now_s)
             self._next += len(piece)
             self._chunks += 1

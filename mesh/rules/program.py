@@ -197,7 +197,7 @@ def decode_program(data: bytes) -> Program:
     except WireError as error:
         raise BadProgram(f"not canonical CBOR: {error}") from None
     form, target, counter, resources, rules = _array(item, "program", 5, 5)
-    if form != FORMAT:
+    if type(form) is not int or form != FORMAT:
         raise BadProgram(f"format {form!r}, this version knows {FORMAT}")
     return Program(
         target=_target(target),
@@ -233,6 +233,7 @@ def _bytes(item: object, what: str, low: int, high: int) -> bytes:
 
 def _target(item: object) -> Target:
     kind, *rest = _array(item, "target", 1, 2)
+    kind = _int(kind, "target kind", 0, 2)
     if kind == 0 and not rest:
         return AnyLeaf()
     if kind == 1 and rest:
@@ -269,6 +270,7 @@ def _rule(item: object, what: str) -> Rule:
 
 def _trigger(item: object, what: str) -> Trigger:
     kind, *rest = _array(item, what, 2, 3)
+    kind = _int(kind, f"{what} kind", 1, 3)
     if kind == 1 and len(rest) == 1:
         return Every(_int(rest[0], f"{what} period", PERIOD_MIN_MS, PERIOD_MAX_MS))
     resource = _int(rest[0], f"{what} resource", 0, RESOURCES_MAX - 1)

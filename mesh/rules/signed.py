@@ -66,7 +66,7 @@ def read_package(package: bytes) -> Package:
 
 
 def open_package(package: bytes, mesh: bytes, authority: bytes, verify: Verify) -> Program:
-    """The program inside, if `authority` signed it for `mesh`. Raises BadSignature or BadProgram."""
+    """The program inside, if `authority` signed it for `mesh`. Raises BadSignature, BadProgram."""
     parts = read_package(package)
     if not verify(authority, CONTEXT + mesh, parts.program, parts.signature):
         raise BadSignature("not signed by this authority for this mesh")

@@ -3,22 +3,26 @@
     board = HostBoard(BoardKind.STM32F405, seed=1)
     board.start(); board.feed(data); board.run(until_ms); board.take()
 
-The same C that runs on the parts. Its flash has the rules of the strictest of them and can lose power
-in the middle of any operation. Deliberately not here: lines with noise (`line`), the other end of
-the link (`rig`).
+The same C that runs on the parts. Its flash has the rules of the strictest of them and can lose
+power in the middle of any operation. Deliberately not here: lines with noise (`line`), the other
+end of the link (`rig`).
 """
 
 from __future__ import annotations
 
 import ctypes
+import struct
 from enum import IntEnum
 
+from mesh.leaf.messages import Event, EventKind
 from mesh.rules.program import BoardKind
 from sim.leaves.library import library
 
 SLOTS = 2
 SLOT_BYTES = 4096
+EVENTS_KEPT = 64
 _TAKE_BYTES = 8192
+_EVENT = struct.Struct("<IiBBBB")
 
 
 class Cut(IntEnum):
@@ -60,6 +64,7 @@ class HostBoard:
         self._lib = library()
         self._state = ctypes.create_string_buffer(self._lib.board_bytes())
         self._out = ctypes.create_string_buffer(_TAKE_BYTES)
+        self._ring = ctypes.create_string_buffer(EVENTS_KEPT * _EVENT.size)
         self.kind = kind
         self._lib.board_make(self._state, kind.value, seed)
 
@@ -114,6 +119,20 @@ class HostBoard:
         """Put bytes there, as a faulty part or a thief would."""
         assert len(data) == SLOT_BYTES
         ctypes.memmove(self._lib.board_flash(self._state, slot), data, SLOT_BYTES)
+
+    def events(self) -> list[tuple[int, Event]]:
+        """(number, event) of all that it keeps now, oldest first: the truth, for comparisons."""
+        first = self._lib.board_events(self._state, self._ring)
+        return [
+            (first + i, Event(time_ms, EventKind(kind), rule, code, value, slot))
+            for i, (time_ms, value, kind, rule, code, slot) in enumerate(
+                _EVENT.iter_unpack(self._ring.raw[: self.count(Count.KEPT_EVENTS) * _EVENT.size])
+            )
+        ]
+
+    def boot_nonce(self) -> bytes:
+        """The name of its present start."""
+        return ctypes.string_at(self._lib.board_boot_nonce(self._state), 8)
 
     def count(self, which: Count) -> int:
         return int(self._lib.board_count(self._state, which.value))

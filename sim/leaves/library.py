@@ -57,6 +57,8 @@ def library() -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(path()))
     loaded.board_make.argtypes = [ctypes.c_char_p, _U32, ctypes.c_uint64]
     loaded.board_flash.restype = ctypes.POINTER(ctypes.c_uint8)
+    loaded.board_boot_nonce.restype = ctypes.c_void_p
+    loaded.board_events.restype = _U32
     for name in ("board_bytes", "board_feed", "board_take", "board_count", "board_uart", "crc32c"):
         getattr(loaded, name).restype = _U32
     loaded.ed25519_verify.restype = ctypes.c_bool
