@@ -69,13 +69,42 @@ OPS: dict[str, Spec] = {
     "logs": {"run": ("text", None), "follow": ("flag", False)},
     "explain": {"run": ("text", None), "shard": ("text", None)},
     "cancel": {"run": ("text", REQUIRED)},
+    "leaf_provision": {
+        "port": ("text", REQUIRED),  # a device, tcp:HOST:PORT, unix:PATH
+        "baud": ("integer", 115_200),
+        "name": ("text", None),
+    },
+    "leaf_attach": {
+        "port": ("text", REQUIRED),
+        "baud": ("integer", 115_200),
+        "answer": ("texts", ()),  # command that answers the questions of rules
+    },
+    "leaf_detach": {"port": ("text", REQUIRED)},
+    "leaf_list": {},
+    "leaf_show": {"leaf": ("text", REQUIRED)},  # a name, or the start of an id
+    "leaf_deploy": {
+        "leaf": ("text", REQUIRED),
+        "names": ("texts", ()),  # of the rule files
+        "sources": ("texts", ()),  # their text, in the same order
+        "package": ("text", None),  # or a signed program, base64
+        "counter": ("integer", None),
+        "sign_only": ("flag", False),
+    },
+    "leaf_logs": {
+        "leaf": ("text", REQUIRED),
+        "follow": ("flag", False),
+        "last": ("integer", 1000),  # so many of the events there are already
+    },
     "doctor": {},
     "stop": {},
 }
 """`run` in logs, explain and cancel: a run id or the start of one; null or "last": the newest.
 `shard` in explain: a name, a part of one that is unambiguous, or an index."""
 
-STREAMING_OPS = frozenset({"join", "invite_code", "run", "logs"})
+STREAMING_OPS = frozenset(
+    {"join", "invite_code", "run", "logs", "leaf_provision", "leaf_attach"}
+    | {"leaf_deploy", "leaf_logs"}
+)
 """Those that send events, and that end when the client closes (or half-closes) its connection."""
 
 

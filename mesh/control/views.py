@@ -230,6 +230,33 @@ class RunBrief(TypedDict):
     started_unix_s: float
 
 
+class LeafView(TypedDict):
+    """A microcontroller at some member's line. `state`: alive, failed (its firmware says so),
+    untrusted (it has not proved who it is), offline. `gateway` is empty when it is offline.
+
+    `flash_bytes`, `ram_bytes` (the stack at its deepest included) and all counts are the leaf's own
+    word; null before it was asked. `missing_events`: dropped by the leaf, or kept by a gateway that
+    was not heard since."""
+
+    name: str
+    id: str
+    state: str
+    gateway: str
+    port: str
+    board: str
+    flash_bytes: int | None
+    ram_bytes: int | None
+    rules: int | None
+    counter: int | None
+    trial: bool
+    rtt_ms: float | None
+    quality_percent: int | None
+    firmware_error: int
+    events: int
+    missing_events: int
+    trouble: str
+
+
 class StatusView(TypedDict):
     """`vitte.status/1`: `health` holds sentences about what is wrong; empty means healthy.
 
@@ -240,6 +267,7 @@ class StatusView(TypedDict):
     mesh: MeshRef | None
     self: str
     nodes: list[NodeView]
+    leaves: list[LeafView]
     runs: list[RunBrief]
     health: list[str]
     sandbox: str

@@ -15,6 +15,7 @@ from mesh.identity.names import clean_name
 from mesh.node import views
 from mesh.node.admission import admission_handlers
 from mesh.node.doors import join_door, parse_host
+from mesh.node.leaves.handlers import leaf_handlers
 from mesh.node.run_handlers import run_handlers
 from mesh.node.why_view import why_view
 from mesh.ports import StreamBroken
@@ -29,6 +30,7 @@ def handlers_of(node: Node) -> Mapping[str, Handler]:
         **_life_handlers(node),
         **admission_handlers(node),
         **run_handlers(node),
+        **leaf_handlers(node),
     }
 
 

@@ -119,6 +119,7 @@ class MeshRuntime:
             WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
         )
         self.leaves = Leaves(env, identity, self.links)
+        self.leaves.admitted = self.roster_changed
         self.deployer = self.leaves.programs = Deployer(self.leaves)
         self.gossip: Gossip
         self.door: JoinDoor

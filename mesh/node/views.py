@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mesh.control.views import (
     CheckView,
     DoctorView,
+    LeafView,
     MembersView,
     MemberView,
     MeshRef,
@@ -14,6 +15,7 @@ from mesh.control.views import (
     StatusView,
 )
 from mesh.identity.fold import Member
+from mesh.node.leaves.views import leaf_views
 from mesh.node.runtime import MeshRuntime
 from mesh.swim.effects import MemberView as Seen
 from mesh.swim.effects import PathTrouble, State
@@ -51,6 +53,7 @@ def members(node: Node) -> MembersView:
     assert ref is not None
     seen = _seen(runtime)
     rows = [_member(runtime, member, seen.get(member.node_id)) for member in _ordered(runtime)]
+    rows += [_leaf(runtime, member, view) for member, view in _leaves(runtime)]
     return {"schema": "vitte.members/1", "mesh": ref, "members": rows}
 
 
@@ -59,6 +62,7 @@ def status(node: Node) -> StatusView:
     now_s = node.env.clock.monotonic()
     sandbox = node.workshop.runner.sandbox
     nodes: list[NodeView] = []
+    leaves: list[LeafView] = []
     health: list[str] = []
     if node.in_mesh:
         runtime = node.runtime
@@ -67,6 +71,7 @@ def status(node: Node) -> StatusView:
             _node(node, runtime, member, seen.get(member.node_id), now_s)
             for member in _ordered(runtime)
         ]
+        leaves = leaf_views(runtime.leaves)
         health += _health(runtime)
     if sandbox.warning is not None:
         health.append(str(sandbox.warning))
@@ -75,6 +80,7 @@ def status(node: Node) -> StatusView:
         "mesh": mesh_ref(node),
         "self": own_name(node),
         "nodes": nodes,
+        "leaves": leaves,
         "runs": [record.brief(now_s) for record in node.archive.active()],
         "health": health,
         "sandbox": sandbox.kind,
@@ -109,7 +115,8 @@ def _check(name: str, state: str, text: str, next_step: str = "") -> CheckView:
 
 def _counters(runtime: MeshRuntime) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for part in (runtime, runtime.links, runtime.work, runtime.stolen, runtime.blobs):
+    parts = (runtime.links, runtime.work, runtime.stolen, runtime.blobs, runtime.leaves)
+    for part in (runtime, *parts):
         counts.update(part.counters.snapshot())
     counts.update({f"gossip.{name}": count for name, count in runtime.gossip.counters.items()})
     return counts
@@ -164,6 +171,22 @@ def _member(runtime: MeshRuntime, member: Member, view: Seen | None) -> MemberVi
         "address": _address(runtime, member, view),
         "admitted_by": runtime.name_of(member.admitted_by),
         "self": member.node_id == runtime.identity.node_id,
+    }
+
+
+def _leaves(runtime: MeshRuntime) -> list[tuple[Member, LeafView]]:
+    return list(zip(runtime.identity.leaves(), leaf_views(runtime.leaves), strict=True))
+
+
+def _leaf(runtime: MeshRuntime, member: Member, view: LeafView) -> MemberView:
+    return {
+        "name": member.name,
+        "id": view["id"],
+        "role": member.role.label,
+        "state": view["state"],
+        "address": f"via {view['gateway']}" if view["gateway"] else "",
+        "admitted_by": runtime.name_of(member.admitted_by),
+        "self": False,
     }
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -112,6 +112,8 @@ class Leaves:
         self.counters = Counters()
         self.store = LeafStore(env, self.counters)
         self.programs: Programs | None = None
+        self.admitted: Callable[[], None] = self.roster_changed
+        """Called when a leaf was admitted here; the node tells everybody."""
         self._lines: dict[str, _Attached] = {}
         self._heard: dict[NodeId, dict[NodeId, LeafNews]] = {}
         self._nursery: trio.Nursery | None = None

@@ -1,7 +1,7 @@
 """The events of leaves on this node's disk, and what changes in them.
 
     keep(leaf, segment) -> new parts, once they are on disk
-    history(leaf), changed(leaf)
+    history(leaf), change(leaf)
 
 One file of framed `LeafEvents` per leaf, appended and synced before anybody hears of them; what a
 crash has torn at its end is cut off at the next start. Whose events may be kept is the caller's
@@ -45,9 +45,9 @@ class LeafStore:
             self._histories[leaf] = self._load(leaf)
         return self._histories[leaf]
 
-    async def changed(self, leaf: NodeId) -> None:
-        """Return once something was kept that was not here when this was called."""
-        await self._changed[leaf].wait()
+    def change(self, leaf: NodeId) -> trio.Event:
+        """Set when the next new event has been kept. Take it before reading."""
+        return self._changed[leaf]
 
     async def keep(self, leaf: NodeId, segment: Segment) -> tuple[Segment, ...]:
         """Merge and write down; the new parts. Raises Contradicts, StoreFull, OSError: then nothing

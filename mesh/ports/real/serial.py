@@ -17,7 +17,8 @@ import trio
 from mesh.errors import SerialUnavailable
 from mesh.limits import SERIAL_OPEN_TIMEOUT_S
 from mesh.ports import StreamBroken
-from mesh.ports.serial import SerialDevice
+from mesh.ports.real.serial_sockets import is_socket, open_socket
+from mesh.ports.serial import SerialDevice, SerialStream
 
 if TYPE_CHECKING:
     import serial
@@ -74,7 +75,9 @@ class RealSerialStream:
 class RealSerial:
     """See `mesh.ports.serial.Serial`."""
 
-    async def open(self, name: str, baud: int) -> RealSerialStream:
+    async def open(self, name: str, baud: int) -> SerialStream:
+        if is_socket(name):
+            return await open_socket(name)
         with trio.move_on_after(SERIAL_OPEN_TIMEOUT_S):
             return RealSerialStream(await _in_thread(lambda: _open(name, baud)))
         raise SerialUnavailable(device=name, why="the driver does not answer")

@@ -1,0 +1,178 @@
+"""Making a leaf ours, and taking a line: what people start by hand, with their errors in words.
+
+Provisioning: the leaf makes its own key, of its randomness and ours; it is given the mesh's id and
+this node's key, whose signature its programs must bear from then on; it proves its key; then this
+node's admin signs its admission. A leaf that is admitted already is left as it is.
+"""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+from mesh.errors import (
+    LeafDistrusted,
+    LeafNotProvisioned,
+    LeafTaken,
+    NoLeaf,
+    WrongBaud,
+)
+from mesh.identity.fold import Member
+from mesh.identity.names import clean_name
+from mesh.identity.roles import ADMIT
+from mesh.leaf.messages import KEY_BYTES, LeafError, LeafHello, Op
+from mesh.node.leaves.gateway import Leaves
+from mesh.node.leaves.line import Line
+from mesh.node.leaves.parts import LeafSilentError, LineConfig
+from mesh.rules.program import BoardKind
+from mesh.types import NodeId
+
+MEET_S = 4.0
+TRUST_S = 15.0
+"""An Ed25519 signature takes the slowest part a second, and a bad line repeats it."""
+PROBE_S = 1.2
+OTHER_BAUDS = (9_600, 57_600, 230_400, 460_800, 921_600)
+_NO_DEVICE = ("tcp:", "unix:")
+
+
+@attrs.frozen
+class Provisioned:
+    member: Member
+    board: int
+    known: bool
+    """It was a leaf of this mesh already."""
+
+
+def board_name(board: int) -> str:
+    names = {each.value: each.name.lower() for each in BoardKind}
+    return names.get(board, f"board {board}")
+
+
+async def meet(leaves: Leaves, line: Line) -> LeafHello:
+    """Wait until a leaf answers. Raises SerialUnavailable, NoLeaf, WrongBaud."""
+    config = line.config
+    await line.until(lambda: line.hello is not None or line.unavailable is not None, MEET_S)
+    if line.hello is not None:
+        return line.hello
+    if line.unavailable is not None:
+        raise line.unavailable
+    port, baud = config.port, config.baud
+    if line.speaks_text():
+        raise NoLeaf(port=port, why="something else talks there")
+    found = await _probe(leaves, line)
+    if found is not None:
+        raise WrongBaud(port=port, baud=baud, other=found)
+    if line.heard:
+        other = next(each for each in (115_200, *OTHER_BAUDS) if each != baud)
+        raise WrongBaud(port=port, baud=baud, other=other)
+    raise NoLeaf(port=port, why="nothing is heard")
+
+
+async def _probe(leaves: Leaves, line: Line) -> int | None:
+    """At which other speed a leaf answers; None for lines without one, and when none does."""
+    config = line.config
+    if config.port.startswith(_NO_DEVICE):
+        return None
+    for baud in (115_200, *OTHER_BAUDS):
+        if baud == config.baud:
+            continue
+        other = leaves.attach(attrs.evolve(config, baud=baud))
+        try:
+            if await other.until(lambda line=other: line.hello is not None, PROBE_S):  # type: ignore[misc]
+                return baud
+        finally:
+            leaves.detach(config.port)
+    return None
+
+
+async def attach(leaves: Leaves, config: LineConfig) -> Line:
+    """Take a line for good, with a leaf of this mesh at its end. Raises the errors of `meet`,
+    LeafNotProvisioned, LeafDistrusted, StoreFull; then the line is as it was before."""
+    before = leaves.line(config.port)
+    line = leaves.attach(config)
+    try:
+        await _trust(leaves, line)
+        leaves.remember()
+    except BaseException:
+        if before is not line:
+            leaves.detach(config.port)
+            if before is not None:
+                leaves.attach(before.config)
+        raise
+    return line
+
+
+async def _trust(leaves: Leaves, line: Line) -> None:
+    port = line.config.port
+    hello = await meet(leaves, line)
+    if not hello.key:
+        raise LeafNotProvisioned(port=port)
+    await line.until(lambda: line.trusted or bool(line.trouble), TRUST_S)
+    if not line.trusted:
+        raise LeafDistrusted(port=port, why=line.trouble or "it does not prove its key")
+
+
+def detach(leaves: Leaves, port: str) -> bool:
+    """Give a line up; whether there was one. Raises StoreFull."""
+    found = leaves.detach(port)
+    if found:
+        leaves.remember()
+    return found
+
+
+async def provision(leaves: Leaves, config: LineConfig, name: str | None) -> Provisioned:
+    """Make the leaf at that port one of this mesh. Raises NotAllowed, LeafTaken, the errors of
+    `meet`, LeafDistrusted."""
+    leaves.identity.require(ADMIT)
+    present = leaves.line(config.port)
+    line = present or leaves.attach(config)
+    try:
+        hello = await meet(leaves, line)
+        known = leaves.identity.member(NodeId(hello.key)) if hello.key else None
+        if known is not None:
+            return Provisioned(known, hello.board, known=True)
+        if hello.key:
+            raise LeafTaken(port=config.port)
+        key = await _give_key(leaves, line)
+        member = _admit(leaves, key, name or board_name(hello.board))
+        return Provisioned(member, hello.board, known=False)
+    finally:
+        if present is None:
+            leaves.detach(config.port)
+
+
+async def _give_key(leaves: Leaves, line: Line) -> NodeId:
+    """Let the leaf make its key, and prove it."""
+    identity, port = leaves.identity, line.config.port
+    entropy = leaves.env.entropy.token(KEY_BYTES)
+    try:
+        answer = await line.ask(Op.PROVISION, identity.mesh_id, identity.node_id, entropy)
+    except LeafSilentError:
+        answer = None  # it may have done it all the same: its next hello shows
+    if answer is not None and answer.error:
+        why = LeafError(answer.error).name if answer.error in set(LeafError) else "unknown"
+        raise LeafDistrusted(port=port, why=f"it answers error {answer.error} ({why})")
+    line.reconnect()
+    await line.until(lambda: line.hello is None, 1.0)
+    await line.until(lambda: line.leaf is not None, TRUST_S)
+    key, proof = line.leaf, None
+    if key is None:
+        raise LeafDistrusted(port=port, why="it did not make a key")
+    if answer is not None and answer.results != (key,):
+        raise LeafDistrusted(port=port, why="it shows another key than it made")
+    with trio.move_on_after(TRUST_S):
+        try:
+            proof = await line.prove()
+        except LeafSilentError:
+            proof = None
+    if proof is None:
+        raise LeafDistrusted(port=port, why="it cannot prove the key it made")
+    return key
+
+
+def _admit(leaves: Leaves, key: NodeId, name: str) -> Member:
+    leaves.identity.write_admit_leaf(key, clean_name(name, fallback="leaf"))
+    leaves.admitted()
+    member = leaves.identity.member(key)
+    assert member is not None, "we have just admitted it"
+    return member
