@@ -6,6 +6,7 @@ worlds differ. Deliberately not here: the world itself (`sim.chaos`).
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cli.shell import out
 from mesh.errors import ScenarioUnusable
 from sim.app.common import give, outcome_view, print_failure
 from sim.app.progress import survey
+from sim.chaos.commands import die_with_parent
 from sim.chaos.play import LIVE_ORACLES, ChaosConfig, check, play_live
 from sim.oracles.model import Oracle
 from sim.scenario.files import load
@@ -43,6 +45,7 @@ class Played:
 
 def main(request: dict[str, Any], settings: Settings) -> int:
     carrier = request["carrier"]
+    die_with_parent(signal.SIGTERM)  # `vitte chaos` that is killed shall not leave us behind
     scenarios = [(Path(name), _load(Path(name), carrier)) for name in request["files"]]
     played = []
     for path, scenario in scenarios:

@@ -5,6 +5,7 @@ Every call is bounded, captures what was said, and raises ChaosFailed with it.
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from mesh.errors import ChaosFailed
 
 COMMAND_TIMEOUT_S = 30.0
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 def run(*argv: str | Path, stdin: str = "") -> str:
@@ -46,3 +49,8 @@ def attempt(*argv: str | Path) -> bool:
 def batch(lines: Sequence[str], *options: str) -> None:
     """`ip -batch`: many commands in one process. Raises ChaosFailed."""
     run("ip", *options, "-batch", "-", stdin="\n".join(lines) + "\n")
+
+
+def die_with_parent(number: int) -> None:
+    """Get this signal when the thread that made this process is gone, whatever the way. Linux."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number)

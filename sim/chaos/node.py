@@ -8,12 +8,12 @@ process does so to everything that runs in the namespace. Deliberately not here:
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -23,13 +23,13 @@ from cli.i18n import user_environment
 from mesh.ports.real.disk import RealDisk
 from mesh.types import Address
 from sim.chaos import namespaces
+from sim.chaos.commands import die_with_parent
 from sim.chaos.disks import ImageDisk, MemoryDisk
 from sim.chaos.faketime import FakeClock
 from sim.members import Founded
 
 SLOTS = 2
 END_TIMEOUT_S = 5.0
-_PR_SET_PDEATHSIG = 1
 
 
 @attrs.frozen
@@ -124,7 +124,7 @@ class ChaosNode:
                 cwd="/",
                 env=self._environment(),
                 start_new_session=True,
-                preexec_fn=_die_with_us,  # noqa: PLW1509 - one system call, no lock
+                preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509 - one system call, no lock
             )
 
     def _command(self) -> list[str]:
@@ -175,11 +175,3 @@ class ChaosNode:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait(END_TIMEOUT_S)
-
-
-_LIBC = ctypes.CDLL(None)
-
-
-def _die_with_us() -> None:
-    """In the child: SIGKILL when the thread that made it is gone, whatever the way."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import attrs
 
+from cli.homes import answers
 from mesh.errors import ChaosFailed, ChaosUnavailable, ChaosUnsupported
 from mesh.node.doors import DEFAULT_PORT
 from sim.chaos import kinds, namespaces
@@ -45,6 +46,8 @@ HARDWARE = bytes((0x02, 0x76, 0x74, 0x63, 0))
 LATE_S = 0.7
 """When an event of ours begins so late, the machine was too busy to blame anybody for silence."""
 LOOK_S = 0.5
+START_TIMEOUT_S = 90.0
+POLL_S = 0.05
 BLIND: frozenset[type[Oracle]] = frozenset({OnlyWhatWasSent, Unreadable, NoDeathInCalm})
 """The first two look inside the nodes. The third takes every suspicion in a calm mesh for a bug: a
 busy machine makes real ones, and refuting them is the protocol at work."""
@@ -146,10 +149,23 @@ class _Lab:
                 namespaces.add(node.namespace)
                 node.prepare()
             self._carrier.open()
+            self._start_all()
         except BaseException:
             self.close()
             raise
         return self
+
+    def _start_all(self) -> None:
+        """Time begins when all nodes answer: how long a program takes to load is not the story."""
+        for node in self._nodes:
+            node.start()
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not all(answers(str(node.home)) for node in self._nodes):
+            for node in self._nodes:
+                if not node.running or time.monotonic() > deadline_s:
+                    last = node.log.read_text(errors="replace").splitlines()[-1:]
+                    raise ChaosFailed(what=f"start of {node.name}", why=" ".join(last))
+            time.sleep(POLL_S)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -157,10 +173,11 @@ class _Lab:
     def close(self) -> None:
         """Remove everything, last first. Ctrl-C waits until it is done."""
         with _deaf():
-            self._carrier.close()
-            for node in self._nodes:
+            for node in self._nodes:  # all of them before the carrier: nobody shall see it go
                 node.close()
                 self._keep_log(node)
+            self._carrier.close()
+            for node in self._nodes:
                 namespaces.remove(node.namespace)
             shutil.rmtree(self.folder, ignore_errors=True)
 

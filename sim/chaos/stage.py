@@ -79,8 +79,9 @@ class ChaosStage(Stage):
         self.world.take_rest()
 
     def start_all(self) -> None:
+        """They run already, and nobody has been told."""
         for node in range(self.size):
-            self.start(node)
+            self.tell_start(node)
 
     def _look_after_lives(self) -> None:
         """A process that ended by itself is a finding."""
