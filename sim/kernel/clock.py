@@ -33,9 +33,15 @@ from sim.kernel.order import SeededOrder
 from sim.kernel.trio_internals import RunnerView
 from sim.kernel.world import World
 
+NEVER_NS = 1 << 80
+"""Later than any event."""
 LET_IDLE_GO_S = 1e-9
 WAIT_FOR_REAL_S = 3600.0
 """Real work wakes trio up when it ends; this is only the longest nap."""
+
+
+def _or_never(deadline_s: float) -> int:
+    return NEVER_NS if deadline_s == inf else to_ns(deadline_s)
 
 
 class SimClock(trio.abc.Clock):
@@ -98,16 +104,17 @@ class SimClock(trio.abc.Clock):
     def _run_events(self, deadline_s: float) -> float:
         world, runner = self._world, self._runner
         runnable, calls_wait = runner.runnable, runner.calls_wait
-        while (next_ns := world.next_event_ns()) is not None:
-            if deadline_s != inf and next_ns > to_ns(deadline_s):
-                break
+        deadline_ns = _or_never(deadline_s)
+        while (next_ns := world.next_event_ns()) is not None and next_ns <= deadline_ns:
             world.step()
             if runnable or calls_wait():
                 return 0.0
-            deadline_s = runner.next_deadline_s()  # the event may have moved it
+            moved_s = runner.next_deadline_s()
+            if moved_s != deadline_s:  # by the event
+                deadline_s, deadline_ns = moved_s, _or_never(moved_s)
         if deadline_s == inf:
             return self._nothing_will_happen()
-        world.advance_to(max(world.now_ns, to_ns(deadline_s)))
+        world.advance_to(max(world.now_ns, deadline_ns))
         return 0.0
 
     def _nothing_will_happen(self) -> float:

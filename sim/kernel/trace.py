@@ -33,8 +33,8 @@ class Trace:
     def packet(self, now_ns: int, kind: str, route: str, data: bytes) -> None:
         """Like note((kind, route, data)), several times as fast."""
         self.count += 1
-        self._hash.update(b"%d %d %s %s " % (now_ns, len(data), kind.encode(), route.encode()))
-        self._hash.update(data)
+        head = b"%d %d %s %s " % (now_ns, len(data), kind.encode(), route.encode())
+        self._hash.update(head + data)
         for listener in self.listeners:
             listener(now_ns, (kind, route, data))
 

@@ -84,7 +84,9 @@ class World:
     def at_ns(self, when_ns: int, action: Callable[[], object]) -> Event:
         event = Event(action)
         self._made += 1
-        heapq.heappush(self._heap, (max(when_ns, self.now_ns), self._made, event))
+        if when_ns < self.now_ns:  # noqa: PLR1730 - a third of what `max` costs
+            when_ns = self.now_ns
+        heapq.heappush(self._heap, (when_ns, self._made, event))
         return event
 
     def next_event_ns(self) -> int | None:
@@ -133,7 +135,8 @@ class World:
     def step(self) -> None:
         """Run the next event. Raises Livelock."""
         when_ns, _, event = heapq.heappop(self._heap)
-        self.advance_to(when_ns)
+        if when_ns != self.now_ns:
+            self.advance_to(when_ns)
         self.events_done += 1
         self._at_once += 1
         if self._at_once > EVENTS_AT_ONCE_MAX:

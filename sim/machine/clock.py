@@ -9,6 +9,7 @@ arithmetic is of integers, so that a timer set for `monotonic() + x` fires exact
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 import trio
@@ -35,6 +36,7 @@ class HardwareClock:
         self._rate_ppb = NS_PER_S
         self._wall_offset_ns = to_ns(WALL_START_S + wall_offset_s - uptime_s)
         self._rate_listeners: list[Callable[[], None]] = []
+        self._read_at_ns, self._read_s = -1, 0.0
 
     # -- reading ---------------------------------------------------------------------------------
     def monotonic_ns(self) -> int:
@@ -44,7 +46,10 @@ class HardwareClock:
         return self._base_ns + passed_ns
 
     def monotonic(self) -> float:
-        return to_s(self.monotonic_ns())
+        now_ns = self._world.now_ns
+        if now_ns != self._read_at_ns:  # a node reads it several times in one moment of the world
+            self._read_at_ns, self._read_s = now_ns, to_s(self.monotonic_ns())
+        return self._read_s
 
     def wall(self) -> float:
         return to_s(self._wall_offset_ns + self.monotonic_ns())
@@ -63,6 +68,7 @@ class HardwareClock:
         assert RATE_MIN <= rate <= RATE_MAX, rate
         self._base_ns, self._base_world_ns = self.monotonic_ns(), self._world.now_ns
         self._rate_ppb = round(rate * NS_PER_S)
+        self._read_at_ns = -1
         for listener in list(self._rate_listeners):
             listener()
 
@@ -74,6 +80,7 @@ class HardwareClock:
         """Count from zero again; the battery has kept the wall clock."""
         self._wall_offset_ns += self.monotonic_ns()
         self._base_ns, self._base_world_ns = 0, self._world.now_ns
+        self._read_at_ns = -1
 
     def on_rate_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Returns how to stop listening."""
@@ -129,7 +136,7 @@ class SimClock:
     def call_at(self, deadline_s: float, fn: Callable[[], None]) -> SimTimer:
         timer = self._make(deadline_s, fn)
         if self._processor.alive:
-            timer.event = self._world.at_ns(self._when(timer), lambda: self._due(timer))
+            timer.event = self._world.at_ns(self._when(timer), partial(self._due, timer))
         return timer
 
     def lag_s(self) -> float:
@@ -172,7 +179,7 @@ class SimClock:
 
     def _due(self, timer: SimTimer) -> None:
         timer.event = None
-        self._processor.soon(lambda: self._fire(timer))
+        self._processor.soon(partial(self._fire, timer))
 
     def _fire(self, timer: SimTimer) -> None:
         fn = timer.fn

@@ -97,6 +97,8 @@ class Processor:
 
     def stalled_share(self, window_s: float) -> float:
         """Which part of the last `window_s` something here waited for the processor, 0 to 1."""
+        if not self._stalls:
+            return 0.0
         now_s = self._world.now_s
         since_s = now_s - window_s
         stalled_s = sum(max(0.0, min(b, now_s) - max(a, since_s)) for a, b in self._stalls)

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from mesh.errors import AddressInUse
@@ -28,8 +29,18 @@ SOCKET_BUFFER_BYTES = 425_984
 OVERHEAD_BYTES = 768
 """Of the kernel's for each datagram (`struct sk_buff` and alignment)."""
 UDP_BYTES_MAX = 65_507
+WAYS_MAX = 4096
 
 Handler = Callable[[Sequence[Arrived | Refused]], None]
+
+
+@attrs.frozen
+class _Way:
+    """From here to one address, as the network sees it; the same while the socket lives."""
+
+    trouble: str
+    source: Address
+    destination: Address
 
 
 class SimDatagramPort:
@@ -45,6 +56,7 @@ class SimDatagramPort:
         self._waiting_bytes = 0
         self._handler: Handler | None = None
         self._scheduled = False
+        self._ways: dict[Address, _Way] = {}
         self._gate = Gate()
         self._open = True
         self.counters: Counter[str] = Counter()
@@ -60,12 +72,20 @@ class SimDatagramPort:
         if not self._open:
             self.counters["send-closed"] += 1
             return
-        why = _unsendable(data, to)
+        way = self._ways.get(to) or self._find_way(to)
+        why = way.trouble or ("emsgsize" if len(data) > UDP_BYTES_MAX else "")
         if why:
             self.counters[f"send-{why}"] += 1
             return
+        self._network.send(data, way.source, way.destination)
+
+    def _find_way(self, to: Address) -> _Way:
+        if len(self._ways) >= WAYS_MAX:
+            self._ways.clear()
         source = (self._host.source_for(self._address[0], to[0]), self._address[1])
-        self._network.send(data, source, (self._host.on_wire(to[0]), to[1]))
+        destination = (self._host.on_wire(to[0]), to[1])
+        way = self._ways[to] = _Way(_unreachable(to), source, destination)
+        return way
 
     async def serve(self, handler: Handler) -> None:
         assert self._handler is None, "a socket has one reader"
@@ -78,6 +98,8 @@ class SimDatagramPort:
             self._handler = None
 
     def take_waiting(self) -> list[Arrived | Refused]:
+        if not self._waiting:
+            return []
         taken: list[Arrived | Refused] = []
         while self._waiting and len(taken) < DATAGRAM_DRAIN_MAX:
             each = self._waiting.popleft()
@@ -99,8 +121,7 @@ class SimDatagramPort:
 
     # -- from the network ------------------------------------------------------------------------
     def _arrive(self, data: bytes, source: Address) -> None:
-        arrived_s = self._cpu.monotonic()
-        self._keep(Arrived(data[: DATAGRAM_BYTES_MAX + 1], off_wire(source), arrived_s))
+        self._keep(Arrived(data[: DATAGRAM_BYTES_MAX + 1], off_wire(source), self._cpu.monotonic()))
 
     def _refused(self, refusal: Refused) -> None:
         self._keep(Refused(off_wire(refusal.to), refusal.quoted))
@@ -158,14 +179,14 @@ class SimDatagrams:
             port.close()
 
 
-def _unsendable(data: bytes, to: Address) -> str:
-    """Why the system would not take it; empty when it would."""
+def _unreachable(to: Address) -> str:
+    """Why the system would not send there; empty when it would."""
     host, port = to
     if not is_literal(host):
         return "not-an-address"
     if not 0 < port <= PORT_MAX:
         return "einval" if port == 0 else "error"
-    return "emsgsize" if len(data) > UDP_BYTES_MAX else ""
+    return ""
 
 
 def _size(what: Arrived | Refused) -> int:
