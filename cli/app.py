@@ -25,6 +25,7 @@ OURS = {
     "bench": "cli.commands.build:bench",
     "sim": "cli.commands.sim:sim",
     "chaos": "cli.commands.chaos:chaos",
+    "leaf": "cli.commands.leaf:leaf",
     "doctor": "cli.commands.tools:doctor",
     "explain": "cli.commands.tools:explain",
     "completion": "cli.commands.tools:completion",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cli.client import ask
 from cli.homes import home_to_ask
 from cli.i18n import n, t
+from cli.leaves import row
 from cli.shell import out
 from cli.text import human_bytes, human_seconds, print_json, printable, table, width
 
@@ -35,7 +36,9 @@ def render(view: dict[str, Any], columns: int) -> list[str]:
             *_health(view),
         ]
     nodes = sorted(view["nodes"], key=lambda node: (not node["self"], node["name"]))
-    lines = [_headline(view), *table(_header(), [_row(node) for node in nodes], columns)]
+    leaves = [row(leaf, state_word(leaf["state"])) for leaf in view.get("leaves", ())]
+    rows = [*(_row(node) for node in nodes), *leaves]
+    lines = [_headline(view), *table(_header(), rows, columns)]
     if view["runs"]:
         lines.append("")
         lines += [_run(run) for run in view["runs"]]
@@ -43,12 +46,15 @@ def render(view: dict[str, Any], columns: int) -> list[str]:
 
 
 def _headline(view: dict[str, Any]) -> str:
-    count = len(view["nodes"])
+    count, leaves = len(view["nodes"]), len(view.get("leaves", ()))
+    nodes = n("{count} node", "{count} nodes", count)
+    if leaves:
+        nodes += ", " + n("{count} leaf", "{count} leaves", leaves)
     return t(
         "mesh {name} ({id}), {nodes}, sandbox: {sandbox}",
         name=printable(view["mesh"]["name"]),
         id=view["mesh"]["id"][:8],
-        nodes=n("{count} node", "{count} nodes", count),
+        nodes=nodes,
         sandbox=view["sandbox"],
     )
 
@@ -105,5 +111,7 @@ def state_word(state: str) -> str:
         "dead": t("dead"),
         "left": t("left"),
         "offline": t("offline"),
+        "failed": t("FAILED"),
+        "untrusted": t("untrusted"),
     }
     return words.get(state, state)
