@@ -59,7 +59,7 @@ LOOK_EVERY_S = 0.05
 """How often `until` looks."""
 UPTIME_MAX_S = 1_000_000.0
 WRONG_WALL_MAX_S = 2.0
-HOST_FACTS = frozenset({HASHES_FILE})
+HOST_FACTS = frozenset({HASHES_FILE, "runs/*", "cache/history"})
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ not here: the methods of `mesh.ports.Disk` (`port`), what a power cut leaves (`j
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,12 @@ class SimDiskConfig:
     root: Path | None = None
     """Where `Disk.path` points; None is a folder that does not exist."""
     host_facts: frozenset[str] = frozenset()
-    """Files that tell of the host the simulator is on (inodes and times of the user's project):
-    only their sizes are in the trace, or no run could be repeated elsewhere."""
+    """Files that tell of the host the simulator is on (inodes, times and paths of the user's
+    project), as patterns: only their sizes are in the trace, or no run could be repeated
+    elsewhere."""
+
+    def tells_of_host(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.host_facts)
 
 
 class SimDisk:

@@ -200,7 +200,7 @@ class DiskPort:
 
     def put(self, name: str, inode: Inode, offset: int, data: bytes) -> None:
         world = self.disk.world
-        if name in self.disk.config.host_facts:
+        if self.disk.config.tells_of_host(name):
             world.note("disk", self.disk.name, name, len(data))
         else:
             world.trace.packet(world.now_ns, "disk", self.disk.name + ":" + name, data)

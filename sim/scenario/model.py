@@ -18,6 +18,8 @@ import attrs
 FORMAT = "vitte-scenario/1"
 NODES_MAX = 2000
 FAULTS_MAX = 10_000
+WORK_MAX = 200
+"""Runs of a scenario, and shards of a run."""
 DURATION_MAX_S = 366 * 86_400.0
 
 WORLDS = ("membership", "mesh")
@@ -154,7 +156,9 @@ class Scenario:
             _check(0 <= getattr(options, name) <= 60, ("options", name), "must be 0 to 60 s")
         _check(0 <= options.loss <= 0.5, ("options", "loss"), "must be 0 to 0.5")
         for name in ("runs", "shards"):
-            _check(0 <= getattr(work, name) <= 10_000, ("workload", name), "must be 0 to 10000")
+            _check(
+                0 <= getattr(work, name) <= WORK_MAX, ("workload", name), f"must be 0 to {WORK_MAX}"
+            )
         _check(0 < work.seconds <= 3600, ("workload", "seconds"), "must be above 0, to 3600")
 
     def _check_fault(self, index: int, fault: Fault) -> None:

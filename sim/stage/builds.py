@@ -22,6 +22,8 @@ from sim.scenario.model import Scenario
 if TYPE_CHECKING:
     from sim.stage.mesh import MeshStage
 
+FOLDER = "/tmp"  # noqa: S108 - made there with a drawn name
+"""Not TMPDIR: nodes write paths down, and the sizes of what they write are in the trace."""
 VARIANTS = 2
 """Projects that differ in content; runs of the same one can use each other's results."""
 STEP = """
@@ -95,7 +97,7 @@ class Builds:
     async def _run(self, number: int, origin: int) -> None:
         stage, variant = self._stage, number % VARIANTS
         life = stage.life(origin)
-        with tempfile.TemporaryDirectory(prefix="vitte-sim-") as name:
+        with tempfile.TemporaryDirectory(prefix="vitte-sim-", dir=FOLDER) as name:
             folder = Path(name)
             write_project(folder, variant, self._work.shards, self._work.seconds)
             done = await stage.mesh[origin].run_project(folder)
