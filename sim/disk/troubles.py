@@ -38,7 +38,11 @@ class Troubles:
 
     def add(self, trouble: Trouble) -> Fault:
         self._all.append(trouble)
-        return Fault(lambda: self._all.remove(trouble))
+        return Fault(lambda: self._end(trouble))
+
+    def _end(self, trouble: Trouble) -> None:
+        if trouble in self._all:  # a new disk has none of the old one's troubles
+            self._all.remove(trouble)
 
     def clear(self) -> None:
         self._all.clear()
