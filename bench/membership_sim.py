@@ -31,12 +31,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mesh.swim.config import LAN, SwimConfig
 from mesh.swim.effects import State
-from sim.net import Link, Uniform
+from sim.net import Link
 from sim.net.network import HEADERS_BYTES
 from sim.swim_world import SwimNode, SwimWorld
 
 GONE = (State.DEAD, State.UNREACHABLE)
-LATENCY = Uniform(0.001, 0.003)
+LATENCY_S, JITTER_S = 0.001, 0.002
 JOIN_WITHIN_S, SETTLE_S, KNOWN_WITHIN_S = 60.0, 5.0, 120.0
 STARVED_FOR_S = 60.0
 FULL_SEEDS = 200
@@ -94,7 +94,7 @@ def _spread_of(name: str, values: Iterable[float]) -> dict[str, float]:
 # -- worlds ----------------------------------------------------------------------------------------
 def a_mesh(seed: int, nodes: int, loss: float = 0.0, config: SwimConfig = LAN) -> SwimWorld:
     """Joined through node 0, and quiet."""
-    mesh = SwimWorld(seed, nodes, config, Link(LATENCY, loss=loss))
+    mesh = SwimWorld(seed, nodes, config, Link(LATENCY_S, JITTER_S, loss=loss))
     mesh.start_all()
     assert mesh.run_until(mesh.converged, JOIN_WITHIN_S), "no convergence"
     mesh.run(SETTLE_S)
