@@ -134,7 +134,7 @@ def _narrate(director: Director) -> None:
         )
         world.after(LINE_EVERY_S, line)
 
-    world.at(LINE_EVERY_S, line)
+    world.at(0.0, line)
 
 
 def _tell(played: Played, settings: Settings) -> None:

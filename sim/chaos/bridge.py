@@ -151,7 +151,8 @@ def ruleset(ports: Sequence[Port], network: ChaosNetwork) -> Iterator[str]:
     yield "ip saddr . ip daddr @cut drop"
     yield "ip daddr 224.0.0.0/4 iifname . oifname @deaf drop"
     yield from rules
-    yield "} }"
+    yield "}"
+    yield "}"
 
 
 def _set_of(name: str, kind: str, elements: set[str]) -> str:

@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from mesh.errors import ChaosFailed
 from sim.chaos import faketime, namespaces
@@ -151,16 +150,3 @@ def tools_to_install(carrier: str) -> str:
     known = {"ip": "iproute2", "nft": "nftables", "tc": "iproute2"}
     names = {known.get(tool, "util-linux") for tool in TOOLS[carrier]}
     return ", ".join(sorted(names)) + (" and /dev/net/tun" if carrier == "switch" else "")
-
-
-def leftovers() -> int:
-    """Remove what chaos that was killed has left behind; how many namespaces."""
-    found = namespaces.stale()
-    for name in found:
-        namespaces.remove(name)
-    return len(found)
-
-
-def is_ours(path: Path) -> bool:
-    """Whether a folder was made by chaos."""
-    return path.name.startswith(f"{namespaces.PREFIX}-")

@@ -1,8 +1,8 @@
 """Network namespaces by name, and clearing up after chaos that could not do it itself.
 
-Names are `vtc<pid>x<what>`: whoever starts next removes those whose process is gone, with what runs
-in them. Nothing is ever made in the machine's own network. Deliberately not here: what is put into
-a namespace (`cables`, `bridge`).
+Names are `vtc<pid>x<what>`, those of folders too: whoever starts next removes those whose process
+is gone, with what runs and is mounted in them. Nothing is ever made in the machine's own network.
+Deliberately not here: what is put into a namespace (`cables`, `bridge`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +23,7 @@ from sim.chaos.commands import attempt, run
 
 PREFIX = "vtc"
 NAMESPACES = Path("/run/netns")
-_NAME = re.compile(PREFIX + r"([0-9]+)x\w+")
+_NAME = re.compile(PREFIX + r"([0-9]+)x[-\w]+")
 _CLONE_NEWNET = 0x40000000
 KILL_TIMEOUT_S = 3.0
 POLL_S = 0.01
@@ -81,12 +83,26 @@ def end_all(name: str) -> None:
         time.sleep(POLL_S)
 
 
-def stale() -> list[str]:
-    """Names left by processes that are gone."""
-    if not NAMESPACES.is_dir():
+def stale(folder: Path) -> list[str]:
+    """Names in a folder that were made by processes that are gone."""
+    if not folder.is_dir():
         return []
-    found = [_NAME.fullmatch(entry.name) for entry in sorted(NAMESPACES.iterdir())]
+    found = [_NAME.fullmatch(entry.name) for entry in sorted(folder.iterdir())]
     return [each[0] for each in found if each and not Path(f"/proc/{each[1]}").exists()]
+
+
+def sweep() -> int:
+    """Remove what chaos that was killed has left: processes, namespaces, mounts, folders."""
+    names = stale(NAMESPACES)
+    for name in names:
+        remove(name)
+    folders = stale(Path(tempfile.gettempdir()))
+    for name in folders:
+        folder = Path(tempfile.gettempdir(), name)
+        for mounted in sorted(folder.glob("node-*/disk")):
+            attempt("umount", "--lazy", mounted)
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(names) + len(folders)
 
 
 @contextmanager

@@ -111,7 +111,7 @@ class _Lab:
 
     def __init__(self, scenario: Scenario, config: ChaosConfig) -> None:
         self.world = LiveWorld(scenario.seed)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{namespaces.PREFIX}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=namespaces.name_of("-")))
         self._config = config
         options = scenario.options
         ports = [Port(n, host_of(n), HARDWARE + bytes((n + 1,))) for n in range(scenario.nodes)]
@@ -144,7 +144,7 @@ class _Lab:
 
     def __enter__(self) -> _Lab:
         try:
-            kinds.leftovers()
+            namespaces.sweep()
             for node in self._nodes:
                 namespaces.add(node.namespace)
                 node.prepare()

@@ -154,14 +154,12 @@ def test_a_command_that_fails_is_quoted() -> None:
         commands.run("vitte-no-such-program")
 
 
-def test_only_names_of_processes_that_are_gone_are_left_over(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_only_names_of_processes_that_are_gone_are_left_over(tmp_path: Path) -> None:
     own = namespaces.name_of("n1")
-    for name in (own, "vtc999999999xn0", "vmt77n1", "vtcx"):
+    for name in (own, "vtc999999999xn0", "vtc999999999x-ab_c", "vmt77n1", "vtcx"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(namespaces, "NAMESPACES", tmp_path)
-    assert namespaces.stale() == ["vtc999999999xn0"]
+    assert namespaces.stale(tmp_path) == ["vtc999999999x-ab_c", "vtc999999999xn0"]
+    assert namespaces.stale(tmp_path / "nowhere") == []
 
 
 def test_the_live_project_has_real_steps(tmp_path: Path) -> None:
