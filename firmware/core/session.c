@@ -68,7 +68,7 @@ static void on_request(struct leaf *leaf, const struct frame *frame)
 {
     struct session *session = &leaf->session;
     struct cbor_reader from = cbor_reading(frame->body, frame->size);
-    uint32_t items = cbor_array(&from, 2, 6);
+    uint32_t items = cbor_array(&from, 2, 15);
     uint16_t id = (uint16_t)cbor_uint(&from, 0, UINT16_MAX);
     if (from.failed)
         return;

@@ -89,7 +89,7 @@ class Rig:
     ) -> None:
         self.random = Random(seed)  # noqa: S311 - a world that can be played again
         self.authority = authority or Authority()
-        self.board = HostBoard(kind, seed)
+        self.board = self.make_board(kind, seed)
         self.noise = noise or Noise()
         self.down = NoisyLine(self.noise, self.random)
         self.up = NoisyLine(self.noise, self.random)
@@ -108,6 +108,10 @@ class Rig:
         self.outcome: Outcome | None = None
         self._beat_ms = 0
         self.board.start()
+
+    def make_board(self, kind: BoardKind, seed: int) -> HostBoard:
+        """The leaf; another bench puts something else with the same verbs here."""
+        return HostBoard(kind, seed)
 
     def new_link(self) -> LeafLink:
         """A gateway that has just started: it knows what is on disk and no more."""
