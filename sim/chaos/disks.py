@@ -11,10 +11,13 @@ they need a device mapper or FUSE (`kinds` says so).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sim.chaos.commands import attempt, run
@@ -24,6 +27,7 @@ from sim.undo import Fault
 MIB = 1024 * 1024
 SIZE_BYTES = 96 * MIB
 HOME = "home"
+_FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x10
 SPARED = frozenset({"node.pid", "control.sock"})
 """The process's own, not data."""
 
@@ -149,12 +153,15 @@ class ImageDisk(MountedDisk):
         return Fault(lambda: ballast.unlink(missing_ok=True))
 
     def read_only(self) -> Fault:
-        run("chattr", "-R", "+i", self.home)
-        return Fault(self._make_writable)
+        self._set_immutable(wanted=True)
+        return Fault(lambda: self._set_immutable(wanted=False))
 
-    def _make_writable(self) -> None:
-        if self.home.exists():
-            run("chattr", "-R", "-i", self.home)
+    def _set_immutable(self, *, wanted: bool) -> None:
+        """The home's folders and files, each by its flag."""
+        for path in [self.home, *sorted(self.home.rglob("*"))]:
+            if path.is_dir() or path.is_file():
+                with suppress(FileNotFoundError):
+                    _set_immutable(path, wanted=wanted)
 
     def cut_power(self) -> None:
         """Only what was written through is there; the journal is replayed by the next mount.
@@ -170,6 +177,17 @@ class ImageDisk(MountedDisk):
         """Bring the copy to its place. No process may be using the disk."""
         self.unmount()
         run("mount", "-o", "loop", self._image, self.mounted_at)
+
+
+def _set_immutable(path: Path, *, wanted: bool) -> None:
+    """chattr +i or -i: linux/fs.h."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        (flags,) = struct.unpack("l", fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, bytes(8)))
+        changed = flags | _FS_IMMUTABLE_FL if wanted else flags & ~_FS_IMMUTABLE_FL
+        fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("l", changed))
+    finally:
+        os.close(descriptor)
 
 
 def _live_files(folder: str, names: list[str]) -> list[str]:

@@ -71,7 +71,7 @@ TOOLS: Mapping[str, Sequence[str]] = {
     "switch": ("ip", "mount", "umount"),
     "kernel": ("ip", "mount", "umount", "nft", "tc"),
 }
-IMAGE_TOOLS = ("mkfs.ext4", "chattr", "cp")
+IMAGE_TOOLS = ("mkfs.ext4", "cp")
 
 
 def missing(scenario: Scenario, carrier: str) -> dict[str, str]:

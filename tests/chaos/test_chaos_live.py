@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -167,6 +168,8 @@ def test_disks_fill_up_and_turn_read_only_and_back(tmp_path: Path) -> None:
                 (disk.home / "large").unlink()
                 fault.undo()
                 (disk.home / "large").write_bytes(bytes(2_000_000))
+                with socket.socket(socket.AF_UNIX) as door:
+                    door.bind(str(disk.home / "control.sock"))
                 if isinstance(disk, ImageDisk):
                     fault = disk.read_only()
                     with pytest.raises(PermissionError):

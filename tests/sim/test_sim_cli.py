@@ -42,7 +42,7 @@ def vitte(
 
 def test_the_command_line_and_the_simulator_name_the_same_things() -> None:
     assert set(PROFILES) == set(SIM_PROFILES)
-    assert set(COMMANDS) | {"digest"} == set(SIM_COMMANDS)
+    assert set(COMMANDS) | {"digest", "chaos"} == set(SIM_COMMANDS)
     assert set(sim._table) == set(COMMANDS)
 
 
