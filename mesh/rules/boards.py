@@ -54,8 +54,8 @@ def _without(count: int, *taken: int) -> frozenset[int]:
     return frozenset(range(count)) - frozenset(taken)
 
 
-# PA9 PA10: link; PA13 PA14: debugger; PB3..PB7: buses.
-_STM32_PINS = _without(48, 9, 10, 13, 14, 19, 20, 21, 22, 23)
+# PA9 PA10: link; PA13 PA14: debugger; PA15: low at start to forget; PB3..PB7: buses.
+_STM32_PINS = _without(48, 9, 10, 13, 14, 15, 19, 20, 21, 22, 23)
 
 BOARDS = {
     each.kind: each
