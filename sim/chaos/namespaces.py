@@ -88,7 +88,16 @@ def stale(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     found = [_NAME.fullmatch(entry.name) for entry in sorted(folder.iterdir())]
-    return [each[0] for each in found if each and not Path(f"/proc/{each[1]}").exists()]
+    return [each[0] for each in found if each and not _lives(each[1])]
+
+
+def _lives(pid: str) -> bool:
+    """Whether there is such a process, and not just its zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def sweep() -> int:

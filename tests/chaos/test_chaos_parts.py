@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from cli.commands.chaos import CARRIERS
-from mesh.errors import ChaosFailed, ChaosUnsupported
+from mesh.errors import ChaosFailed, ChaosUnavailable, ChaosUnsupported
 from sim.chaos import commands, faketime, kinds, namespaces, play
 from sim.chaos.bridge import ruleset
 from sim.chaos.builds import write_live_project
@@ -78,6 +80,20 @@ def test_what_cannot_be_done_is_named_before_anything_starts(name: str) -> None:
         play.check(scenario, "switch", "some.json")
     assert name in caught.value.message()
     assert kinds.WHY_NOT[name] in caught.value.message()
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [(1000, "only root"), (0, "is not installed")], ids=["user", "no tools"]
+)
+def test_where_nothing_can_be_played_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, number: int, why: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: number)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ChaosUnavailable) as caught:
+        play.check(Scenario(1, 2), "kernel", "some.json")
+    assert why in caught.value.message()
+    assert "nftables" in caught.value.next_step()
 
 
 def test_the_kernel_delays_nothing_and_says_so() -> None:
@@ -156,6 +172,13 @@ def test_a_command_that_fails_is_quoted() -> None:
 
 def test_only_names_of_processes_that_are_gone_are_left_over(tmp_path: Path) -> None:
     own = namespaces.name_of("n1")
+    gone = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, gone.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie until we wait for it
+    zombie = f"vtc{gone.pid}xn0"
+    (tmp_path / zombie).touch()
+    assert namespaces.stale(tmp_path) == [zombie]
+    (tmp_path / zombie).unlink()
+    gone.wait()
     for name in (own, "vtc999999999xn0", "vtc999999999x-ab_c", "vmt77n1", "vtcx"):
         (tmp_path / name).touch()
     assert namespaces.stale(tmp_path) == ["vtc999999999x-ab_c", "vtc999999999xn0"]
