@@ -18,7 +18,7 @@ from collections.abc import Callable
 import trio
 
 from mesh.errors import CannotSpawn
-from mesh.leaf.messages import Event, Op
+from mesh.leaf.messages import BadBody, Event, Op, decode_status
 from mesh.limits import LEAF_ANSWER_S, LEAF_QUESTIONS_MAX
 from mesh.node.leaves.convert import INT32_MAX, INT32_MIN
 from mesh.node.leaves.line import Line
@@ -53,22 +53,22 @@ class Answers:
             await self._asked.wait()
 
     async def _answer(self, event: Event) -> None:
-        health = self._line.health
-        counter = health.counter if health is not None else 0
-        text = await self._command(event)
-        value = parse_answer(text)
-        if value is None:
-            logger.warning(
-                "%s: `%s` is no answer to question %d", self._name_of(), text, event.code
-            )
-            return
+        name = self._name_of()
         try:
-            answer = await self._line.ask(Op.WRITE_INPUT, event.rule, event.slot, value, counter)
-        except LeafSilentError:
-            logger.warning("%s: gone before its answer came", self._name_of())
+            # An answer belongs to the program that asked: it may be another one by then.
+            status = decode_status((await self._line.ask(Op.STATUS)).results)
+            text = await self._command(event)
+            value = parse_answer(text)
+            if value is None:
+                logger.warning("%s: `%s` is no answer to question %d", name, text, event.code)
+                return
+            where = (event.rule, event.slot, value, status.counter)
+            answer = await self._line.ask(Op.WRITE_INPUT, *where)
+        except (LeafSilentError, BadBody):
+            logger.warning("%s: gone before its answer came", name)
             return
         if answer.error:
-            logger.warning("%s: refuses the answer (error %d)", self._name_of(), answer.error)
+            logger.warning("%s: refuses the answer (error %d)", name, answer.error)
 
     async def _command(self, event: Event) -> str:
         """What the command printed, at most a line; empty when it failed."""
