@@ -17,8 +17,30 @@ from typing import Any, TypeVar, cast, dataclass_transform
 
 import attrs
 
-from mesh.limits import FRAME_BYTES_MAX, TEXT_BYTES_MAX
+from mesh.limits import DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX, TEXT_BYTES_MAX
 from mesh.wire import cbor
+from mesh.wire.bytewise import (
+    ARRAY,
+    FORM_BLOB,
+    FORM_BOOLEAN,
+    FORM_INT,
+    FORM_TEXT,
+    FORM_UINT,
+    REFUSALS,
+    UINT,
+    Form,
+    Put,
+    Take,
+    compile_put,
+    compile_take,
+    form_array,
+    form_calls,
+    form_fixed,
+    form_optional,
+    head,
+    put_one,
+    take_one,
+)
 from mesh.wire.errors import WireError
 from mesh.wire.straight import Field, compile_pack, compile_unpack, quick
 
@@ -28,6 +50,11 @@ _WIRE = "wire"
 _MESSAGES: dict[int, type] = {}
 _KINDS: dict[type, int] = {}
 _STRUCTS: list[type] = []
+_BY_FIRST: dict[bytes, type] = {}
+"""By the first bytes of a message: the head of the array, and the kind."""
+_PUTS: dict[type, Put] = {}
+_TAKES: dict[type, Take] = {}
+"""Of the messages that have been used."""
 
 
 @attrs.frozen
@@ -40,6 +67,18 @@ class Codec:
     refused_if: str = ""
     """For values that travel as they are: what `mesh.wire.straight` checks before it calls these,
     an expression about `{v}`. Never true for a good value, always for a bad one."""
+    form: Callable[[], Form] = attrs.field(kw_only=True)
+    """The same as bytes. Asked when first needed: most messages are not used in most processes."""
+
+    def field(self, name: str = "") -> Field:
+        return Field(name, self.to_wire, self.from_wire, self.refused_if)
+
+    def put(self) -> Put:
+        """From one value to its bytes; made when needed."""
+        return put_one(self.field(), self.form())
+
+    def take(self) -> Take:
+        return take_one(self.field(), self.form())
 
 
 def _field(codec: Codec, default: Any) -> Any:
@@ -60,7 +99,8 @@ def c_uint(maximum: int = 2**64 - 1) -> Codec:
         return value
 
     cddl = "uint" if maximum == 2**64 - 1 else f"0..{maximum}"
-    return Codec(check, check, cddl, f"type({{v}}) is not int or not 0 <= {{v}} <= {maximum}")
+    refused_if = f"type({{v}}) is not int or not 0 <= {{v}} <= {maximum}"
+    return Codec(check, check, cddl, refused_if, form=lambda: FORM_UINT)
 
 
 def c_int() -> Codec:
@@ -70,7 +110,7 @@ def c_int() -> Codec:
         return value
 
     refused_if = f"type({{v}}) is not int or not {-(2**63)} <= {{v}} < {2**63}"
-    return Codec(check, check, "int", refused_if)
+    return Codec(check, check, "int", refused_if, form=lambda: FORM_INT)
 
 
 def c_boolean() -> Codec:
@@ -79,7 +119,7 @@ def c_boolean() -> Codec:
             raise _bad("bool", value)
         return value
 
-    return Codec(check, check, "bool", "type({v}) is not bool")
+    return Codec(check, check, "bool", "type({v}) is not bool", form=lambda: FORM_BOOLEAN)
 
 
 def c_blob(maximum: int, exact: int | None = None) -> Codec:
@@ -92,7 +132,11 @@ def c_blob(maximum: int, exact: int | None = None) -> Codec:
 
     size = str(exact) if exact is not None else f"0..{maximum}"
     refused_if = f"type({{v}}) is not bytes or not {low} <= len({{v}}) <= {high}"
-    return Codec(check, check, f"bstr .size ({size})", refused_if)
+
+    def form() -> Form:
+        return FORM_BLOB if exact is None else form_fixed(exact)
+
+    return Codec(check, check, f"bstr .size ({size})", refused_if, form=form)
 
 
 def c_text(max_bytes: int) -> Codec:
@@ -104,7 +148,7 @@ def c_text(max_bytes: int) -> Codec:
     # No character takes more than 4 bytes, so most texts are known to fit by their length.
     size = "len({v}.encode('utf-8', 'surrogatepass'))"
     refused_if = f"type({{v}}) is not str or 4 * len({{v}}) > {max_bytes} < {size}"
-    return Codec(check, check, f"tstr .size (0..{max_bytes})", refused_if)
+    return Codec(check, check, f"tstr .size (0..{max_bytes})", refused_if, form=lambda: FORM_TEXT)
 
 
 def c_array(item: Codec, max_items: int) -> Codec:
@@ -120,7 +164,10 @@ def c_array(item: Codec, max_items: int) -> Codec:
         decode = item.from_wire
         return tuple([decode(each) for each in value])
 
-    return Codec(out, into, f"[*{max_items} {item.cddl}]")
+    def form() -> Form:
+        return form_array(item.put(), item.take(), max_items, out)
+
+    return Codec(out, into, f"[*{max_items} {item.cddl}]", form=form)
 
 
 def c_optional(item: Codec) -> Codec:
@@ -128,12 +175,17 @@ def c_optional(item: Codec) -> Codec:
         lambda value: None if value is None else item.to_wire(value),
         lambda value: None if value is None else item.from_wire(value),
         f"{item.cddl} / null",
+        form=lambda: form_optional(item.put(), item.take()),
     )
 
 
 def c_struct(cls: type[T]) -> Codec:
     made = cast("Any", cls)
-    return Codec(_pack, made.__wire_unpack__, cls.__name__)
+
+    def form() -> Form:
+        return form_calls(*_as_bytes(made, head(ARRAY, len(made.__wire_fields__))))
+
+    return Codec(_pack, made.__wire_unpack__, cls.__name__, form=form)
 
 
 # -- fields --------------------------------------------------------------------------------------
@@ -195,7 +247,7 @@ def struct(cls: type[T]) -> type[T]:
         (field.name, cast("Codec", field.metadata[_WIRE]))
         for field in attrs.fields(cast("Any", made))
     )
-    fields = [Field(name, c.to_wire, c.from_wire, c.refused_if) for name, c in codecs]
+    fields = [codec.field(name) for name, codec in codecs]
     made.__wire_fields__ = codecs  # type: ignore[attr-defined]
     made.__wire_pack__ = staticmethod(compile_pack(fields))  # type: ignore[attr-defined]
     made.__wire_unpack__ = staticmethod(  # type: ignore[attr-defined]
@@ -227,9 +279,37 @@ def message(kind: int) -> Callable[[type[T]], type[T]]:
         assert kind not in _MESSAGES, f"message kind {kind} is taken by {_MESSAGES[kind]}"
         _MESSAGES[kind] = made
         _KINDS[made] = kind
+        _BY_FIRST[_first_bytes(made)] = made
         return made
 
     return register
+
+
+def _first_bytes(made: Any) -> bytes:
+    return head(ARRAY, 1 + len(made.__wire_fields__)) + head(UINT, _KINDS[made])
+
+
+def _use(cls: type) -> tuple[Put, Take]:
+    """Compile a message for its first use."""
+    _PUTS[cls], _TAKES[cls] = _as_bytes(cls, _first_bytes(cls))
+    return _PUTS[cls], _TAKES[cls]
+
+
+def _quickly(cls: type, data: bytes) -> Any:
+    """The message, or None when the bytes are not as usual."""
+    take = _TAKES.get(cls) or _use(cls)[1]
+    try:
+        value, end = take(data, 0)
+    except REFUSALS:
+        return None
+    return value if end == len(data) else None
+
+
+def _as_bytes(made: Any, first: bytes) -> tuple[Put, Take]:
+    """Both ways between values of a class and bytes that begin with `first`."""
+    fields = [codec.field(name) for name, codec in made.__wire_fields__]
+    forms = [codec.form() for _, codec in made.__wire_fields__]
+    return compile_put(first, fields, forms), compile_take(made, first, fields, forms)
 
 
 def _refuser(expected: str) -> Callable[[object], None]:
@@ -255,13 +335,18 @@ def evolve(value: T, **changes: object) -> T:
 
 def encode_message(value: object) -> bytes:
     """Encode a message. Raises WireError when a field is out of its bounds."""
-    return cbor.encode([_KINDS[type(value)], *_pack(value)])
+    put = _PUTS.get(type(value)) or _use(type(value))[0]
+    return put(value)
 
 
 def decode_message(data: bytes) -> Any:
     """Decode any registered message. Raises WireError and nothing else, whatever the bytes."""
     if len(data) > FRAME_BYTES_MAX:
         raise WireError("oversized")
+    if len(data) <= DATAGRAM_BYTES_MAX:
+        cls = _BY_FIRST.get(data[:3]) or _BY_FIRST.get(data[:2])
+        if cls is not None and (value := _quickly(cls, data)) is not None:
+            return value
     item = cbor.decode(data)
     if type(item) is not list or not item or type(item[0]) is not int:
         raise WireError("message", "not an array that starts with a kind")

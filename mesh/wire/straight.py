@@ -55,7 +55,7 @@ def compile_pack(fields: Sequence[Field]) -> Callable[[Any], list[object]]:
     for i, field in enumerate(fields):
         lines += [f"    v{i} = value.{field.name}", *_check(field, f"v{i}", f"out{i}")]
     lines.append(f"    return [{_values(fields, 'out')}]")
-    pack: Callable[[Any], list[object]] = _compiled(lines, names, "pack")
+    pack: Callable[[Any], list[object]] = compiled(lines, names, "pack")
     return pack
 
 
@@ -72,7 +72,7 @@ def compile_unpack(
         lines += _check(field, f"v{i}", f"in{i}")
     lines.append(f"    return cls({_values(fields, 'in')})")
     names |= {"cls": cls, "refuse": refuse}
-    unpack: Callable[[object], Any] = _compiled(lines, names, "unpack")
+    unpack: Callable[[object], Any] = compiled(lines, names, "unpack")
     return unpack
 
 
@@ -93,7 +93,7 @@ def quick(cls: type[T]) -> type[T]:
         parameters.append(f"{field.alias}{given}")
         lines.append(f"    set{i}(self, {field.alias})")
     head = f"def __init__({', '.join(['self', *parameters])}):"
-    init = _compiled([head, *lines], space, "__init__")
+    init = compiled([head, *lines], space, "__init__")
     init.__annotations__ = made.__init__.__annotations__
     init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
     made.__init__ = init
@@ -112,7 +112,8 @@ def _values(fields: Sequence[Field], conversion: str) -> str:
     )
 
 
-def _compiled(lines: list[str], names: dict[str, Any], function: str) -> Any:
+def compiled(lines: list[str], names: dict[str, Any], function: str) -> Any:
+    """The function of that name that the lines define, with `names` as its globals."""
     space = dict(names)
     exec("\n".join(lines), space)  # noqa: S102 - all of it is from our own declarations
     return space[function]
