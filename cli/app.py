@@ -26,6 +26,7 @@ OURS = {
     "sim": "cli.commands.sim:sim",
     "chaos": "cli.commands.chaos:chaos",
     "leaf": "cli.commands.leaf:leaf",
+    "rule": "cli.commands.rule:rule",
     "doctor": "cli.commands.tools:doctor",
     "explain": "cli.commands.tools:explain",
     "completion": "cli.commands.tools:completion",

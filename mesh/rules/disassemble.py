@@ -35,7 +35,7 @@ def disassemble(program: Program, names: Sequence[str] = ()) -> Iterator[str]:
         name = names[index] if index < len(names) else ""
         yield ""
         head = f"rule {index} {name}".rstrip()
-        yield f"{head}: {_when(program, rule)}, worst {rule.worst}"
+        yield f"{head}: {when(program, rule)}, worst {rule.worst}"
         for slot, value in enumerate(rule.slots):
             note = ", written from outside" if rule.inputs >> slot & 1 else ""
             yield f"  slot {slot} = {value}{note}"
@@ -50,7 +50,8 @@ def spell_target(target: Target) -> str:
     return target.prefix.hex() if isinstance(target, OneLeaf) else target.board.name.lower()
 
 
-def _when(program: Program, rule: Rule) -> str:
+def when(program: Program, rule: Rule) -> str:
+    """What makes a rule run, for people."""
     trigger = rule.trigger
     if isinstance(trigger, Every):
         return f"every {trigger.period_ms} ms"

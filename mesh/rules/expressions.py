@@ -2,8 +2,8 @@
 
 Types: `int` (32 bits), `fixed` (Q16.16: written with a point, `0.1`), `bool`. Where an int meets a
 fixed number it becomes fixed. All arithmetic saturates. `/` gives a fixed number; `//` and `%` are
-for ints and go towards zero, which differs from Python for negative numbers. Constants are folded
-with the machine's own arithmetic. Deliberately not here: statements, decorators (`understand`).
+for ints and go towards zero, which differs from Python for negative numbers; `int(...)` goes towards
+zero as in Python. Constants are folded with the machine's own arithmetic. Deliberately not here: statements, decorators (`understand`).
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class Expressions:
     def _call_int(self, node: ast.Call) -> Expression:
         value = self.understand(self._arguments(node, 1)[0])
         if value.type is FIXED:
-            return fold(INT, Op.SAR, value, Number(INT, 16))
+            return fold(INT, Op.DIV, value, Number(INT, FIXED_ONE))
         return value if value.type is INT else retyped(value, INT)
 
     def _call_fixed(self, node: ast.Call) -> Expression:

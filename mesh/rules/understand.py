@@ -20,6 +20,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NoReturn
 
 from mesh.rules.expressions import FIXED, FUNCTIONS, INT, Expressions, to_fixed
@@ -56,7 +57,7 @@ from mesh.rules.tree import (
 
 SOURCE_BYTES_MAX = 65_536
 CODES_MAX = 255
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)")
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(ms|s|m|h)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _TRIGGERS = '@every("1s"), @on_edge(gpio(3), "rising"), @on_line(uart(1))'
 _RESERVED = {*FUNCTIONS, *CLASSES, "emit", "ask", "every", "on_edge", "on_line"}
@@ -210,8 +211,8 @@ class _Rule:
         match = _DURATION.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             self.wrong(node, "a time with its unit is expected", '"250ms", "1s", "5m", "24h"')
-        period_ms = float(match[1]) * _UNIT_MS[match[2]]
-        if not PERIOD_MIN_MS <= period_ms <= PERIOD_MAX_MS or period_ms != int(period_ms):
+        period_ms = Fraction(match[1]) * _UNIT_MS[match[2]]
+        if not PERIOD_MIN_MS <= period_ms <= PERIOD_MAX_MS or period_ms.denominator != 1:
             self.wrong(node, f"whole milliseconds from {PERIOD_MIN_MS}ms to 24h are possible")
         return int(period_ms)
 
