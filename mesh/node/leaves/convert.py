@@ -21,6 +21,8 @@ from mesh.wire.leaf_messages import (
 )
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+STARTED_UNIX_MS_MAX = 2**42
+"""Beyond the year 2100: dates that can still be shown."""
 
 
 def events_message(leaf: NodeId, segment: Segment) -> LeafEvents:
@@ -34,6 +36,8 @@ def events_message(leaf: NodeId, segment: Segment) -> LeafEvents:
 
 def segment_of(message: LeafEvents) -> Segment:
     """Raises WireError for values that no leaf has."""
+    if message.started_unix_ms > STARTED_UNIX_MS_MAX:
+        raise WireError("leaf-event", "a start in a far future")
     if any(not INT32_MIN <= each.value <= INT32_MAX for each in message.events):
         raise WireError("leaf-event", "a value of more than 32 bits")
     events = tuple(
