@@ -58,7 +58,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wstrict-prototypes", "-
 # Contexts of signatures are written as strings without their final zero.
 WARNINGS += ("-Wno-unterminated-string-initialization",)
 ARM = (
-    *("-std=c11", "-Os", "-flto", "-ffreestanding", "-fno-builtin", "-mthumb", "-mfloat-abi=soft"),
+    *("-std=c11", "-ffreestanding", "-fno-builtin", "-mthumb", "-mfloat-abi=soft"),
     *("-ffunction-sections", "-fdata-sections", "-fno-strict-aliasing", "-fomit-frame-pointer"),
     *("-Wl,--gc-sections", "-g"),
 )
@@ -89,9 +89,10 @@ def arm_flags(target: Target, compiler: str) -> list[str]:
     flags = [*ARM, *WARNINGS, f"-mcpu={cpu}"]
     flags += [f"-DBOARD={target.number}", f"-DCLOCK_HZ={target.clock_hz}u"]
     if compiler == "zig":
-        flags += ["-target", "thumb-freestanding-eabi", "-fno-sanitize=all"]
+        # Without -flto: its linker inlines as if for speed, which costs flash and stack.
+        flags += ["-Oz", "-moutline", "-target", "thumb-freestanding-eabi", "-fno-sanitize=all"]
     else:
-        flags += ["-nostdlib", "-Wl,--no-warn-rwx-segments"]
+        flags += ["-Os", "-flto", "-nostdlib", "-Wl,--no-warn-rwx-segments"]
     return flags
 
 

@@ -22,7 +22,7 @@ static uint8_t link_bytes[RECEIVE_BYTES], line_bytes[LINE_BYTES];
 static struct ring link_ring, line_ring;
 static volatile uint32_t overruns;
 static volatile uint8_t lines, lines_seen;
-static uint32_t noise __attribute__((section(".noinit")));
+static volatile uint32_t noise __attribute__((section(".noinit")));
 
 /* -- received bytes ----------------------------------------------------------------------------- */
 

@@ -23,7 +23,7 @@ enum { RESET_REQUEST = 0x05FA0004, FAULT_MARK = 0x4641554C, PAINT = 0x5EAF5EAF }
 extern uint32_t _data_from[], _data_start[], _data_end[], _bss_start[], _bss_end[];
 
 static struct leaf leaf;
-static uint32_t fault_mark __attribute__((section(".noinit")));
+static volatile uint32_t fault_mark __attribute__((section(".noinit")));
 static bool has_failed;
 
 _Noreturn void start_again(void)

@@ -21,9 +21,10 @@ enum {
 
 bool stm32_wait(uint32_t address, uint32_t mask, uint32_t wanted, uint32_t turns)
 {
-    while (turns-- > 0)
+    do {
         if ((REG(address) & mask) == wanted)
             return true;
+    } while (--turns > 0);
     return false;
 }
 
@@ -93,11 +94,11 @@ void stm32_pin_alternate(uint32_t pin, uint32_t number)
     stm32_pin_mode(pin, MODE_ALTERNATE, PIN_PULL_UP);
 }
 
-/* Not those of the link, the debugger and the buses. */
+/* Not those of the link, the debugger, the buses, and the one to forget by. */
 bool pin_exists(uint32_t pin)
 {
-    const uint64_t taken = 1ull << PA9 | 1ull << PA10 | 1ull << PA13 | 1ull << PA14 | 1ull << PB3 |
-                           1ull << PB4 | 1ull << PB5 | 1ull << PB6 | 1ull << PB7;
+    const uint64_t taken = 1ull << PA9 | 1ull << PA10 | 1ull << PA13 | 1ull << PA14 | 1ull << PA15 |
+                           1ull << PB3 | 1ull << PB4 | 1ull << PB5 | 1ull << PB6 | 1ull << PB7;
     return pin < PINS && !(taken >> pin & 1);
 }
 

@@ -2,7 +2,7 @@
  *
  *   flash   sectors 0 and 1 (32 KB) firmware  sector 2  slot 0        sector 3  slot 1
  *   pins    PA9 PA10 link     PA2 PA3 UART 0  PB3 PB4 PB5 SPI clock, in, out
- *           PB6 PB7 I2C clock, data           PC0 low at start: forget
+ *           PB6 PB7 I2C clock, data           PA15 low at start: forget
  *   adc     0..7 PA0..PA7, 8 9 PB0 PB1, 10..15 PC0..PC5           dac  0 1 PA4 PA5
  *
  * The part has one bank of flash: erasing a sector stops the processor for a quarter of a second or
@@ -68,7 +68,7 @@ const struct part PART = {
     .mosi = PB5,
     .scl = PB6,
     .sda = PB7,
-    .release = PC0,
+    .release = PA15,
     .turns_per_us = CLOCK_HZ / 3000000,
     .slot = {0x08008000, 0x0800C000},
 };

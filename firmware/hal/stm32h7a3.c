@@ -2,7 +2,7 @@
  *
  *   flash   sectors 0 to 3 (32 KB) firmware   sector 4  slot 0        sector 5  slot 1
  *   pins    as on the STM32F405
- *   adc     0..9, 14..19 of ADC1: PA6 and PB1 are 3 and 5, ... (data sheet)   dac  0 1 PA4 PA5
+ *   adc     the same numbers and pins as on the STM32F405               dac  0 1 PA4 PA5
  *
  * Flash is programmed 16 bytes at a time and carries ECC: such a word is written once between two
  * erasures. The FIFO of the UART holds what comes while the flash is busy. */
@@ -73,14 +73,14 @@ enum {
 };
 
 const struct part PART = {
-    .adc_inputs = 20,
+    .adc_inputs = 16,
     .dac_outputs = 2,
     .sck = PB3,
     .miso = PB4,
     .mosi = PB5,
     .scl = PB6,
     .sda = PB7,
-    .release = PC0,
+    .release = PA15,
     .turns_per_us = CLOCK_HZ / 1000000,
     .slot = {0x08008000, 0x0800A000},
 };
@@ -214,6 +214,9 @@ bool part_program(uint32_t at, const uint8_t unit[FLASH_UNIT])
 
 /* -- converter inputs --------------------------------------------------------------------------- */
 
+/* Channels of ADC1 for PA0..PA7, PB0, PB1, PC0..PC5 (data sheet, pin table). */
+static const uint8_t CHANNEL[16] = {16, 17, 14, 15, 18, 19, 3, 7, 9, 5, 10, 11, 12, 13, 4, 8};
+
 void adc_configure(uint32_t input)
 {
     REG(ADC_CCR) = BUS_CLOCK_BY_4;
@@ -226,12 +229,12 @@ void adc_configure(uint32_t input)
         REG(ADC_CR) = ADC_REGULATOR | ADC_ENABLE;
         stm32_wait(ADC_ISR, ADC_READY, ADC_READY, ADC_TURNS);
     }
-    REG(ADC_PCSEL) |= 1u << input;
+    REG(ADC_PCSEL) |= 1u << CHANNEL[input];
 }
 
 bool adc_read(uint32_t input, int32_t *counts)
 {
-    REG(ADC_SQR1) = input << 6;
+    REG(ADC_SQR1) = (uint32_t)CHANNEL[input] << 6;
     REG(ADC_CR) = ADC_REGULATOR | ADC_ENABLE | ADC_START;
     bool done = stm32_wait(ADC_ISR, ADC_DONE, ADC_DONE, ADC_TURNS);
     *counts = (int32_t)(REG(ADC_DR) & 0xFFF); /* reading takes the flag back */

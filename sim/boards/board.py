@@ -25,7 +25,7 @@ from sim.boards.stm32 import PINS, Dac, Gpio, RandomGenerator, Timer, Watchdog
 from sim.boards.uart import Uart
 
 NS_PER_MS = 1_000_000
-ADC_INPUTS = 20
+ADC_INPUTS = 16
 STACK_PAINT = 0x5EAF5EAF
 
 
@@ -71,10 +71,12 @@ class Board:
     def __init__(self, name: str, config: BoardConfig | None = None) -> None:
         config = config or BoardConfig()
         processor, maker = MAKERS[name]
-        self.name = name
+        self.name, self.config = name, config
         self.image = config.image or firmware(name)
-        loaded = self.image.flash(processor.flash_base, processor.flash_bytes)
-        self.machine = Machine(processor, config.flash or loaded, config.seed)
+        contents = config.flash
+        if contents is None:
+            contents = self.image.flash(processor.flash_base, processor.flash_bytes)
+        self.machine = Machine(processor, contents, config.seed)
         self.machine.flash.cut = config.cut
         self.adc = [0] * ADC_INPUTS
         """Counts at the converter inputs; set them."""
@@ -100,6 +102,13 @@ class Board:
         """Let time pass. False once power has failed. Raises BoardFault."""
         self.machine.run_until(self.machine.now_ns + int(duration_ms * NS_PER_MS))
         return not self.machine.is_dark
+
+    def again(self) -> Board:
+        """The same board after power was gone, still off: its flash, and the outside's settings."""
+        board = Board(self.name, attrs.evolve(self.config, flash=self.flash_image(), cut=None))
+        board.machine.now_ns = self.machine.now_ns
+        board.adc[:] = self.adc
+        return board
 
     def flash_image(self) -> bytes:
         """What flash holds now; give it to the next board for a power cycle."""
@@ -134,7 +143,7 @@ def _stm32_common(machine: Machine, gpio: int, others: tuple[int, int], seed: in
 def _stm32_wiring(link: Uart, uart: Uart, pins: Pins, dac: Dac, causes: Callable[[str], None]) -> Wiring:
     return Wiring(
         link=link, uart=uart, pins=pins, dac=dac.counts,
-        scl=22, sda=23, sck=19, miso=20, mosi=21, release=32, on_reset=causes,
+        scl=22, sda=23, sck=19, miso=20, mosi=21, release=15, on_reset=causes,
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ Rules
   something, so a byte that comes is taken before the next one does.
 - `wfi` ends a slice and time jumps to the next such moment; so does polling a peripheral that says
   when it will be ready.
+- Unicorn may carry out an instruction twice at which a slice is ended. So stores never end one, and
+  a register whose reading changes something is only read in handlers.
 - An interrupt is taken between slices: the registers that the hardware saves are written to the
   stack (so that its depth is real), the handler runs to its end, nothing nests.
 - An access where nothing is, or an instruction that is none, is a BoardFault: the firmware never
@@ -101,7 +103,6 @@ class Machine:
             uc.mem_map(base, size)
         uc.hook_add(UC_HOOK_MEM_WRITE_PROT, self._on_flash_store)
         self.flash = FlashMemory(processor.flash_base, flash, uc.mem_write)
-        self.flash.on_cut = self._stop
         self.core = Core(self, processor.clock_hz)
         self._blocks: list[Block] = []
         self._controller: FlashController | None = None
@@ -109,6 +110,9 @@ class Machine:
         self._fault: BaseException | None = None
         self._reset_wanted: str | None = None
         self._skip_ns: int | None = None
+        self._must_stop = False
+        """Time has moved on within the slice: end it where that can be done."""
+        self._in_handler = False
         self._pc = 0
         self.add(self.core)
 
@@ -137,7 +141,10 @@ class Machine:
 
     def _read(self, address: int, size: int) -> int:
         block = self._block_at(address)
-        return block.read(address - block.base, size)
+        value = block.read(address - block.base, size)
+        if self._must_stop:
+            self._stop_at_read()
+        return value
 
     def _write(self, address: int, size: int, value: int) -> int:
         block = self._block_at(address)
@@ -159,15 +166,14 @@ class Machine:
     # -- what peripherals ask for (blocks.Host) ----------------------------------------------------
     def skip_to(self, moment_ns: int) -> None:
         self._skip_ns = moment_ns
-        self._stop()
+        self._stop_at_read()
 
     def stall_to(self, moment_ns: int) -> None:
         self.now_ns = max(self.now_ns, moment_ns)
-        self._stop()
+        self._must_stop = True
 
     def request_reset(self, cause: str) -> None:
         self._reset_wanted = cause
-        self._stop()
 
     # -- power, reset ------------------------------------------------------------------------------
     def power_on(self) -> None:
@@ -232,6 +238,7 @@ class Machine:
             self._wake(end_ns)
         elif self.now_ns == begun_ns:
             self.now_ns += max(1, int(count * mean_ns))
+        self._must_stop = False
 
     def _wake(self, moment_ns: int) -> None:
         """`wfi`: sleep until something is pending, also with interrupts masked; then unmask."""
@@ -261,8 +268,12 @@ class Machine:
         pc, lr = self.register(arm.UC_ARM_REG_PC), self.register(arm.UC_ARM_REG_LR)
         return BoardFault(f"{what} (pc {pc:#010x}, lr {lr:#010x}, {self.now_ns / 1e6:.3f} ms)")
 
-    def _stop(self) -> None:
-        self._uc.emu_stop()
+    def _stop_at_read(self) -> None:
+        """End the slice at the load that is being carried out, but for loads of handlers. Unicorn
+        does not hear of it while the load is in an IT block; then the program polls to the end."""
+        if not self._in_handler:
+            self._must_stop = False
+            self._uc.emu_stop()
 
     # -- interrupts --------------------------------------------------------------------------------
     def _take_interrupts(self) -> None:
@@ -287,9 +298,10 @@ class Machine:
         uc.reg_write(arm.UC_ARM_REG_SP, stack)
         uc.reg_write(arm.UC_ARM_REG_LR, RETURN_AT | 1)
         self.core.taken(number)
-        self._emulate(
-            self.word(self.processor.vectors_at + 4 * number), RETURN_AT, HANDLER_INSTRUCTIONS_MAX
-        )
+        handler = self.word(self.processor.vectors_at + 4 * number)
+        self._in_handler = True
+        self._emulate(handler, RETURN_AT, HANDLER_INSTRUCTIONS_MAX)
+        self._in_handler = False
         if self._reset_wanted is None and not self.is_dark:
             if self.register(arm.UC_ARM_REG_PC) & ~1 != RETURN_AT:
                 raise self._fault_here(f"the handler of {number} does not end")
@@ -303,7 +315,7 @@ class Machine:
             return access()
         except (AssertionError, BoardFault, KeyError) as fault:
             self._fault = fault
-            self._stop()
+            self._uc.emu_stop()
             return 0
 
     def _on_flash_store(

@@ -193,6 +193,8 @@ class Adc(Registers):
     }
     RESET = {0x08: 1 << 29}
     ENABLE, START, REGULATOR, DEEP_SLEEP = 1, 1 << 2, 1 << 28, 1 << 29
+    CHANNELS = (16, 17, 14, 15, 18, 19, 3, 7, 9, 5, 10, 11, 12, 13, 4, 8)
+    """Of PA0..PA7, PB0, PB1, PC0..PC5, which are inputs 0 to 15 (data sheet, pin table)."""
 
     def __init__(self, host: Host, base: int, inputs: list[int]) -> None:
         self._inputs = inputs
@@ -208,7 +210,7 @@ class Adc(Registers):
 
     def _convert(self, channel: int) -> None:
         assert self.values[self.PCSEL] >> channel & 1, "the input is not connected (PCSEL)"
-        self.values[self.DR] = self._inputs[channel] & 0xFFF
+        self.values[self.DR] = self._inputs[self.CHANNELS.index(channel)] & 0xFFF
         self.values[self.ISR] |= 4
         self.values[self.CR] &= ~self.START
 
