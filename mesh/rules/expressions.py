@@ -2,8 +2,9 @@
 
 Types: `int` (32 bits), `fixed` (Q16.16: written with a point, `0.1`), `bool`. Where an int meets a
 fixed number it becomes fixed. All arithmetic saturates. `/` gives a fixed number; `//` and `%` are
-for ints and go towards zero, which differs from Python for negative numbers; `int(...)` goes towards
-zero as in Python. Constants are folded with the machine's own arithmetic. Deliberately not here: statements, decorators (`understand`).
+for ints and go towards zero, which differs from Python for negative numbers; `int(...)` goes
+towards zero as in Python. Constants are folded with the machine's own arithmetic. Deliberately not
+here: statements, decorators (`understand`).
 """
 
 from __future__ import annotations
