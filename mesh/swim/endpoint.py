@@ -36,14 +36,6 @@ class Transmit:
     address: Address
 
 
-@quick
-@attrs.frozen
-class _Kept:
-    payload: bytes
-    address: Address
-    sent_s: float
-
-
 Output = Transmit | AskStream | MemberChanged
 
 
@@ -53,7 +45,8 @@ class Endpoint:
     def __init__(self, swim: Swim, sealer: Sealer) -> None:
         self._swim = swim
         self._sealer = sealer
-        self._kept: dict[NodeId, _Kept] = {}
+        self._kept: dict[NodeId, tuple[SendDatagram, float]] = {}
+        """And when it was sent."""
         self._noticed_s: dict[NodeId, float] = {}
         self._refusable = Refusable()
         self._counters: Counter[str] = Counter()
@@ -151,8 +144,10 @@ class Endpoint:
         return [Transmit(data, source)] if data is not None else []
 
     def _repeat_kept(self, node: NodeId, now_s: float, *, wanted: bool) -> list[Output]:
-        kept = self._kept.pop(node, None)
-        if kept is None or not wanted or now_s - kept.sent_s > SWIM_RESEND_S:
+        if node not in self._kept:
+            return []
+        kept, sent_s = self._kept.pop(node)
+        if not wanted or now_s - sent_s > SWIM_RESEND_S:
             return []
         data = self._sealer.seal(node, kept.payload)
         return [Transmit(data, kept.address)] if data is not None else []
@@ -160,17 +155,17 @@ class Endpoint:
     def _seal_all(self, effects: Iterable[Effect], now_s: float) -> list[Output]:
         outputs: list[Output] = []
         for effect in effects:
-            if isinstance(effect, MemberChanged):
+            if isinstance(effect, SendDatagram):
+                outputs += self._seal(effect, now_s)
+            elif isinstance(effect, MemberChanged):
                 self._sealer.hint(effect.view.node_id, effect.view.epoch)
                 outputs.append(effect)
-            elif isinstance(effect, AskStream):
-                outputs.append(effect)
             else:
-                outputs += self._seal(effect, now_s)
+                outputs.append(effect)
         return outputs
 
     def _seal(self, effect: SendDatagram, now_s: float) -> list[Output]:
-        self._kept[effect.node] = _Kept(effect.payload, effect.address, now_s)
+        self._kept[effect.node] = effect, now_s
         data = self._sealer.seal(effect.node, effect.payload)
         if data is None:
             return []

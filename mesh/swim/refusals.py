@@ -14,13 +14,11 @@ import attrs
 from mesh.limits import SWIM_REFUSABLE_MAX, SWIM_REFUSAL_S
 from mesh.swim.sealed import HEADER_BYTES
 from mesh.types import Address, NodeId
-from mesh.wire.straight import quick
 
 QUOTE_BYTES = HEADER_BYTES + 16
 """IPv4 obliges routers to quote 8 bytes, which prove nothing; all systems of today quote more."""
 
 
-@quick
 @attrs.frozen
 class Sent:
     """A datagram that may still be refused."""
@@ -34,16 +32,17 @@ class Refusable:
     """The newest datagrams that we sent."""
 
     def __init__(self) -> None:
-        self._sent: dict[bytes, Sent] = {}
+        self._sent: dict[bytes, tuple[NodeId, Address, float]] = {}
 
     def sent(self, datagram: bytes, node: NodeId, address: Address, now_s: float) -> None:
-        self._sent[datagram[:QUOTE_BYTES]] = Sent(node, address, now_s)
+        self._sent[datagram[:QUOTE_BYTES]] = (node, address, now_s)
         if len(self._sent) > SWIM_REFUSABLE_MAX:
             del self._sent[next(iter(self._sent))]
 
     def match(self, to: Address, quoted: bytes, now_s: float) -> Sent | None:
         """The datagram that was refused; None when the notice proves nothing."""
-        sent = self._sent.pop(quoted[:QUOTE_BYTES], None)
+        known = self._sent.pop(quoted[:QUOTE_BYTES], None)
+        sent = Sent(*known) if known is not None else None
         if sent is None or sent.address != to or now_s - sent.sent_s > SWIM_REFUSAL_S:
             return None
         return sent

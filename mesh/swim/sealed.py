@@ -41,6 +41,8 @@ _COUNTER_SENT_BYTES = 6
 _RECEIVER_BYTES = 5
 _RECEIVER_MASK = 2 ** (8 * _RECEIVER_BYTES) - 1
 HEADER_BYTES = 1 + PREFIX_BYTES + _EPOCH_BYTES + _COUNTER_SENT_BYTES
+_EPOCH_AT = 1 + PREFIX_BYTES
+_COUNTER_AT = _EPOCH_AT + _EPOCH_BYTES
 _COUNTER_PAD = bytes(_COUNTER_BYTES - _COUNTER_SENT_BYTES)
 EPOCH_UNKNOWN = 0
 COUNTER_START_BITS = 47
@@ -50,6 +52,9 @@ and a clock set back), the nonces still do not."""
 assert HEADER_BYTES + _TAG_BYTES + _RECEIVER_BYTES == DATAGRAM_SEAL_BYTES
 assert COUNTER_START_BITS < 8 * _COUNTER_SENT_BYTES
 assert bindings.crypto_box_NONCEBYTES == _EPOCH_BYTES + _COUNTER_BYTES + PREFIX_BYTES
+
+
+_WINDOW_MASK = (1 << SWIM_REPLAY_WINDOW) - 1
 
 
 class ReplayWindow:
@@ -69,8 +74,7 @@ class ReplayWindow:
             self._top, self._seen = counter, 1
             return True
         if ahead > 0:
-            mask = (1 << SWIM_REPLAY_WINDOW) - 1
-            self._top, self._seen = counter, (self._seen << ahead | 1) & mask
+            self._top, self._seen = counter, (self._seen << ahead | 1) & _WINDOW_MASK
             return True
         bit = 1 << -ahead
         if -ahead >= SWIM_REPLAY_WINDOW or self._seen & bit:
@@ -122,6 +126,11 @@ class Sealer:
         self._config = config
         self._counter = config.counter_start
         self._prefix = prefix_of(config.node_id)
+        self._named = (config.epoch & _RECEIVER_MASK).to_bytes(_RECEIVER_BYTES, "big")
+        """How others name our present epoch."""
+        epoch = config.epoch.to_bytes(_EPOCH_BYTES, "big")
+        self._head = bytes([VERSION]) + self._prefix + epoch
+        self._nonce_head = epoch + _COUNTER_PAD
         self._members: dict[bytes, NodeId] = {}
         self._peers: dict[NodeId, _Peer] = {}
         self.counters: Counter[str] = Counter()
@@ -156,29 +165,31 @@ class Sealer:
             return self._refuse("oversized")
         if datagram[0] != VERSION:
             return self._refuse("unknown-version")
-        sender = self._members.get(datagram[1 : 1 + PREFIX_BYTES])
+        prefix = datagram[1:_EPOCH_AT]
+        sender = self._members.get(prefix)
         peer = self._peer(sender) if sender is not None else None
         if sender is None or peer is None:
             return self._refuse("unknown-sender")
-        counter_at = HEADER_BYTES - _COUNTER_SENT_BYTES
-        epoch, counter = datagram[1 + PREFIX_BYTES : counter_at], datagram[counter_at:HEADER_BYTES]
-        nonce = epoch + _COUNTER_PAD + counter + datagram[1 : 1 + PREFIX_BYTES]
+        epoch, counter = datagram[_EPOCH_AT:_COUNTER_AT], datagram[_COUNTER_AT:HEADER_BYTES]
+        nonce = epoch + _COUNTER_PAD + counter + prefix
         try:
             boxed = datagram[HEADER_BYTES:]
             plain = bindings.crypto_box_open_afternm(boxed, nonce, peer.shared_key)
         except (CryptoError, ValueError, TypeError):
             return self._refuse("bad-box")
-        return self._judge(sender, peer, nonce, plain)
+        numbers = int.from_bytes(epoch, "big"), int.from_bytes(counter, "big")
+        return self._judge(sender, peer, numbers, plain)
 
-    def _judge(self, sender: NodeId, peer: _Peer, nonce: bytes, plain: bytes) -> Opened | None:
-        epoch = int.from_bytes(nonce[:_EPOCH_BYTES], "big")
-        counter = int.from_bytes(nonce[_EPOCH_BYTES : _EPOCH_BYTES + _COUNTER_BYTES], "big")
+    def _judge(
+        self, sender: NodeId, peer: _Peer, numbers: tuple[int, int], plain: bytes
+    ) -> Opened | None:
+        epoch, counter = numbers
         payload = plain[_RECEIVER_BYTES:]
         if not 0 < epoch <= EPOCH_MAX:
             return self._refuse("malformed")
         if epoch < peer.proven_epoch:
             return self._refuse("stale-epoch")
-        if int.from_bytes(plain[:_RECEIVER_BYTES], "big") != self._config.epoch & _RECEIVER_MASK:
+        if plain[:_RECEIVER_BYTES] != self._named:
             self.counters["not-fresh"] += 1
             return Opened(sender, payload, fresh=False)
         if epoch > peer.proven_epoch:
@@ -201,13 +212,12 @@ class Sealer:
     def _box(self, shared_key: bytes, receiver_epoch: int, payload: bytes) -> bytes:
         assert len(payload) + DATAGRAM_SEAL_BYTES <= DATAGRAM_BYTES_MAX
         self._counter += 1
-        epoch = self._config.epoch.to_bytes(_EPOCH_BYTES, "big")
         counter = self._counter.to_bytes(_COUNTER_SENT_BYTES, "big")
         named = receiver_epoch & _RECEIVER_MASK
         plain = named.to_bytes(_RECEIVER_BYTES, "big") + payload
-        nonce = epoch + _COUNTER_PAD + counter + self._prefix
+        nonce = self._nonce_head + counter + self._prefix
         boxed: bytes = bindings.crypto_box_afternm(plain, nonce, shared_key)
-        return b"".join((bytes([VERSION]), self._prefix, epoch, counter, boxed))
+        return self._head + counter + boxed
 
     def _peer(self, node: NodeId) -> _Peer | None:
         known = self._peers.get(node)
