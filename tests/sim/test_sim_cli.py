@@ -132,7 +132,7 @@ def test_mutants_says_planted_and_killed(tmp_path: Path) -> None:
 
 
 def test_doctor_finds_no_differences(tmp_path: Path) -> None:
-    done = vitte("sim", "doctor", "--seeds", "2", "--nodes", "3", "--json", folder=tmp_path)
+    done = vitte("sim", "doctor", "--seeds", "2", "--nodes", "2", "--json", folder=tmp_path)
     view = json.loads(done.stdout)
     assert done.returncode == 0, view
     assert (view["kernel"], view["differences"]) == ("ok", 0)

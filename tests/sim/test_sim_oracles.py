@@ -14,7 +14,7 @@ from sim.scenario.profiles import Wish, draw
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
 QUICK = (
     *("replays-accepted", "no-mac", "nonce-reused", "never-accuses", "no-notice"),
-    *("never-buried", "same-version-again", "changes-while-iterating", "leaving-unsaid"),
+    *("votes-uncounted", "same-version-again", "changes-while-iterating", "leaving-unsaid"),
     *("signatures-unchecked", "lost-for-ever"),
 )
 """A sample that is found within seconds; `vitte sim mutants` hunts all."""

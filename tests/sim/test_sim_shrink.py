@@ -19,7 +19,7 @@ from sim.story import tell_story
 from sim.why import NothingWrong, causality
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
-SHORT = Phases(warm_up_s=10, chaos_s=30, settle_s=40, canary_s=0)
+SHORT = Phases(warm_up_s=10, chaos_s=26, settle_s=25, canary_s=0)
 CULPRIT = Fault(14.0, "partition", (0, 1), 15.0)
 """A cut that lasts until the two sides have given each other up."""
 SCENARIO = Scenario(
@@ -31,7 +31,7 @@ SCENARIO = Scenario(
         Fault(12.0, "noise", (1,), 9.0, {"rate": 3.0}),
         CULPRIT,
         Fault(20.0, "delay", (3,), 4.0, {"delay_s": 0.1}),
-        Fault(31.0, "reorder", (4,), 4.0, {"chance": 0.2}),
+        Fault(30.0, "reorder", (4,), 4.0, {"chance": 0.2}),
     ),
 )
 
@@ -70,7 +70,7 @@ def test_candidates_are_valid_and_simpler() -> None:
 
 def test_a_planted_bug_is_shrunk_to_the_one_fault_that_matters() -> None:
     with planted(BY_NAME["lost-for-ever"]):
-        done = shrink(SCENARIO, ShrinkConfig(runs_max=40))
+        done = shrink(SCENARIO, ShrinkConfig(runs_max=25))
         assert not done.outcome.ok
         assert [fault.kind for fault in done.scenario.faults] == ["partition"]
         assert done.faults_before == 5
@@ -91,8 +91,8 @@ def test_what_does_not_fail_cannot_be_shrunk_or_explained() -> None:
 
 def test_the_bug_becomes_likely_when_its_cause_is_past_and_rewinding_disturbs_nothing() -> None:
     with planted(BY_NAME["lost-for-ever"]):
-        done = causality(SCENARIO, futures=2)
+        done = causality(SCENARIO, futures=1)
     assert done.parent_same
-    assert done.forks == 2 * len(done.rewinds)
+    assert done.forks == len(done.rewinds)
     assert done.outcome.findings[0].oracle == "reunited"
     assert done.rewinds[-1].chance == 1.0, "after the cut nothing can save it"
