@@ -110,6 +110,17 @@ class Board:
         board.adc[:] = self.adc
         return board
 
+    def with_slots_of(self, old: bytes) -> Board:
+        """This firmware beside what else an older flash held, as after an update by debugger.
+        Raises ValueError for a flash of another size."""
+        flash = self.machine.flash
+        if len(old) != flash.size:
+            raise ValueError(f"a {self.name} has {flash.size} bytes of flash here, not {len(old)}")
+        merged = bytearray(old)
+        for address, data in self.image.pieces:
+            merged[address - flash.base : address - flash.base + len(data)] = data
+        return Board(self.name, attrs.evolve(self.config, flash=bytes(merged)))
+
     def flash_image(self) -> bytes:
         """What flash holds now; give it to the next board for a power cycle."""
         return bytes(self.machine.flash.data)

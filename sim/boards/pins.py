@@ -24,6 +24,7 @@ class Pins:
     """All pins of a part, by its numbers."""
 
     def __init__(self, count: int) -> None:
+        self.count = count
         self._drive = [Drive.NONE] * count
         self._out = [False] * count
         self._outside: dict[int, set[str]] = {}
