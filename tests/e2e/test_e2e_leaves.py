@@ -1,0 +1,160 @@
+"""The guide's leaf section as a new user goes through it: processes, sockets, the command line.
+
+The board is the firmware's core on a board made of memory, in a process of its own; a pseudo
+terminal stands for the device.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, eventually, started
+
+THERMOSTAT = """
+@every("50ms")
+def thermostat(n: int = 0):
+    temp = adc(0) * 0.1
+    gpio(5).set(temp > 80.0)
+    n += 1
+    emit(1, n)
+"""
+
+
+class Board:
+    """`python -m sim.leaves.serve`."""
+
+    def __init__(self, path: Path) -> None:
+        self.port = f"unix:{path}"
+        self.said: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sim.leaves.serve", "--serial", self.port],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        self.said += (line.strip() for line in self._process.stdout)
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def has_said(self, line: str) -> None:
+        eventually(lambda: line in self.said, f"`{line}` of the board", 90)
+
+    def close(self) -> None:
+        with suppress(BrokenPipeError):
+            self.tell("quit")
+        self._process.wait(20)
+        self._reader.join(20)
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    made = Board(tmp_path / "leaf.sock")
+    try:
+        made.has_said("ready")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Cluster]:
+    with started(tmp_path / "nodes", 2, "--slots", "1") as cluster:
+        yield cluster
+
+
+def events(cluster: Cluster, number: int = 1) -> list[tuple[str, int]]:
+    done = cluster.vitte("--json", "leaf", "logs", "greenhouse", number=number)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(each["start"], each["number"]) for each in lines if each.get("event") == "leaf_event"]
+
+
+def test_a_thermostat_from_provisioning_to_a_pulled_cable(
+    board: Board, pair: Cluster, tmp_path: Path
+) -> None:
+    rules = tmp_path / "thermostat.py"
+    rules.write_text(THERMOSTAT)
+    made = pair.vitte("leaf", "provision", board.port, "--name", "greenhouse")
+    assert "greenhouse (stm32f405," in made.stdout, made.stderr
+    assert pair.vitte("leaf", "attach", board.port).returncode == 0
+    deployed = pair.vitte("leaf", "deploy", "greenhouse", str(rules))
+    assert "greenhouse runs 1 rule" in deployed.stdout, deployed.stderr
+    board.tell("adc 0 900")
+    board.has_said("pin 5 1")
+    board.tell("adc 0 100")
+    board.has_said("pin 5 0")
+    board.tell("unplug")
+    eventually(lambda: "offline" in pair.vitte("leaf", "list").stdout, "the pulled cable")
+    before = len(events(pair))
+    board.tell("plug")
+    eventually(lambda: len(events(pair)) > before + 10, "events after the cable is back")
+    names = events(pair)
+    assert len(names) == len(set(names)), "an event came twice"
+    missing = pair.json("leaf", "show", "greenhouse")["missing_events"]
+    assert len(names) + missing == names[-1][1] + 1, "an event is neither here nor counted"
+    status = pair.vitte("dist", "status", number=2).stdout
+    assert "leaf via node-1" in status
+    assert "1 rule" in status
+
+
+@contextmanager
+def device(board: Board) -> Iterator[str]:
+    """A pseudo terminal whose other end is the board's socket."""
+    ours, theirs = os.openpty()
+    tty.setraw(ours)
+    tty.setraw(theirs)
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(board.port.removeprefix("unix:"))
+    ended = threading.Event()
+
+    def pump() -> None:
+        while not ended.is_set():
+            ready, _, _ = select.select([ours, line], [], [], 0.1)
+            if ours in ready:
+                line.sendall(os.read(ours, 256))
+            if line in ready:
+                os.write(ours, line.recv(256))
+
+    thread = threading.Thread(target=pump)
+    thread.start()
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        ended.set()
+        thread.join(10)
+        line.close()
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_leaf_at_a_serial_device(board: Board, pair: Cluster) -> None:
+    with device(board) as port:
+        made = pair.vitte("leaf", "provision", port, "--name", "greenhouse")
+        assert made.returncode == 0, made.stderr
+        attached = pair.vitte("leaf", "attach", port)
+        assert attached.stdout == f"greenhouse is attached at {port}\n", attached.stderr
+        eventually(lambda: len(events(pair)) > 0, "the first event")
+        busy = pair.vitte("leaf", "attach", port, number=2)
+        assert "error[VM601]" in busy.stderr
+        assert pair.vitte("leaf", "detach", port).returncode == 0
