@@ -150,4 +150,6 @@ def _units(value_s: float, most: int) -> int:
 
 
 def _within(value: float, low: float, high: float) -> float:
-    return max(low, min(high, value))
+    if low <= value <= high:
+        return value
+    return low if value < low else high

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 LATE_HALF_LIFE_S = 20.0
 """The worst lateness counts half after this time: starvation comes in spells."""
+LATE_MIN_S = 0.001
+"""Less is not worth remembering: every event loop is so late."""
 LATE_MAX_S = 30.0
 LATE_LEVELS_MS = (0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
 """What is told to others: coarse, so that it changes rarely. Each is twice the one before."""
@@ -40,7 +42,7 @@ class Health:
 
     def was_late(self, late_s: float, now_s: float) -> None:
         """A datagram waited, or a timer fired, so late."""
-        if late_s <= 0.0:
+        if late_s < LATE_MIN_S:
             return
         late_s = min(late_s, LATE_MAX_S)
         if late_s >= self._faded_s(now_s):
@@ -56,6 +58,8 @@ class Health:
 
     def late_level_ms(self, now_s: float) -> int:
         """The same for others, rounded up to a level; below a quarter of the first one, nothing."""
+        if not self._late_s and not self._pressure_s:
+            return 0
         late_ms = self.late_s(now_s) * 1000
         if late_ms < LATE_LEVELS_MS[1] / 4:
             return 0

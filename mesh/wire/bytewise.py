@@ -174,7 +174,13 @@ def form_array(put: Put, take: Take, max_items: int, check: Callable[[Any], obje
             values.append(value)
         return tuple(values), at
 
-    return form_calls(put_all, take_all)
+    none = ARRAY  # the head of an empty array, which is what most are
+    return Form(
+        f"({bytes((none,))!r} if not {{v}} else {{f}}({{v}}))",
+        (f"if data[at] == {none}: {{v}} = (); at += 1", "else: {v}, at = {f}(data, at)"),
+        put_all,
+        take_all,
+    )
 
 
 # -- classes -------------------------------------------------------------------------------------

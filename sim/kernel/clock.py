@@ -103,11 +103,11 @@ class SimClock(trio.abc.Clock):
     # -- the loop --------------------------------------------------------------------------------
     def _run_events(self, deadline_s: float) -> float:
         world, runner = self._world, self._runner
-        runnable, calls_wait = runner.runnable, runner.calls_wait
+        runnable, (calls, last_calls) = runner.runnable, runner.call_queues
         deadline_ns = _or_never(deadline_s)
         while (next_ns := world.next_event_ns()) is not None and next_ns <= deadline_ns:
             world.step()
-            if runnable or calls_wait():
+            if runnable or calls or last_calls:
                 return 0.0
             moved_s = runner.next_deadline_s()
             if moved_s != deadline_s:  # by the event

@@ -17,7 +17,7 @@ trio takes tasks from the end of a batch, so the first one to run is the last in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -75,6 +75,11 @@ class RunnerView:
         self.runnable = runner.runq
         """A deque, empty when all tasks wait."""
         self.next_deadline_s = runner.deadlines.next_deadline
+
+    @property
+    def call_queues(self) -> tuple[Sized, Sized]:
+        """Where `calls_wait` looks, for a loop that looks often."""
+        return self._queue, self._idempotent
 
     def calls_wait(self) -> bool:
         """Whether a signal handler or trio's own shutdown has a call for the loop."""

@@ -48,7 +48,7 @@ class HardwareClock:
     def monotonic(self) -> float:
         now_ns = self._world.now_ns
         if now_ns != self._read_at_ns:  # a node reads it several times in one moment of the world
-            self._read_at_ns, self._read_s = now_ns, to_s(self.monotonic_ns())
+            self._read_at_ns, self._read_s = now_ns, self.monotonic_ns() / NS_PER_S
         return self._read_s
 
     def wall(self) -> float:
