@@ -112,10 +112,10 @@ class Cases:
         return [each for each in held if each is not None]
 
     def _is_hasty(self, charge: Charge, now_s: float) -> bool:
-        """Whether that accuser charged an earlier incarnation less than a probe interval ago."""
+        """Whether that accuser charged an earlier incarnation just now."""
         pair = (charge.accuser, charge.subject)
         last_s = self._pace.get(pair)
-        if last_s is not None and now_s - last_s < self._book.config.probe_interval_s:
+        if last_s is not None and now_s - last_s < self._book.config.beat_interval_s:
             return charge.incarnation > 0
         return False
 

@@ -15,14 +15,18 @@ from math import ceil, log, log10
 import attrs
 
 from mesh.swim.effects import MemberView
+from mesh.swim.messages import BEAT_MS_MAX
 
 
 @attrs.frozen
 class SwimConfig:
     """One profile. All times in seconds; the defaults are the LAN profile."""
 
-    probe_interval_s: float = 1.0
-    """One member is probed per interval; first detection takes 1.6 intervals on average."""
+    probe_interval_s: float = 1.5
+    """One member is probed per interval, at random: for spreading, round trips and broken paths.
+    Rarer than elsewhere, because who is gone is noticed by its missing beat."""
+    beat_interval_s: float = 1.0
+    """One beat to our successor on the ring per interval: whoever is gone is missed within it."""
     probe_timeout_s: float = 0.5
     """Direct ping without ack for this long: ask others. With `adaptive_timeouts` the longest such
     wait for a member that does not say it is late."""
@@ -68,6 +72,8 @@ class SwimConfig:
     enough, as in SWIM."""
 
     # -- switches: each mechanism can be taken away, so that its effect can be measured ------------
+    beats: bool = True
+    """A ring of heartbeats; without, a dead member waits for the first random probe."""
     adaptive_timeouts: bool = True
     """Waits from measured round trips and told lateness; otherwise one constant for everybody."""
     lifeguard: bool = False
@@ -98,6 +104,7 @@ class SwimConfig:
         assert 0 < self.probe_timeout_min_s <= self.probe_timeout_s < self.probe_interval_s
         assert self.probe_timeout_s < self.patience_s, "helpers must have time to answer"
         assert self.patience_factor_max >= 1
+        assert 0 < 1000 * self.beat_interval_s <= BEAT_MS_MAX
         assert self.indirect_probes >= 0
         assert self.confirmations >= 0
         assert 0 <= self.suspicion_min_s <= self.suspicion_max_s
@@ -148,7 +155,8 @@ LAN = SwimConfig()
 """Machines of one building: round trips of a few milliseconds."""
 
 WAN = SwimConfig(
-    probe_interval_s=5.0,  # a probe costs more and silence means less across the internet
+    probe_interval_s=7.5,  # a probe costs more and silence means less across the internet
+    beat_interval_s=5.0,  # for the same reason
     probe_timeout_s=3.0,  # a satellite round trip and one lost Wi-Fi beacon fit in
     probe_timeout_min_s=0.5,  # transatlantic, and a retransmission below us
     patience_s=15.0,  # routes flap for tens of seconds; a wrong death costs reruns
@@ -161,7 +169,8 @@ WAN = SwimConfig(
 )
 
 LOOPBACK = SwimConfig(
-    probe_interval_s=0.5,  # nothing is lost on loopback: only a stopped process is silent
+    probe_interval_s=0.75,  # nothing is lost on loopback: only a stopped process is silent
+    beat_interval_s=0.5,  # costs no network
     probe_timeout_s=0.4,  # not lower: all nodes share the cores with the builds they run
     patience_s=2.0,  # nothing to repeat for loss; a killed process is found by its refusals
     suspicion_max_s=2.0,  # the others hear of it at once

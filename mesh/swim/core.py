@@ -38,6 +38,7 @@ from mesh.swim.flapping import Damper
 from mesh.swim.membership import Membership, Origin
 from mesh.swim.messages import (
     Ack,
+    Beat,
     Buckets,
     Delta,
     Digest,
@@ -91,13 +92,14 @@ class Swim:
         self._own_trouble = PathTrouble.NONE
         self._now_s = 0.0
         self._seeds: dict[NodeId, Address] = {}
-        self._repair_pace = repair.Pace(config.probe_interval_s)
+        self._repair_pace = repair.Pace(config.beat_interval_s)
         self._handlers: dict[type, Handler] = {
             Ping: self._on_ping,
             Ack: self._on_ack,
             PingFor: self._on_ping_for,
             Relayed: self._on_relayed,
             Gossip: self._on_gossip,
+            Beat: self._on_beat,
             Buckets: self._on_buckets,
             Digest: self._on_digest,
             Delta: self._on_delta,
@@ -368,6 +370,10 @@ class Swim:
 
     def _on_gossip(self, sender: NodeId, gossip: Gossip, at: At, now_s: float) -> list[Effect]:
         return self._hear(gossip.facts, sender, at, now_s)
+
+    def _on_beat(self, sender: NodeId, beat: Beat, at: At, now_s: float) -> list[Effect]:
+        self._prober.on_beat(sender, beat.next_ms / 1000, at.arrived_s, now_s)
+        return self._hear(beat.facts, sender, at, now_s)
 
     # -- repair ----------------------------------------------------------------------------------
     def _repair(

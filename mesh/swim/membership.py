@@ -154,7 +154,8 @@ class Membership:
         if self.leaving or charged < present:
             return
         last_s = self._answered.get(charge.accuser)
-        if last_s is not None and now_s - last_s < self._config.probe_interval_s:
+        # Half of what the others refuse (`cases`), so that none believes what we do not answer.
+        if last_s is not None and now_s - last_s < self._config.beat_interval_s / 2:
             self._counters["charge-too-often"] += 1
             return
         self._check(accuser, statement)

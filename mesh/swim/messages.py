@@ -41,6 +41,7 @@ BODY_BYTES_MAX = 192
 PING_NUMBER_MAX = 2**16 - 1
 """Numbers go round; only SWIM_PINGS_MAX of them are under way."""
 WANT_MAX = 96
+BEAT_MS_MAX = 60_000
 INCARNATION_MAX = 2**32 - 1
 EPOCH_MAX = 2**63 - 1
 DIGEST_ENTRY_BYTES = PREFIX_BYTES + 4
@@ -138,6 +139,14 @@ class Delta:
 
     facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
     want: bytes = blob(WANT_MAX * PREFIX_BYTES)
+
+
+@message(88)
+class Beat:
+    """I am here, and shall say so again within `next_ms`. Not answered."""
+
+    next_ms: int = uint(BEAT_MS_MAX)
+    facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
 
 
 def size_bytes(statement: Statement) -> int:

@@ -13,6 +13,7 @@ from mesh.swim.membership import Membership
 from mesh.swim.messages import (
     PAYLOAD_BYTES_MAX,
     Ack,
+    Beat,
     Gossip,
     Ping,
     Relayed,
@@ -62,6 +63,10 @@ class Packets:
         facts = self.facts_for(member)
         ack = Ack(number, self._facts.table.hash, self._facts.load_for(member), facts)
         return self.to(node, address, ack)
+
+    def beat(self, member: Member) -> SendDatagram:
+        next_ms = round(1000 * self._config.beat_interval_s)
+        return self.to_member(member, Beat(next_ms, self.facts_for(member)))
 
     def relayed(self, relay: Relay, *, reached: bool) -> SendDatagram:
         facts = self.facts_for(self._facts.table.get(relay.asker))

@@ -50,8 +50,15 @@ class Paths:
         self._heard_s = float("-inf")
         """When anything was last heard of anybody."""
         self._answered_s = float("-inf")
+        self._pinged_s = float("-inf")
+
+    @property
+    def in_doubt(self) -> bool:
+        """Nobody has answered since our newest ping: either that one, or we."""
+        return self._pinged_s > self._answered_s
 
     def pinged(self, node: NodeId, now_s: float) -> None:
+        self._pinged_s = now_s
         path = self._silent.setdefault(node, _Path(now_s))
         path.unanswered += 1
 

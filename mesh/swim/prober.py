@@ -19,6 +19,7 @@ from collections.abc import Container
 import attrs
 
 from mesh.limits import SWIM_PROBES_MAX
+from mesh.swim.beats import Beats
 from mesh.swim.choice import Rng, sample
 from mesh.swim.config import SwimConfig
 from mesh.swim.coordinates import Place
@@ -30,12 +31,15 @@ from mesh.swim.paths import Paths
 from mesh.swim.probe import Pings, Probe, ProbeOrder
 from mesh.swim.relay import Relay, Relays
 from mesh.swim.table import Member
-from mesh.swim.timing import Timing
+from mesh.swim.timing import Timing, told_late_s
 from mesh.swim.vigil import Vigil, Vigils
 from mesh.types import Address, NodeId
 
 HELP_FACTOR = 1.5
 """Helpers get this many probe timeouts: their round trip to the member, and ours to them."""
+
+HURRY = 0.5
+"""The next probe comes so much sooner while nobody has answered: it may be us who are cut off."""
 
 
 @attrs.define
@@ -66,14 +70,13 @@ class Prober:
         self.paths = Paths()
         self.place = Place(rng)
         self.pings = Pings()
+        self.beats = Beats(config, facts.table, rng)
         self.counters: Counter[str] = Counter()
 
     # -- when ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
-        own_s, relays_s = self._own_s(), self._relays.next_s()
-        if own_s is None or relays_s is None:
-            return own_s if relays_s is None else relays_s
-        return min(own_s, relays_s)
+        each_s = (self._own_s(), self._relays.next_s(), self.beats.next_s())
+        return min((due_s for due_s in each_s if due_s is not None), default=None)
 
     def _own_s(self) -> float | None:
         due_s, vigils_s = self._next_s, self.vigils.next_s()
@@ -88,6 +91,7 @@ class Prober:
     def welcome(self, node: NodeId, now_s: float) -> None:
         """A member to be probed from now on."""
         self._order.add(node)
+        self.beats.begin(now_s)
         if self._next_s is None:  # a random phase, so that nodes do not probe in step
             self._next_s = now_s + self._rng() * self._config.probe_interval_s
 
@@ -96,6 +100,7 @@ class Prober:
         self._next_s = None
         self._probes.clear()
         self.vigils.clear()
+        self.beats.stop()
 
     def forgive_absence(self, now_s: float) -> float:
         """If our timer fires late, we did not run (starved, stopped, asleep) and others' silence in
@@ -107,6 +112,7 @@ class Prober:
         for probe in self._probes.values():
             probe.forgive(late_s)
         self.vigils.forgive(late_s)
+        self.beats.forgive(late_s)
         self._facts.health.was_late(late_s, now_s)
         self._blame_ourselves(+1)
         self.counters["late-timer"] += 1
@@ -116,6 +122,7 @@ class Prober:
         """Forget whoever is no member any more."""
         self.timing.keep_only(ids)
         self.paths.keep_only(ids)
+        self.beats.keep_only(ids)
 
     def own_trouble(self, now_s: float) -> PathTrouble:
         """Whether we seem to be mute or deaf."""
@@ -133,9 +140,25 @@ class Prober:
             elif now_s >= probe.direct_until_s and not probe.indirect:
                 done.sends += self._ask_helpers(probe, now_s)
         self._keep_vigils(now_s, done)
+        done.sends += self._beat(now_s)
         if self._next_s is not None and now_s >= self._next_s:
             done.sends += self._start(now_s)
         return done
+
+    def _beat(self, now_s: float) -> list[SendDatagram]:
+        sends: list[SendDatagram] = []
+        for node in self.beats.take_missed(now_s):
+            self.counters["beats-missed"] += 1
+            sends += self.doubt(node, now_s)
+        successor = self.beats.take_due(now_s)
+        return sends if successor is None else [*sends, self._packets.beat(successor)]
+
+    def on_beat(self, sender: NodeId, within_s: float, arrived_s: float, now_s: float) -> None:
+        """It says when its next beat comes at the latest."""
+        member = self._facts.table.get(sender)
+        if member is not None:
+            late_s = told_late_s(member) + self._own_late_s(now_s)
+            self.beats.heard(sender, within_s, late_s, arrived_s)
 
     def doubt(self, node: NodeId, now_s: float) -> list[SendDatagram]:
         """Probe `node` now: something else suggests that it is gone."""
@@ -145,7 +168,9 @@ class Prober:
         return self._probe(member, now_s)
 
     def _start(self, now_s: float) -> list[SendDatagram]:
-        scale = self._facts.health.scale if self._config.lifeguard else 1
+        scale: float = self._facts.health.scale if self._config.lifeguard else 1
+        if self.paths.in_doubt:
+            scale *= HURRY
         self._next_s = now_s + self._config.probe_interval_s * scale
         node = self._order.next(self._facts.table.reachable_ids)
         member = None if node is None else self._facts.table.get(node)

@@ -95,8 +95,16 @@ def test_a_member_heard_since_is_not_accused_by_a_late_refusal() -> None:
             refused.append(Refused(destination, data))
 
     mesh.network.taps.append(tap)
+    heard: list[bytes] = []
+
+    def back(data: bytes, source: Address, destination: Address) -> None:
+        if refused and source == subject.address and destination == observer.address:
+            heard.append(data)
+
     assert mesh.run_until(lambda: bool(refused), within_s=10)
-    mesh.run(1)  # its answer has come
+    mesh.network.taps.append(back)
+    assert mesh.run_until(lambda: bool(heard), within_s=2.5)
+    mesh.run(0.1)  # a datagram of its has come since
     now_s = mesh.world.now_s
     observer.host.act(observer.endpoint.refused(subject.address, refused[0].quoted, now_s))
     assert observer.endpoint.counters["refusals"] == 1

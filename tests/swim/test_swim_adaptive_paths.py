@@ -257,7 +257,7 @@ def test_a_place_is_told_when_it_has_moved_and_not_too_often() -> None:
 
 def test_members_that_were_never_pinged_have_an_expected_round_trip() -> None:
     mesh = a_mesh(10, 24)
-    mesh.run(12)
+    mesh.run(24)
     views = mesh[5].endpoint.snapshot()[1:]
     known = [view.rtt_s for view in views if view.rtt_s is not None]
     assert len(known) == 23

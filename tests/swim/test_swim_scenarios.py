@@ -269,14 +269,14 @@ def test_no_datagram_exceeds_the_bound_however_busy_the_mesh() -> None:
     assert 1000 < mesh.network.largest_bytes <= DATAGRAM_BYTES_MAX
 
 
-def test_a_quiet_mesh_costs_two_datagrams_per_node_and_second() -> None:
+def test_a_quiet_mesh_costs_a_beat_and_two_thirds_of_a_probe_per_node_and_second() -> None:
     mesh = a_mesh(16, 10)
     mesh.run(10)
     before = dict(mesh.network.counters)
     mesh.run(60)
     sent = mesh.network.counters["sent"] - before["sent"]
     size_bytes = mesh.network.counters["sent-bytes"] - before["sent-bytes"]
-    assert sent <= 2 * 10 * 61
+    assert sent <= (1 / LAN.beat_interval_s + 2 / LAN.probe_interval_s) * 10 * 61
     assert size_bytes / sent < 80
 
 

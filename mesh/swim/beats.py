@@ -1,0 +1,111 @@
+"""Heartbeats around a ring: every member is pinged and missed by somebody once per interval.
+
+    own beat      each interval one small datagram to our successor on the ring of ids; no answer
+    its refusal   the successor's process is gone: hard evidence, at most one interval late
+    a miss        our predecessor's beat is overdue: we doubt it, which is a ping
+
+Probes go round at random, so the first one that meets a dead member comes after an exponential
+time: one in fifty waits four intervals. A ring bounds that by one interval, from both sides, for
+less than half of what a ping and its ack cost; probes stay random for what a ring cannot do
+(spreading, round trips, broken paths), and are made rarer by as much. Chen, Toueg and Aguilera
+(2002) expect heartbeats the same way.
+
+Rules: a beat says when the next one comes at the latest, so no two nodes need the same profile; a
+miss proves nothing and only asks; each beat is missed at most once, so who does not beat any more,
+or beats somebody else, costs one ping. What is late (told, or our own) lengthens the wait. Bounded
+by the roster. Deliberately not here: sending, and what a doubt leads to (`prober`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Container
+
+import attrs
+
+from mesh.swim.choice import Rng
+from mesh.swim.config import SwimConfig
+from mesh.swim.table import Member, Table
+from mesh.types import NodeId
+
+GRACE_S = 0.2
+"""A beat may be so late without being missed: what a busy machine takes to schedule a timer."""
+
+
+@attrs.define
+class _Expected:
+    due_s: float
+    missed_s: float
+
+
+class Beats:
+    """Our own beats, and the ones that we expect."""
+
+    def __init__(self, config: SwimConfig, table: Table, rng: Rng) -> None:
+        self._config = config
+        self._table = table
+        self._rng = rng
+        self._next_s: float | None = None
+        self._expected: dict[NodeId, _Expected] = {}
+        self._ring: list[NodeId] = []
+        self._ring_of: tuple[bytes, int] | None = None
+
+    # -- our own ---------------------------------------------------------------------------------
+    def begin(self, now_s: float) -> None:
+        """There is somebody to beat for; at a random phase, so that nodes do not beat in step."""
+        if self._config.beats and self._next_s is None:
+            self._next_s = now_s + self._rng() * self._config.beat_interval_s
+
+    def stop(self) -> None:
+        self._next_s = None
+        self._expected.clear()
+
+    def take_due(self, now_s: float) -> Member | None:
+        """Whom to send a beat now, if it is time and anybody is there."""
+        if self._next_s is None or now_s < self._next_s:
+            return None
+        node = self._successor()
+        self._next_s = None if node is None else now_s + self._config.beat_interval_s
+        return None if node is None else self._table.get(node)
+
+    def _successor(self) -> NodeId | None:
+        state = (self._table.hash, self._table.reachable_count)
+        if state != self._ring_of:
+            self._ring, self._ring_of = sorted(self._table.reachable_ids), state
+        if not self._ring:
+            return None
+        return self._ring[bisect_right(self._ring, self._table.own.node_id) % len(self._ring)]
+
+    # -- others' ---------------------------------------------------------------------------------
+    def heard(self, node: NodeId, within_s: float, late_s: float, arrived_s: float) -> None:
+        """A beat that arrived at `arrived_s` promised another `within_s` later; `late_s` is what
+        it or we may be late."""
+        due_s = arrived_s + within_s
+        self._expected[node] = _Expected(due_s, due_s + GRACE_S + late_s)
+
+    def take_missed(self, now_s: float) -> list[NodeId]:
+        """Members whose beat did not come, nor anything else since it was due. Each beat once."""
+        late = [node for node, each in self._expected.items() if each.missed_s <= now_s]
+        missed: list[NodeId] = []
+        for node in late:
+            due_s = self._expected.pop(node).due_s
+            member = self._table.get(node)
+            if member is not None and member.reachable and member.heard_s < due_s:
+                missed.append(node)
+        return missed
+
+    def forgive(self, late_s: float) -> None:
+        """We did not run for `late_s`."""
+        for each in self._expected.values():
+            each.missed_s += late_s
+
+    def keep_only(self, ids: Container[NodeId]) -> None:
+        self._expected = {node: each for node, each in self._expected.items() if node in ids}
+
+    # -- when ------------------------------------------------------------------------------------
+    def next_s(self) -> float | None:
+        due_s = self._next_s
+        for each in self._expected.values():
+            if due_s is None or each.missed_s < due_s:
+                due_s = each.missed_s
+        return due_s
