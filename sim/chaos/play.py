@@ -31,6 +31,7 @@ from sim.chaos.network import ChaosNetwork
 from sim.chaos.node import ChaosNode, NodePlan
 from sim.chaos.stage import ChaosStage
 from sim.chaos.switch import Port
+from sim.chaos.watch import ask
 from sim.faults import check_fault
 from sim.members import found
 from sim.net.link import Link
@@ -47,7 +48,9 @@ LATE_S = 0.7
 """When an event of ours begins so late, the machine was too busy to blame anybody for silence."""
 LOOK_S = 0.5
 START_TIMEOUT_S = 90.0
-POLL_S = 0.05
+MEET_TIMEOUT_S = 30.0
+"""Then time begins all the same, and the oracle `joined` judges."""
+POLL_S = 0.1
 BLIND: frozenset[type[Oracle]] = frozenset({OnlyWhatWasSent, Unreadable, NoDeathInCalm})
 """The first two look inside the nodes. The third takes every suspicion in a calm mesh for a bug: a
 busy machine makes real ones, and refuting them is the protocol at work."""
@@ -156,7 +159,8 @@ class _Lab:
         return self
 
     def _start_all(self) -> None:
-        """Time begins when all nodes answer: how long a program takes to load is not the story."""
+        """Time begins when all nodes run and, if that is to be, see each other: how long programs
+        take to load on a busy machine is not the story. Raises ChaosFailed."""
         for node in self._nodes:
             node.start()
         deadline_s = time.monotonic() + START_TIMEOUT_S
@@ -165,6 +169,9 @@ class _Lab:
                 if not node.running or time.monotonic() > deadline_s:
                     last = node.log.read_text(errors="replace").splitlines()[-1:]
                     raise ChaosFailed(what=f"start of {node.name}", why=" ".join(last))
+            time.sleep(POLL_S)
+        deadline_s = time.monotonic() + MEET_TIMEOUT_S
+        while not all(map(_sees_all, self._nodes)) and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
 
     def __exit__(self, *_: object) -> None:
@@ -186,6 +193,11 @@ class _Lab:
         if keep is not None and node.log.exists():
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copy(node.log, keep / f"{node.name}.log")
+
+
+def _sees_all(node: ChaosNode) -> bool:
+    status = ask(node.home, "status")
+    return status is not None and all(each["state"] == "alive" for each in status["nodes"])
 
 
 def host_of(node: int) -> str:
