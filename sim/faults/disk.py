@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sim.faults.model import WHOLE, Begin, Kind, Param, Undo, over
+from sim.faults.model import WHOLE, Begin, Kind, Param, Undo, choose, over
 from sim.faults.network import together
 from sim.scenario.model import Fault
 
@@ -27,19 +27,35 @@ def _each(verb: Callable[[Any, Fault], Any]) -> Begin:
     return begin
 
 
+IRREPLACEABLE = "identity/"
+
+
 def _chance(fault: Fault) -> float:
     return fault.number("chance")
 
 
+def _victim(stage: Stage, node: int) -> str | None:
+    """A file with something in it. Not the identity: without its key a node is nobody, says so and
+    ends, which is right and nothing to be found out."""
+    files = stage.disk(node).snapshot().files
+    names = sorted(name for name, data, *_ in files if data and not name.startswith(IRREPLACEABLE))
+    rng = stage.world.rng(f"rot of node {node} at {stage.world.now_s}")
+    return choose(rng, names, 1)[0] if names else None
+
+
 def _rot(stage: Stage, fault: Fault) -> Undo:
     for node in fault.target:
-        stage.disk(node).rot(bits=int(fault.number("bits")))
+        name = _victim(stage, node)
+        if name is not None:
+            stage.disk(node).rot(name, bits=int(fault.number("bits")))
     return over
 
 
 def _tear(stage: Stage, fault: Fault) -> Undo:
     for node in fault.target:
-        stage.disk(node).tear()
+        name = _victim(stage, node)
+        if name is not None:
+            stage.disk(node).tear(name)
     return over
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import exp, log
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -21,6 +21,7 @@ from sim.scenario.model import BadScenario, Fault, Value
 if TYPE_CHECKING:
     from sim.stage.base import Stage
 
+T = TypeVar("T")
 Undo = Callable[[], None]
 Begin = Callable[["Stage", Fault], Undo]
 MEMBERSHIP = "membership"
@@ -129,7 +130,7 @@ class Kind:
         return self.words.format(who=name_nodes(fault.target), **_ends(fault.target), **said)
 
 
-def choose(rng: Random, among: Sequence[int], count: int) -> list[int]:
+def choose(rng: Random, among: Sequence[T], count: int) -> list[T]:
     """`count` different ones, in the order drawn."""
     left = list(among)
     return [left.pop(int(rng.random() * len(left))) for _ in range(min(count, len(left)))]

@@ -373,9 +373,14 @@ def test_a_disk_that_lies_loses_what_it_called_synced(whole: MeshStage, lies: bo
 
 @pytest.mark.parametrize("name", ["disk_rot", "disk_tear"])
 def test_rot_and_tears_change_what_lies_on_the_disk(whole: MeshStage, name: str) -> None:
+    port = whole.disk(0).open()
+    write_some(port)
     before = whole.disk(0).snapshot()
     begin(whole, fault_of(name, 0))
-    assert whole.disk(0).snapshot() != before
+    after = whole.disk(0).snapshot()
+    assert after != before
+    kept = [f for f in after.files if f[0].startswith("identity/")]
+    assert kept == [f for f in before.files if f[0].startswith("identity/")]
 
 
 @pytest.mark.parametrize(("name", "forward"), [("clock_ahead", True), ("clock_behind", False)])
