@@ -269,7 +269,8 @@ async def test_events_that_cannot_be_written_stay_with_the_leaf(
 async def test_a_start_of_the_leaf_is_a_stream_of_its_own(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.join()
-        await b.deploy()
+        # Slow enough for the ring, until the gateway has noticed the restart.
+        await b.deploy(COUNT.replace("20ms", "200ms"))
         for _ in range(2):
             starts = len({boot for boot, _, _ in kept(b.alice)})
             b.server.restart()

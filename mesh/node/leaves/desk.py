@@ -8,7 +8,6 @@ node's admin signs its admission. A leaf that is admitted already is left as it 
 from __future__ import annotations
 
 import attrs
-import trio
 
 from mesh.errors import (
     LeafDistrusted,
@@ -133,16 +132,15 @@ async def provision(leaves: Leaves, config: LineConfig, name: str | None) -> Pro
             return Provisioned(known, hello.board, known=True)
         if hello.key:
             raise LeafTaken(port=config.port)
-        key = await _give_key(leaves, line)
-        member = _admit(leaves, key, name or board_name(hello.board))
+        member = await _make_ours(leaves, line, name or board_name(hello.board))
         return Provisioned(member, hello.board, known=False)
     finally:
         if present is None:
             leaves.detach(config.port)
 
 
-async def _give_key(leaves: Leaves, line: Line) -> NodeId:
-    """Let the leaf make its key, and prove it."""
+async def _make_ours(leaves: Leaves, line: Line, name: str) -> Member:
+    """Let the leaf make its key and prove it, then admit it."""
     identity, port = leaves.identity, line.config.port
     entropy = leaves.env.entropy.token(KEY_BYTES)
     try:
@@ -155,24 +153,20 @@ async def _give_key(leaves: Leaves, line: Line) -> NodeId:
     line.reconnect()
     await line.until(lambda: line.hello is None, 1.0)
     await line.until(lambda: line.leaf is not None, TRUST_S)
-    key, proof = line.leaf, None
+    key = line.leaf
     if key is None:
         raise LeafDistrusted(port=port, why="it did not make a key")
     if answer is not None and answer.results != (key,):
         raise LeafDistrusted(port=port, why="it shows another key than it made")
-    with trio.move_on_after(TRUST_S):
-        try:
-            proof = await line.prove()
-        except LeafSilentError:
-            proof = None
-    if proof is None:
-        raise LeafDistrusted(port=port, why="it cannot prove the key it made")
-    return key
-
-
-def _admit(leaves: Leaves, key: NodeId, name: str) -> Member:
-    leaves.identity.write_admit_leaf(key, clean_name(name, fallback="leaf"))
+    leaves.being_provisioned.add(key)
+    try:
+        await line.until(lambda: line.trusted or bool(line.trouble), TRUST_S)
+        if not line.trusted:
+            raise LeafDistrusted(port=port, why=line.trouble or "it cannot prove the key it made")
+        identity.write_admit_leaf(key, clean_name(name, fallback="leaf"))
+    finally:
+        leaves.being_provisioned.discard(key)
     leaves.admitted()
-    member = leaves.identity.member(key)
+    member = identity.member(key)
     assert member is not None, "we have just admitted it"
     return member

@@ -116,6 +116,8 @@ class Leaves:
         """Called when a leaf was admitted here; the node tells everybody."""
         self._lines: dict[str, _Attached] = {}
         self._heard: dict[NodeId, dict[NodeId, LeafNews]] = {}
+        self.being_provisioned: set[NodeId] = set()
+        """Keys that were just made at one of our lines; they may prove themselves there."""
         self._nursery: trio.Nursery | None = None
         self._incoming_in, self._incoming_out = trio.open_memory_channel[
             tuple[NodeId, LeafEvents | LeafEventsHeld]
@@ -176,7 +178,7 @@ class Leaves:
         assert self._nursery is not None, "lines live in `run`"
         parts = LineParts(
             env=self.env,
-            admitted=self.is_leaf,
+            admitted=lambda leaf: self.is_leaf(leaf) or leaf in self.being_provisioned,
             stream=self._stream,
             keep=self._keep_own,
             changed=self._line_changed,

@@ -44,6 +44,7 @@ TRIAL_S = 10.0
 RULES_EVERY_POLLS = 5
 QUALITY_WEIGHT = 0.2
 """Of the newest second in the running share of whole frames."""
+BROKEN = ("stuffing", "short", "checksum", "version", "overlong")
 TEXT_BYTES = frozenset({*range(32, 127), *b"\t\r\n"})
 SAMPLE_BYTES = 512
 logger = logging.getLogger(__name__)
@@ -99,8 +100,10 @@ class Line:
         return self._link is not None and self._link.state is State.TRUSTED
 
     @property
-    def dropped_frames(self) -> int:
-        return sum(self._link.dropped.values()) if self._link is not None else 0
+    def broken_frames(self) -> int:
+        """That came over the line changed; what came whole and made no sense is not among them."""
+        dropped = self._link.dropped if self._link is not None else {}
+        return sum(dropped.get(reason, 0) for reason in BROKEN)
 
     def speaks_text(self) -> bool:
         """Whether what came looks like words of another program."""
@@ -219,9 +222,9 @@ class Line:
         while True:
             data = await stream.receive_some()
             self.heard += data[: SAMPLE_BYTES - len(self.heard)]
-            bad = self.dropped_frames
+            bad = self.broken_frames
             effects = link.receive(data, self._now_s())
-            self._frames[1] += self.dropped_frames - bad
+            self._frames[1] += self.broken_frames - bad
             self._frames[0] += sum(not isinstance(each, leaf_link.Send) for each in effects)
             taken = [each for each in effects if isinstance(each, leaf_link.EventsTaken)]
             if taken:
