@@ -16,6 +16,8 @@ keyed hashes of the same size. Keys:
 from __future__ import annotations
 
 import argparse
+import gc
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -42,18 +44,22 @@ STARVED_FOR_S = 60.0
 FULL_SEEDS = 200
 DAY_S = 86_400.0
 GRID_RUNS = 3600
+SHARES = (0.01, 0.05, 0.1)
+LOSSES = (0.01, 0.03, 0.05)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="all 200 seeds of each starved cell")
-    parser.add_argument("--seeds", type=int, default=3, help="of each starved cell")
+    parser.add_argument("--seeds", type=int, default=3, help="of each starved cell, otherwise")
+    parser.add_argument("--starved-nodes", type=int, nargs="+", default=[50, 200])
     parser.add_argument("--crashes", type=int, default=20, help="silent ones, at N = 100")
     parser.add_argument("--cuts", type=int, default=10, help="of each length")
     parser.add_argument("--large", type=int, default=1000, help="nodes of the largest mesh")
 
 
 def describe(options: argparse.Namespace) -> dict[str, object]:
-    return {"starved_runs": len(cells()) * seeds_of(options), "large": options.large}
+    cells = len(options.starved_nodes) * len(LOSSES) * len(SHARES)
+    return {"starved_runs": cells * seeds_of(options), "large": options.large}
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
@@ -63,18 +69,13 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         spread = pool.submit(rounds_to_all, options.large)
         silent = pool.map(silent_crash, range(options.crashes))
         heals = {cut_s: pool.map(heal, *_cuts(cut_s, options.cuts)) for cut_s in (20, 75)}
-        starved = [
-            (cell, pool.submit(starved_run, cell, seed))
-            for seed in range(seeds_of(options))
-            for cell in cells()
-        ]
         values = {f"sim_bytes_{n}": c.result() for n, c in zip(reversed(sizes), calm, strict=True)}
         values[f"sim_rounds_{options.large}"] = spread.result()
         values |= _spread_of("sim_silent", silent)
         for cut_s, took in heals.items():
             values |= _spread_of(f"sim_heal_{cut_s}", took)
-        _report(values)
-        return values | grid([(cell, run.result()) for cell, run in starved])
+    _report(values)
+    return values | starved_grid(options)
 
 
 def seeds_of(options: argparse.Namespace) -> int:
@@ -171,15 +172,6 @@ class Cell:
     loss: float
 
 
-def cells() -> list[Cell]:
-    return [
-        Cell(nodes, starved, loss)
-        for nodes in (50, 200)
-        for starved in (0.01, 0.05, 0.1)
-        for loss in (0.01, 0.03, 0.05)
-    ]
-
-
 def starve(mesh: SwimWorld, nodes: Sequence[SwimNode]) -> None:
     """Their mail is read 0.5 to 2.5 s late, in order."""
     random = mesh.world.rng("starvation").random
@@ -187,14 +179,44 @@ def starve(mesh: SwimWorld, nodes: Sequence[SwimNode]) -> None:
         node.host.starved = lambda: 0.5 + 2 * random()
 
 
-def starved_run(cell: Cell, seed: int, config: SwimConfig = LAN) -> int:
+def starved_run(mesh: SwimWorld, share: float, seed: int) -> int:
     """False deaths of a minute: members declared dead that run, by anybody, each time."""
-    mesh = a_mesh(seed, cell.nodes, cell.loss, config)
-    count = max(1, round(cell.nodes * cell.starved_share))
+    mesh.world.reseed(f"starved {seed}")
+    count = max(1, round(len(mesh.nodes) * share))
     starve(mesh, mesh.nodes[1 : 1 + count])
     before = len(mesh.deaths())
     mesh.run(STARVED_FOR_S)
     return len(mesh.deaths()) - before
+
+
+class Base:
+    """A joined mesh in this process, and its futures, each in a fork of it with other dice."""
+
+    mesh: SwimWorld
+
+    @classmethod
+    def future(cls, share_and_seed: tuple[float, int]) -> tuple[float, int]:
+        share, seed = share_and_seed
+        return share, starved_run(cls.mesh, share, seed)
+
+
+def starved_grid(options: argparse.Namespace) -> dict[str, float]:
+    """All cells; the joined mesh is made once for each size and loss."""
+    done: list[tuple[Cell, int]] = []
+    context = multiprocessing.get_context("fork")
+    for nodes in options.starved_nodes:
+        for loss in LOSSES:
+            Base.mesh = a_mesh(1, nodes, loss)
+            gc.collect()
+            gc.freeze()  # or every collection in a fork copies the whole mesh
+            futures = [(share, seed) for seed in range(seeds_of(options)) for share in SHARES]
+            with context.Pool(len(os.sched_getaffinity(0)), maxtasksperchild=1) as pool:
+                for share, deaths in pool.imap_unordered(Base.future, futures, chunksize=1):
+                    done.append((Cell(nodes, share, loss), deaths))
+            print(f"  {nodes} nodes, {loss:.0%} loss: {len(futures)} runs", flush=True)
+            del Base.mesh
+            gc.unfreeze()
+    return grid(done)
 
 
 # -- what is said ----------------------------------------------------------------------------------
@@ -206,7 +228,7 @@ def _report(values: dict[str, float]) -> None:
 def grid(done: list[tuple[Cell, int]]) -> dict[str, float]:
     """`done`: (cell, false deaths) of every run."""
     rows: list[list[str]] = []
-    for cell in cells():
+    for cell in sorted({cell for cell, _ in done}, key=attrs.astuple):
         deaths = [count for of, count in done if of == cell]
         days = len(deaths) * cell.nodes * STARVED_FOR_S / DAY_S
         bad = sum(count > 0 for count in deaths)

@@ -1,0 +1,300 @@
+"""Each switch of membership on and off, and what that does to the figure it is there for.
+
+One row per mechanism: the same simulated story with it and without it, over the same seeds. Lower
+is better in every row, and a mechanism whose absence does not show (the mean is less than a tenth
+worse) is named in the closing line as `no_effect`. Lifeguard's health score is off by default; its
+two rows say what it would be worth and what it would cost. The seal is real, signatures are keyed
+hashes of the same size (`sim.swim_world`).
+
+Keys: with_NAME, without_NAME.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import mean
+
+import attrs
+from common import finish, print_table
+from membership_sim import a_mesh, gone_for_all, seconds_until, silent_crash
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "swim"))
+
+from attackers import a_vote, gossip, inject, judges_of
+
+from mesh.swim.config import LAN, SwimConfig
+from mesh.swim.effects import PathTrouble, State
+from sim.net import ANY, DATAGRAMS
+from sim.swim_world import SwimNode, SwimWorld
+
+SHOWS = 1.1
+"""Without the mechanism the figure must be at least this many times as high."""
+
+
+@attrs.frozen
+class Story:
+    """What is measured with and without a mechanism."""
+
+    name: str
+    metric: str
+    """What `play` returns, with its unit."""
+    play: Callable[[int, SwimConfig], float]
+    without: SwimConfig
+    with_it: SwimConfig = LAN
+    seeds: int = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--more", type=int, default=1, help="times as many seeds")
+    parser.add_argument("--only", nargs="+", help="names of mechanisms")
+    options = parser.parse_args()
+    chosen = [s for s in STORIES if not options.only or s.name in options.only]
+    rows: list[list[str]] = []
+    values: dict[str, float] = {}
+    no_effect: list[str] = []
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for story in chosen:
+            seeds = range(story.seeds * options.more)
+            on = mean(pool.map(story.play, seeds, [story.with_it] * len(seeds)))
+            off = mean(pool.map(story.play, seeds, [story.without] * len(seeds)))
+            values |= {f"with_{story.name}": on, f"without_{story.name}": off}
+            shows = off > on * SHOWS
+            if not shows:
+                no_effect.append(story.name)
+            row = [story.name, story.metric, str(len(seeds)), f"{on:.2f}", f"{off:.2f}"]
+            rows.append([*row, "" if shows else "none"])
+            print(f"  {story.name}: {on:.2f} with, {off:.2f} without", flush=True)
+    head = ["mechanism", "figure", "seeds", "with", "without", "effect"]
+    print_table("what each mechanism is worth", head, rows)
+    finish("mechanisms", values, no_effect=no_effect)
+
+
+# -- detection -------------------------------------------------------------------------------------
+def crash(seed: int, config: SwimConfig) -> float:
+    return silent_crash(seed, 8, 0.01, config)
+
+
+def kill(seed: int, config: SwimConfig) -> float:
+    mesh = a_mesh(seed, 16, 0.0, config)
+    victim = mesh[1 + seed % 15]
+    victim.kill()
+    return seconds_until(mesh, lambda: gone_for_all(mesh, victim))
+
+
+# -- starvation ------------------------------------------------------------------------------------
+def starved(mesh: SwimWorld, nodes: list[SwimNode], low_s: float, high_s: float) -> None:
+    random = mesh.world.rng("starvation").random
+    for node in nodes:
+        node.host.starved = lambda: low_s + (high_s - low_s) * random()
+
+
+def late_readers(seed: int, config: SwimConfig) -> SwimWorld:
+    """Three of twelve read their mail 1 to 4 s late, which patience alone does not allow for."""
+    mesh = a_mesh(seed, 12, 0.01, config)
+    starved(mesh, mesh.nodes[2:5], 1.0, 4.0)
+    mesh.run(40)
+    return mesh
+
+
+def accusations_of_late(seed: int, config: SwimConfig) -> float:
+    mesh = late_readers(seed, config)
+    return float(sum(node.endpoint.counters["accused"] for node in mesh.nodes))
+
+
+def deaths_of_late(seed: int, config: SwimConfig) -> float:
+    return float(len(late_readers(seed, config).deaths()))
+
+
+def false_accusations(seed: int, config: SwimConfig) -> float:
+    """By anybody, with 5 % loss and a tenth of the nodes starved."""
+    mesh = a_mesh(seed, 30, 0.05, config)
+    starved(mesh, mesh.nodes[2:5], 0.5, 2.5)
+    mesh.run(60)
+    return float(sum(node.endpoint.counters["accused"] for node in mesh.nodes))
+
+
+# -- paths -----------------------------------------------------------------------------------------
+def deaths_behind_a_filter(seed: int, config: SwimConfig) -> float:
+    """Datagrams of one node are blocked, its streams are not."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    mesh.streams = lambda _asker, _asked: True
+    mesh.network.isolate(mesh[3].address[0], DATAGRAMS)
+    before = len(mesh.deaths())
+    mesh.run(30)
+    return float(len(mesh.deaths()) - before)
+
+
+def accusations_by_mute(seed: int, config: SwimConfig) -> float:
+    """What a node says whose own datagrams do not get out."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    mesh.network.cut(mesh[3].address[0], ANY)
+    mesh.run(30)
+    return float(mesh[3].endpoint.counters["accused"])
+
+
+def until_mute_is_noticed(seed: int, config: SwimConfig) -> float:
+    mesh = a_mesh(seed, 8, 0.0, config)
+    mute = mesh[3]
+    mesh.network.cut(mute.address[0], ANY)
+    return seconds_until(mesh, lambda: mute.endpoint.snapshot()[0].path is PathTrouble.MUTE)
+
+
+def accusations_of_a_pair(seed: int, config: SwimConfig) -> float:
+    """Two nodes cannot talk; all others can talk to both."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    one, other = mesh[2].address[0], mesh[5].address[0]
+    mesh.network.cut(one, other)
+    mesh.network.cut(other, one)
+    mesh.run(60)
+    return float(sum(node.endpoint.counters["accused"] for node in mesh.nodes))
+
+
+def events_of_flapping(seed: int, config: SwimConfig) -> float:
+    """What one application hears of a node that is 12 s there and 6 s away, six times."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    flapping = mesh[3]
+    before = len(mesh.changes)
+    for _ in range(6):
+        fault = mesh.network.isolate(flapping.address[0])
+        mesh.run(6)
+        fault.undo()
+        mesh.run(12)
+    seen = [change for change in mesh.changes[before:] if change.subject == flapping.index]
+    return float(sum(c.observer == 0 and c.previous != c.view.state for c in seen))
+
+
+def unknown_round_trips(seed: int, config: SwimConfig) -> float:
+    """Percent of pairs in a mesh of 48, five seconds old, that have no idea how far they are."""
+    mesh = a_mesh(seed, 48, 0.0, config)
+    views = [view for node in mesh.nodes for view in node.endpoint.snapshot()[1:]]
+    return 100 * sum(view.rtt_s is None for view in views) / len(views)
+
+
+# -- liars -----------------------------------------------------------------------------------------
+def deceived(mesh: SwimWorld, victim: SwimNode, since: int) -> float:
+    """How many of the others called the victim dead at any time."""
+    seen = mesh.changes[since:]
+    lost = {c.observer for c in seen if c.subject == victim.index and c.view.state is State.DEAD}
+    return float(len(lost - {victim.index}))
+
+
+def deceived_by_a_forger(seed: int, config: SwimConfig) -> float:
+    """A member passes on three judges' votes, none of which they have signed."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    victim, liar = mesh[2], mesh[5]
+    before = len(mesh.changes)
+    votes = [a_vote(mesh, judge, victim, signer=liar) for judge in judges_of(mesh, victim)[:3]]
+    return _told_to_all(mesh, liar, victim, gossip(votes), before)
+
+
+def deceived_by_a_judge(seed: int, config: SwimConfig) -> float:
+    """One of the victim's own judges votes for its death."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    victim = mesh[2]
+    liar = judges_of(mesh, victim)[0]
+    before = len(mesh.changes)
+    return _told_to_all(mesh, liar, victim, gossip([a_vote(mesh, liar, victim)]), before)
+
+
+def _told_to_all(
+    mesh: SwimWorld, liar: SwimNode, victim: SwimNode, payload: bytes, before: int
+) -> float:
+    for node in mesh.nodes:
+        if node not in (liar, victim):
+            inject(mesh, liar, node, payload)
+    mesh.run(5.0)
+    return deceived(mesh, victim, before)
+
+
+def without(**changes: object) -> SwimConfig:
+    return attrs.evolve(LAN, **changes)  # type: ignore[arg-type]
+
+
+STORIES = (
+    Story(
+        "adaptive_timeouts",
+        "s to know a silent crash, N=8, 1 % loss",
+        crash,
+        without(adaptive_timeouts=False),
+        seeds=40,
+    ),
+    Story("refusals", "s to know a kill -9, N=16", kill, without(refusals=False), seeds=12),
+    Story(
+        "hard_evidence", "s to know a kill -9, N=16", kill, without(hard_evidence=False), seeds=12
+    ),
+    Story(
+        "own_lateness",
+        "false accusations, 3 of 12 read 1-4 s late",
+        accusations_of_late,
+        without(own_lateness=False),
+        seeds=4,
+    ),
+    Story(
+        "arrival_times",
+        "false deaths, the same",
+        deaths_of_late,
+        without(arrival_times=False),
+        seeds=4,
+    ),
+    Story(
+        "arrival_times_alone",
+        "false deaths, the same, without own_lateness",
+        deaths_of_late,
+        without(arrival_times=False, own_lateness=False),
+        with_it=without(own_lateness=False),
+        seeds=4,
+    ),
+    Story(
+        "stream_probes",
+        "deaths, datagrams of one blocked",
+        deaths_behind_a_filter,
+        without(stream_probes=False),
+    ),
+    Story("one_way", "accusations by a mute node", accusations_by_mute, without(one_way=False)),
+    Story(
+        "indirect_probes",
+        "accusations, one pair cannot talk",
+        accusations_of_a_pair,
+        without(indirect_probes=0),
+    ),
+    Story(
+        "flap_damping",
+        "events of a node 12 s up, 6 s down",
+        events_of_flapping,
+        without(flap_damping=False),
+    ),
+    Story(
+        "coordinates",
+        "% of distances unknown, N=48",
+        unknown_round_trips,
+        without(coordinates=False),
+        seeds=2,
+    ),
+    Story("signed", "of 6 deceived by forged votes", deceived_by_a_forger, without(signed=False)),
+    Story("quorum", "of 6 deceived by one lying judge", deceived_by_a_judge, without(quorum=0)),
+    Story(
+        "lifeguard",
+        "false accusations, 3 of 30 starved, 5 % loss",
+        false_accusations,
+        without=LAN,
+        with_it=without(lifeguard=True),
+        seeds=4,
+    ),
+    Story(
+        "lifeguard_off",
+        "s until a mute node notices",
+        until_mute_is_noticed,
+        without=without(lifeguard=True),
+        seeds=12,
+    ),
+)
+
+
+if __name__ == "__main__":
+    main()
