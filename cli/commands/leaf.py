@@ -11,6 +11,7 @@ leaf = LazyGroup(
         "provision": "cli.commands.leaf_lines:provision",
         "attach": "cli.commands.leaf_lines:attach",
         "detach": "cli.commands.leaf_lines:detach",
+        "remove": "cli.commands.leaf_lines:remove",
         "list": "cli.commands.leaf_show:list_",
         "show": "cli.commands.leaf_show:show",
         "deploy": "cli.commands.leaf_deploy:deploy",

@@ -128,3 +128,21 @@ def detach(settings: Settings, port: str) -> int:
     else:
         out(t("{port} was not attached", port=port))
     return 0 if view["detached"] else 1
+
+
+@click.command(
+    cls=Command,
+    help=t(
+        "Shut a leaf out of the mesh.\n\n"
+        "Nobody listens to it any more. It still runs its program until its release pin is held."
+    ),
+)
+@click.argument("name")
+@click.pass_obj
+def remove(settings: Settings, name: str) -> int:
+    view = ask(homes.home_to_ask(settings), "leaf_remove", leaf=name)
+    if settings.json:
+        print_json(view)
+    else:
+        out(t("{name} is no leaf of this mesh any more", name=printable(view["name"])))
+    return 0

@@ -79,6 +79,14 @@ class LeafDetachView(TypedDict):
     detached: bool
 
 
+class LeafRemoveView(TypedDict):
+    """`vitte.leaf_remove/1`"""
+
+    schema: str
+    name: str
+    id: str
+
+
 class LeafDeployView(TypedDict):
     """`vitte.leaf_deploy/1`: the signed program (base64) is `package`; `deployed` is false when it
     was only signed."""

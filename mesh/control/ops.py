@@ -80,6 +80,7 @@ OPS: dict[str, Spec] = {
         "answer": ("texts", ()),  # command that answers the questions of rules
     },
     "leaf_detach": {"port": ("text", REQUIRED)},
+    "leaf_remove": {"leaf": ("text", REQUIRED)},
     "leaf_list": {},
     "leaf_show": {"leaf": ("text", REQUIRED)},  # a name, or the start of an id
     "leaf_deploy": {

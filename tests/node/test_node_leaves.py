@@ -370,18 +370,19 @@ async def _stranger(b: Bench, path: Path, said: bytes) -> str:
     return f"unix:{path}"
 
 
-async def test_a_leaf_of_another_mesh_is_left_alone(tmp_path: Path) -> None:
+async def test_a_removed_leaf_is_left_alone_until_it_is_released(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.join()
-        identity = b.alice.runtime.identity
-        (leaf,) = identity.leaves()
-        identity.write_leave(leaf.node_id)
-        b.alice.runtime.roster_changed()
-        await ask(b.alice, "leaf_detach", port=b.port)
-        await until(lambda: b.server._stream is None, "a free line")
+        with pytest.raises(NotAllowed):
+            await ask(b.bob, "leaf_remove", leaf="greenhouse")
+        await ask(b.alice, "leaf_remove", leaf="greenhouse")
+        line = b.alice.runtime.leaves.line(b.port)
+        assert line is not None
+        await until(lambda: "not admitted" in line.trouble, "the distrust")
+        await until(lambda: b.bob.runtime.identity.leaves() == (), "bob's roster")
         with pytest.raises(LeafTaken):
             await ask(b.alice, "leaf_provision", port=b.port)
-        assert not identity.leaves()
+        assert not b.alice.runtime.identity.leaves()
 
 
 async def test_only_an_admin_provisions(tmp_path: Path) -> None:

@@ -119,6 +119,14 @@ def detach(leaves: Leaves, port: str) -> bool:
     return found
 
 
+def remove(leaves: Leaves, member: Member) -> Member:
+    """Shut a leaf out: nobody trusts it any more. It still runs what it runs. Raises NotAllowed."""
+    leaves.identity.require(ADMIT)
+    leaves.identity.write_leave(member.node_id)
+    leaves.admitted()
+    return member
+
+
 async def provision(leaves: Leaves, config: LineConfig, name: str | None) -> Provisioned:
     """Make the leaf at that port one of this mesh. Raises NotAllowed, LeafTaken, the errors of
     `meet`, LeafDistrusted."""

@@ -113,7 +113,7 @@ class Leaves:
         self.store = LeafStore(env, self.counters)
         self.programs: Programs | None = None
         self.admitted: Callable[[], None] = self.roster_changed
-        """Called when a leaf was admitted here; the node tells everybody."""
+        """Called when a leaf was admitted here, or shut out; the node tells everybody."""
         self._lines: dict[str, _Attached] = {}
         self._heard: dict[NodeId, dict[NodeId, LeafNews]] = {}
         self.being_provisioned: set[NodeId] = set()

@@ -43,8 +43,8 @@ BAUD_MAX = 4_000_000
 
 
 def leaf_handlers(node: Node) -> dict[str, Handler]:
-    """`leaf_provision`, `leaf_attach`, `leaf_detach`, `leaf_list`, `leaf_show`, `leaf_deploy`,
-    `leaf_logs`."""
+    """`leaf_provision`, `leaf_attach`, `leaf_detach`, `leaf_remove`, `leaf_list`, `leaf_show`,
+    `leaf_deploy`, `leaf_logs`."""
 
     async def provision(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         made = await desk.provision(node.runtime.leaves, _config(params), params["name"])
@@ -72,6 +72,11 @@ def leaf_handlers(node: Node) -> dict[str, Handler]:
         found = desk.detach(node.runtime.leaves, params["port"])
         return {"schema": "vitte.leaf_detach/1", "port": params["port"], "detached": found}
 
+    async def remove(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
+        member = desk.remove(node.runtime.leaves, views.find(node.runtime.leaves, params["leaf"]))
+        id_ = member.node_id.hex()
+        return {"schema": "vitte.leaf_remove/1", "name": member.name, "id": id_}
+
     async def list_(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         return views.listing(node.runtime.leaves)
 
@@ -89,6 +94,7 @@ def leaf_handlers(node: Node) -> dict[str, Handler]:
         "leaf_provision": provision,
         "leaf_attach": attach,
         "leaf_detach": detach,
+        "leaf_remove": remove,
         "leaf_list": list_,
         "leaf_show": show,
         "leaf_deploy": deploy,
