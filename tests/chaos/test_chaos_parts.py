@@ -7,10 +7,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 
 from cli.commands.chaos import CARRIERS
 from mesh.errors import ChaosFailed, ChaosUnavailable, ChaosUnsupported
+from sim.app import chaos_command
+from sim.app.chaos_command import Played
 from sim.chaos import commands, faketime, kinds, namespaces, play
 from sim.chaos.bridge import ruleset
 from sim.chaos.builds import write_live_project
@@ -22,8 +25,10 @@ from sim.chaos.watch import tracebacks
 from sim.faults import KINDS
 from sim.kernel.world import World
 from sim.net.link import Link
+from sim.oracles import Finding
 from sim.scenario.files import load
-from sim.scenario.model import Fault, Options, Scenario
+from sim.scenario.model import Fault, Options, Phases, Scenario
+from sim.scenario.play import play as outcome_of
 
 SCENARIOS = Path(kinds.__file__).resolve().parent.parent / "scenarios"
 
@@ -205,3 +210,25 @@ def test_the_ruleset_is_one_transaction_that_says_what_the_rules_say() -> None:
     assert "elements = { 10.0.0.1 . 10.0.0.2 }" in text
     assert "ip saddr 10.0.0.2 ip daddr 10.0.0.1 numgen random mod 1000 < 200 drop" in text
     assert text.startswith("add table bridge vitte\ndelete table bridge vitte\ntable bridge")
+
+
+def test_two_worlds_are_compared_and_the_last_line_is_the_verdict(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    phases = Phases(warm_up_s=8.0, chaos_s=1.0, settle_s=1.0, canary_s=15.0)
+    outcome = outcome_of(Scenario(1, 3, phases=phases))
+    worse = attrs.evolve(outcome, findings=(Finding("false-death", 1.0, "node 1 died"),))
+    path = Path("a-story.json")
+    lines = _said([Played(path, outcome, outcome)], capsys)
+    figure = f"{outcome.figures['crash_known_s']:.4g}"
+    assert f"{figure} / {figure}" in lines[1]
+    assert lines[-1] == "ok"
+    assert _said([Played(path, worse, None)], capsys)[-1] == "FAILED: a-story (false-death)"
+    said = _said([Played(path, outcome, worse)], capsys)[-1]
+    assert said == "FAILED: a-story (simulated: false-death)"
+
+
+def _said(played: list[Played], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    chaos_command._print_table(played)
+    chaos_command._print_verdict(played)
+    return capsys.readouterr().out.splitlines()
