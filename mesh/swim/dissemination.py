@@ -34,11 +34,12 @@ class Rumours:
     """Statements on their way out."""
 
     def __init__(self) -> None:
-        self._queue: dict[Topic, _Rumour] = {}
+        self.queue: dict[Topic, _Rumour] = {}
+        """To be looked at only: empty when there is nothing to tell."""
         self._order = 0
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue)
 
     def add(self, subject: bytes, author: bytes, statement: Statement) -> None:
         """Tell it from now on, instead of what that author said about that subject before."""
@@ -46,7 +47,7 @@ class Rumours:
         self._drop(topic)
         self._order += 1
         size = size_bytes(statement)
-        self._queue[topic] = _Rumour(topic, statement, size, self._order)
+        self.queue[topic] = _Rumour(topic, statement, size, self._order)
 
     def drop(self, subject: bytes, authors: Iterable[bytes]) -> None:
         """Say nothing more of what these said about it."""
@@ -54,18 +55,18 @@ class Rumours:
             self._drop((subject, author))
 
     def _drop(self, topic: Topic) -> None:
-        self._queue.pop(topic, None)
+        self.queue.pop(topic, None)
 
     def take(self, limit: int, used_bytes: int = 0, skip: bytes = b"") -> list[Statement]:
         """Statements for one packet that already holds `used_bytes` of them; counts them as told.
 
         `skip` is a subject that must not be repeated (it is in the packet, or is the receiver).
         """
-        if not self._queue:
+        if not self.queue:
             return []
         room = FACTS_BYTES_MAX - used_bytes
         chosen: list[Statement] = []
-        for rumour in nsmallest(FACTS_MAX, self._queue.values(), key=_rank):
+        for rumour in nsmallest(FACTS_MAX, self.queue.values(), key=_rank):
             if len(chosen) >= FACTS_MAX - RESERVED:
                 break
             if rumour.size_bytes > room or rumour.topic[0] == skip:

@@ -86,7 +86,7 @@ class Packets:
         first = _against(member)
         if self._facts.leaving or member is None:
             first.append(self._facts.table.own.statement)
-        if not self._facts.rumours:
+        if not self._facts.rumours.queue:
             return tuple(first)
         used_bytes = sum(map(size_bytes, first))
         limit = self._config.retransmit_limit(self._facts.table.size())

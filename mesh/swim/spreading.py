@@ -30,7 +30,7 @@ class Spreader:
 
     def next_timer_s(self) -> float | None:
         """May lie in the past: a rumour that comes after a quiet time is told at once."""
-        if not self._facts.rumours or not self._facts.table.reachable_count:
+        if not self._facts.rumours.queue or not self._facts.table.reachable_count:
             return None
         return self._last_s + self._config.gossip_interval_s
 

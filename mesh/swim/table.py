@@ -136,20 +136,16 @@ class Table:
         self._members: dict[NodeId, Member] = {}
         self._roster: dict[bytes, NodeId] = {}
         self._tombstones: dict[NodeId, tuple[Version, float]] = {}
-        self._own = own
+        self.own = own
+        """Ourselves; part of the hash like any other. Changed by `set_own` alone."""
         self._hash = own.mark
         self.reachable_ids = ReachableIds(self._members)
         self.reachable_count = 0
         """Other members that are alive or only suspected."""
 
     # -- ourselves -------------------------------------------------------------------------------
-    @property
-    def own(self) -> Member:
-        """Ourselves; part of the hash like any other. Changed by `set_own` alone."""
-        return self._own
-
     def set_own(self, record: Record, statement: Statement) -> None:
-        own = self._own
+        own = self.own
         own.record, own.statement = record, statement
         own.state = State.LEFT if record.left else State.ALIVE
         self._hash ^= own.mark
@@ -181,7 +177,7 @@ class Table:
 
     def everybody(self) -> Iterator[NodeId]:
         """The whole roster, ourselves included."""
-        yield self._own.node_id
+        yield self.own.node_id
         yield from self._roster.values()
 
     @property
@@ -194,7 +190,7 @@ class Table:
         prefix (a 64-bit collision, so an attack) the smaller is kept, everywhere the same."""
         self._roster = {}
         for node in sorted(ids):
-            if prefix_of(node) != self._own.prefix:
+            if prefix_of(node) != self.own.prefix:
                 self._roster.setdefault(prefix_of(node), node)
         gone = [member for member in self if self.resolve(member.prefix) != member.node_id]
         for member in gone:

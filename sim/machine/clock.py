@@ -21,6 +21,8 @@ from sim.machine.processor import Processor
 WALL_START_S = 1_790_000_000
 """Seconds since 1970 at which every world begins."""
 LAG_WINDOW_S = 2.0
+ROUNDING_S = 1e-6
+"""Nobody is late who is late by no more than this: seconds are floats."""
 NEVER_NS = 1 << 62
 """146 years: further than any world goes."""
 RATE_MIN, RATE_MAX = 0.1, 10.0
@@ -188,7 +190,7 @@ class SimClock:
             return
         now_s = self._hardware.monotonic()
         late_s = now_s - timer.due_s
-        if late_s >= self.lag_s():
+        if late_s > ROUNDING_S and late_s >= self.lag_s():
             self._late = (now_s, late_s)
         fn()
 

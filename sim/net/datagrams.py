@@ -100,6 +100,11 @@ class SimDatagramPort:
     def take_waiting(self) -> list[Arrived | Refused]:
         if not self._waiting:
             return []
+        if len(self._waiting) <= DATAGRAM_DRAIN_MAX:
+            everything = list(self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            return everything
         taken: list[Arrived | Refused] = []
         while self._waiting and len(taken) < DATAGRAM_DRAIN_MAX:
             each = self._waiting.popleft()
