@@ -246,6 +246,9 @@ LEAF_ANSWER_S = 60.0
 LEAF_SOURCE_BYTES_MAX = 256 * KIB
 """Rule files of one deploy together."""
 
+TOOLS_TOLD_MAX = 8
+"""Toolchains that a node says it has: those of its last shards."""
+
 # -- local clusters -----------------------------------------------------------------------------
 LOCAL_NODES_MAX = 64
 """`vitte dist start --nodes N` on one machine."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from zlib import crc32
 
 from mesh.action.model import SignedResult
@@ -30,6 +30,7 @@ _PUT, _DROP = b"+", b"-"
 _KIND_BYTES, _SIGNATURE_BYTES = 1, 64
 _BODY_AT = _KIND_BYTES + DIGEST_BYTES + _SIGNATURE_BYTES
 _COMPACT_BYTES_MIN = MIB
+_DIGEST_BYTES = 8
 
 
 class ResultCache:
@@ -40,6 +41,9 @@ class ResultCache:
         self._name = name
         self._results: OrderedDict[Digest, SignedResult] = OrderedDict()
         self._live_bytes = 0
+        self._mixed = 0
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when a result was added or dropped."""
         self._file_bytes = 0
         self.torn_bytes = 0
         """What was cut off at the start because a crash had torn it."""
@@ -60,6 +64,7 @@ class ResultCache:
         self._append(_PUT + action + signed.signature + signed.body)
         self._insert(action, signed)
         self._compact_if_due()
+        self.on_change()
 
     def forget(self, action: Digest) -> None:
         """Drop a result (its outputs are lost, its builder revoked)."""
@@ -67,6 +72,12 @@ class ResultCache:
             self._append(_DROP + action)
             self._remove(action)
             self._compact_if_due()
+            self.on_change()
+
+    @property
+    def digest(self) -> bytes:
+        """8 bytes, the same for caches of the same actions."""
+        return self._mixed.to_bytes(_DIGEST_BYTES, "big")
 
     def __len__(self) -> int:
         return len(self._results)
@@ -100,12 +111,14 @@ class ResultCache:
         if action in self._results:
             self._remove(action)
         self._results[action] = signed
+        self._mixed ^= int.from_bytes(action[:_DIGEST_BYTES], "big")
         self._live_bytes += _size(signed)
         while self._live_bytes > RESULTS_BYTES_MAX and len(self._results) > 1:
             self._remove(next(iter(self._results)))
 
     def _remove(self, action: Digest) -> None:
         self._live_bytes -= _size(self._results.pop(action))
+        self._mixed ^= int.from_bytes(action[:_DIGEST_BYTES], "big")
 
     def _compact_if_due(self) -> None:
         if self._file_bytes < max(_COMPACT_BYTES_MIN, 2 * self._live_bytes):

@@ -8,7 +8,7 @@ one per batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import trio
@@ -50,12 +50,15 @@ class Asker:
         self._next_request = 1
         self._silent_until: dict[NodeId, float] = {}
         self.counters = Counters()
+        self.worth_asking: Callable[[NodeId, Sequence[Digest]], bool] = lambda _node, _actions: True
+        """Whether a peer may know what we do not; see `mesh.node.facts`."""
 
     async def results(
         self, actions: Sequence[Digest], near_first: Sequence[NodeId]
     ) -> list[tuple[NodeId, KnownResult]]:
         """What neighbours say they know. Nothing in it has been verified."""
         found: list[tuple[NodeId, KnownResult]] = []
+        near_first = [node for node in near_first if self.worth_asking(node, actions)]
         for start in range(0, len(actions), BLOB_REQUEST_MAX):
             batch = tuple(actions[start : start + BLOB_REQUEST_MAX])
             found += await self._ask(batch, self._askable(near_first))

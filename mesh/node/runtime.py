@@ -28,6 +28,7 @@ from mesh.node.config import LinkConfig, NodeConfig
 from mesh.node.counters import Counters
 from mesh.node.doors import Doors, open_doors
 from mesh.node.epoch import next_epoch
+from mesh.node.facts import FactBoard
 from mesh.node.gossip import Gossip, GossipSetup
 from mesh.node.join_door import DoorAddresses, JoinDoor
 from mesh.node.leaves.deploying import Deployer
@@ -58,6 +59,7 @@ from mesh.wire.messages import (
     Hello,
     KnownResults,
     Load,
+    NodeFacts,
     RosterDigest,
     RosterRecords,
 )
@@ -118,6 +120,8 @@ class MeshRuntime:
         self.work = WorkDriver(
             WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
         )
+        self.facts = FactBoard(workshop.results, self.stolen.tools, self.links.post_all)
+        self.asker.worth_asking = self.facts.worth_asking
         self.leaves = Leaves(env, identity, self.links)
         self.leaves.admitted = self.roster_changed
         self.deployer = self.leaves.programs = Deployer(self.leaves)
@@ -202,7 +206,7 @@ class MeshRuntime:
         """Linked peers, by round trip."""
         rtts = dict(self.gossip.round_trips_s())
         far = float("inf")
-        return sorted(self.links.by_node, key=lambda node: (rtts.get(node) or far, node))
+        return sorted(self.links.by_node, key=lambda node: (rtts.get(node, far), node))
 
     # -- LinkOwner ------------------------------------------------------------------------------
     def hello(self, lane: int) -> Hello:
@@ -221,12 +225,14 @@ class MeshRuntime:
         logger.info("linked with %s", self.name_of(link.peer))
         if link.hello.roster != self.identity.roster.digest():
             self._send_roster(link)
+        link.post(self.facts.own())
         self.work.peer_up(link.peer, link.hello.load)
         self.leaves.link_up(link)
 
     def link_down(self, link: Link) -> None:
         logger.info("the link with %s ended", self.name_of(link.peer))
         self.asker.peer_down(link.peer)
+        self.facts.forget(link.peer)
         self.work.peer_down(link.peer)
         self.gossip.stream_ended(link.peer)
         self.blobs.forget(link.peer)
@@ -240,6 +246,9 @@ class MeshRuntime:
                 link.post(AliveSaid())
             case AliveSaid():
                 self.gossip.stream_alive(link.peer)
+            case NodeFacts(tools):
+                self.facts.heard(link.peer, message)
+                self.work.core.peer_tools(link.peer, tools)
             case AskResults():
                 self.asker.asked(link, message)
             case KnownResults():
@@ -369,6 +378,7 @@ class MeshRuntime:
         self.work.core.machine(machine.cpu_percent, machine.memory_free_mib)
         pressure = self._env.readings.pressure().cpu / 100
         self.gossip.machine_felt(pressure, self._env.readings.lag_s())
+        self.facts.tell_changes()
         load = self.work.core.load()
         if load != self._reported_load:
             self._reported_load = load

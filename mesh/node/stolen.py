@@ -27,6 +27,7 @@ from mesh.executor.tooldirs import hidden_tool, owners_roots, tool_dirs
 from mesh.limits import BLOB_CHUNK_BYTES, STRUCT_BYTES_MAX
 from mesh.node.blobs import BlobExchange, Expected
 from mesh.node.counters import Counters
+from mesh.node.facts import KnownTools
 from mesh.node.links import Links
 from mesh.node.perform import Performer, plain_text
 from mesh.ports import Env
@@ -96,6 +97,7 @@ class StolenRunner:
         self._waiting: dict[NodeId, tuple[list[wire.Finished], list[wire.InlineBlob]]] = {}
         self.has_more: Callable[[NodeId], bool] = lambda _victim: False
         """Whether more shards of that victim wait here; set by the work driver."""
+        self.tools = KnownTools()
         self.counters = Counters()
 
     def hold(self, blobs: Iterable[bytes]) -> None:
@@ -212,12 +214,17 @@ class StolenRunner:
             while len(self._verdicts) > TOOLCHAINS_MAX:
                 del self._verdicts[next(iter(self._verdicts))]
         if known.reason is not None:
+            self.tools.gone(digest)
             raise _Declined(known.reason, unfit=True)
+        self.tools.saw(digest)
         return known.dirs
 
     async def are_still(self, toolchain: Toolchain, digest: Digest) -> bool:
         """Whether our own tools are still these; looked at anew."""
-        return await tools_are_still(self._parts, toolchain, digest)
+        still = await tools_are_still(self._parts, toolchain, digest)
+        if still:
+            self.tools.saw(digest)
+        return still
 
     async def _tools_are_still(self, victim: NodeId, action: Action) -> bool:
         known = self._verdicts.get(action.toolchain)
@@ -227,6 +234,7 @@ class StolenRunner:
         still = await tools_are_still(self._parts, toolchain, action.toolchain)
         if not still:
             self._verdicts.pop(action.toolchain, None)
+            self.tools.gone(action.toolchain)
         return still
 
     async def _blob(self, victim: NodeId, digest: Digest) -> bytes:

@@ -106,6 +106,11 @@ class Scheduler:
         if (peer := self._victim.peers.get(node)) is not None:
             peer.rtt_s = rtt_s
 
+    def peer_tools(self, node: NodeId, tools: Iterable[bytes]) -> None:
+        """It says that it has these toolchains (prefixes)."""
+        if (peer := self._victim.peers.get(node)) is not None:
+            peer.tools = frozenset(tools)
+
     def machine(self, cpu_percent: int, memory_free_mib: int) -> None:
         """How busy the machine is apart from our slots."""
         self._cpu_percent, self._memory_free_mib = cpu_percent, memory_free_mib

@@ -8,7 +8,7 @@ import attrs
 
 from mesh.scheduler.model import Shard
 from mesh.types import Digest, NodeId
-from mesh.wire.messages import Load
+from mesh.wire.messages import TOOLS_PREFIX_BYTES, Load
 
 _NO_LOAD = Load(slots=0, busy=0, queued=0, cpu_percent=0, memory_free_mib=0)
 
@@ -30,6 +30,8 @@ class PeerState:
     """Let a lease expire; gets nothing until it speaks again."""
     unfit: dict[Digest, str] = attrs.field(factory=dict)
     """Toolchains it does not have, with its reason."""
+    tools: frozenset[bytes] = frozenset()
+    """Prefixes of the toolchains that it says it has lately found."""
     warm: dict[Digest, None] = attrs.field(factory=dict)
     """Inputs it is known to hold, oldest first."""
 
@@ -42,6 +44,14 @@ class PeerState:
         if not shard.warmth:
             return 0.0
         return sum(map(self.warm.__contains__, shard.warmth)) / len(shard.warmth)
+
+    def has_tools_of(self, shard: Shard | None) -> bool:
+        """Whether it has said so: then it need not look first."""
+        return shard is not None and shard.toolchain[:TOOLS_PREFIX_BYTES] in self.tools
+
+    def readiness_of(self, shard: Shard) -> float:
+        """What it need not fetch nor look at first, 0..1: its tools weigh like all inputs."""
+        return (self.warmth_of(shard) + self.has_tools_of(shard)) / 2
 
     def warmed_by(self, digests: Iterable[Digest], limit: int) -> None:
         self.warm.update(dict.fromkeys(digests))

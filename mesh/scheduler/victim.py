@@ -224,17 +224,16 @@ class Victim:
 
     # -- handing out ----------------------------------------------------------------------------
     def serve(self, free_slots: int, now_s: float) -> list[Effect]:
-        """Fill our free slots and the standing requests, nearest thief first; then stragglers."""
+        """Fill our free slots and the standing requests; then stragglers."""
         effects: list[Effect] = []
         if not self._below_limits():
             return effects
         while free_slots > 0 and (shard := self._queue.take(self._fits_here)) is not None:
             effects += self._start_here(shard, now_s)
             free_slots -= 1
-        thieves = sorted(
-            (peer for peer in self.peers.values() if peer.demand > 0 and not peer.stalled),
-            key=lambda peer: (peer.rtt_s, peer.node),
-        )
+        thieves = [each for each in self.peers.values() if each.demand > 0 and not each.stalled]
+        first = next(iter(self._queue), None)
+        thieves.sort(key=lambda each: (not each.has_tools_of(first), each.rtt_s, each.node))
         for peer in thieves:
             if self._queue.stealable:
                 effects += self._grant(peer, thieves, now_s)
@@ -253,7 +252,7 @@ class Victim:
             beyond_slots = len(leases) >= at_once
             if beyond_slots and (hoard_s >= window_s or len(leases) >= share):
                 break
-            shard = self._queue.take(lambda shard: self._fits_peer(shard, peer), peer.warmth_of)
+            shard = self._queue.take(lambda shard: self._fits_peer(shard, peer), peer.readiness_of)
             if shard is None:
                 break
             weight_s = self._expected_s(shard)

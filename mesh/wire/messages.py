@@ -16,6 +16,7 @@ from mesh.limits import (
     NAME_BYTES_MAX,
     RECORD_BYTES_MAX,
     ROSTER_RECORDS_MAX,
+    TOOLS_TOLD_MAX,
 )
 from mesh.types import DIGEST_BYTES, Digest, RunId
 from mesh.wire.schema import (
@@ -96,6 +97,21 @@ class AliveAsked:
 @message(31)
 class AliveSaid:
     """Yes. Answered at once, by the event loop that answers datagrams, too."""
+
+
+TOOLS_PREFIX_BYTES = 8
+RESULTS_DIGEST_BYTES = 8
+
+
+@message(5)
+class NodeFacts:
+    """What the sender has, so that it need not be asked in vain. See `mesh.node.facts`."""
+
+    tools: tuple[bytes, ...] = array(c_blob(TOOLS_PREFIX_BYTES), TOOLS_TOLD_MAX)
+    """Prefixes of the toolchains it has."""
+    results: int = uint()
+    results_digest: bytes = fixed(RESULTS_DIGEST_BYTES)
+    """XOR of the results' names."""
 
 
 # -- work ----------------------------------------------------------------------------------------

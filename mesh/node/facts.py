@@ -1,0 +1,93 @@
+"""What neighbours say about themselves that saves questions: their tools, and what they remember.
+
+    tools      prefixes of the toolchains that a node has lately found to be there, byte for byte
+    results    how many results it remembers, and the XOR of their names: equal means the same ones
+
+Rules: each node tells its own, over the link that proves who it is, to whoever is linked; they are
+not passed on, because everybody who could use them has a link. Told once a second when they have
+changed, and at once when what we said before would make somebody not ask us. Who has said nothing
+is asked as ever: these are hints, and a wrong one costs a rerun or a question. Bounded by the
+links. Deliberately not here: asking (`ask`), handing out shards (`scheduler`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from mesh.cas.results import ResultCache
+from mesh.limits import TOOLS_TOLD_MAX
+from mesh.types import Digest, NodeId
+from mesh.wire.messages import TOOLS_PREFIX_BYTES, NodeFacts
+
+
+class KnownTools:
+    """The toolchains seen here last."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+
+    def saw(self, toolchain: Digest) -> None:
+        """All of it is here."""
+        prefix = toolchain[:TOOLS_PREFIX_BYTES]
+        self._seen[prefix] = None
+        self._seen.move_to_end(prefix)
+        if len(self._seen) > TOOLS_TOLD_MAX:
+            self._seen.popitem(last=False)
+
+    def gone(self, toolchain: Digest) -> None:
+        """Part of it was replaced or removed."""
+        self._seen.pop(toolchain[:TOOLS_PREFIX_BYTES], None)
+
+    def told(self) -> tuple[bytes, ...]:
+        return tuple(sorted(self._seen))
+
+
+class FactBoard:
+    """Our facts and those of linked peers."""
+
+    def __init__(
+        self, results: ResultCache, tools: KnownTools, tell: Callable[[NodeFacts], None]
+    ) -> None:
+        self._results = results
+        self._tools = tools
+        self._tell = tell
+        self._told: NodeFacts | None = None
+        self._peers: dict[NodeId, NodeFacts] = {}
+        results.on_change = self._results_changed
+
+    def own(self) -> NodeFacts:
+        return NodeFacts(self._tools.told(), len(self._results), self._results.digest)
+
+    def tell_changes(self) -> None:
+        """To be called now and then."""
+        facts = self.own()
+        if facts != self._told:
+            self._told = facts
+            self._tell(facts)
+
+    def _results_changed(self) -> None:
+        if self._told is None or self._would_not_be_asked(self._told):
+            self.tell_changes()
+
+    def _would_not_be_asked(self, told: NodeFacts) -> bool:
+        same = (each.results_digest == told.results_digest for each in self._peers.values())
+        return told.results == 0 or any(same)
+
+    # -- peers -----------------------------------------------------------------------------------
+    def heard(self, peer: NodeId, facts: NodeFacts) -> None:
+        self._peers[peer] = facts
+
+    def forget(self, peer: NodeId) -> None:
+        self._peers.pop(peer, None)
+
+    def worth_asking(self, peer: NodeId, actions: Iterable[Digest]) -> bool:
+        """Whether the peer may know a result of these that we do not know. What we know and ask for
+        nevertheless (its files are lost) may be whole there."""
+        facts = self._peers.get(peer)
+        if facts is None:
+            return True
+        if facts.results == 0:
+            return False
+        same = (facts.results, facts.results_digest) == (len(self._results), self._results.digest)
+        return not same or any(self._results.get(action) is not None for action in actions)
