@@ -22,8 +22,8 @@ TRANSPORT = (
             Edit(
                 SEALED,
                 "ReplayWindow.accept",
-                "self._top, self._seen = counter, (self._seen << ahead | 1) & mask",
-                "self._top, self._seen = counter, 1 & mask",
+                "(self._seen << ahead | 1) & _WINDOW_MASK",
+                "1",
             ),
         ),
         ("hostile", "loss"),
@@ -50,8 +50,8 @@ TRANSPORT = (
             Edit(
                 SEALED,
                 "Sealer._judge",
-                "!= self._config.epoch & _RECEIVER_MASK:",
-                "< 0:",
+                "if plain[:_RECEIVER_BYTES] != self._named:",
+                "if False:",
             ),
         ),
         ("hostile", "crashes"),
