@@ -66,6 +66,10 @@ class _Generator:
         self._mentions = mentions
         self._free = list(range(REGISTERS - 1, -1, -1))
         self._locals: dict[str, int] = {}
+        self._needed: Counter[int] = Counter()
+        """Registers of left operands while the right ones are evaluated."""
+        self._outlived: set[int] = set()
+        """Needed ones whose name has been mentioned for the last time."""
 
     # -- small parts -----------------------------------------------------------------------------
     def put(self, op: Op, a: int = 0, b: int = 0, c: int = 0) -> int:
@@ -172,6 +176,9 @@ class _Generator:
             last = self._mentioned(value.name)
             if last:
                 del self._locals[value.name]
+            if last and self._needed[register]:
+                self._outlived.add(register)
+                last = False
             return _Held(register, last)
         if isinstance(value, Binary):
             return self._binary(value, into)
@@ -204,7 +211,12 @@ class _Generator:
 
     def _binary(self, value: Binary, into: int | None) -> _Held:
         left = self._value(value.left)
+        self._needed[left.register] += 1
         right = self._value(value.right)
+        self._needed[left.register] -= 1
+        if left.register in self._outlived and not self._needed[left.register]:
+            self._outlived.discard(left.register)
+            left = _Held(left.register, loose=True)
         self._drop(right)
         self._drop(left)
         held = self._result(into)
