@@ -7,6 +7,7 @@ numbers. A worker that is told to stop finishes its run. Deliberately not here: 
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections import deque
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from threading import Thread
 
 import attrs
 
@@ -27,6 +29,7 @@ from sim.shrink.shrink import DoesNotFail, ShrinkConfig, shrink
 SHRUNK_MAX = 5
 """Failures that are shrunk; more of them are most likely the same bugs."""
 POLL_S = 0.2
+PARENT_LOOK_S = 1.0
 
 
 @attrs.frozen
@@ -127,7 +130,7 @@ class Explorer:
     def run(self) -> Explored:
         interrupted = False
         context = get_context("fork")
-        pool = ProcessPoolExecutor(self._config.jobs, context, initializer=_ignore_interrupts)
+        pool = ProcessPoolExecutor(self._config.jobs, context, initializer=begin_worker)
         try:
             self._work(pool)
         except KeyboardInterrupt:
@@ -211,9 +214,16 @@ class Explorer:
         )
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches the whole group; the parent decides."""
+def begin_worker() -> None:
+    """Ctrl-C reaches the whole group: the parent decides. And no worker outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_LOOK_S)
+    os._exit(1)
 
 
 def explore(config: ExploreConfig, on_progress: Callable[[Progress], None]) -> Explored:

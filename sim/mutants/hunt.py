@@ -13,6 +13,7 @@ from multiprocessing import get_context
 
 import attrs
 
+from sim.explore.explore import begin_worker
 from sim.mutants.plant import DoesNotApply, Mutant, planted
 from sim.scenario.play import play
 from sim.scenario.profiles import Wish, draw
@@ -64,7 +65,7 @@ def hunt_all(
 ) -> list[Hunted]:
     """All of them, some at a time; in the order of the catalogue."""
     found: dict[str, Hunted] = {}
-    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("fork"), initializer=begin_worker) as pool:
         waiting = [pool.submit(hunt, mutant, seeds) for mutant in mutants]
         for future in as_completed(waiting):
             hunted = future.result()
