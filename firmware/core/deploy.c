@@ -119,16 +119,10 @@ static bool is_signed(const struct leaf *leaf, const uint8_t *program, uint32_t 
 
 static bool is_for_us(const struct leaf *leaf, const struct program *program)
 {
-    struct identity identity;
-    uint8_t key[KEY_SIZE];
     if (program->target_kind == TARGET_BOARD)
         return program->target_board == leaf->hal->board;
-    if (program->target_kind != TARGET_ONE)
-        return true;
-    if (!slots_identity(&leaf->slots, &identity))
-        return false;
-    ed25519_public(identity.seed, key);
-    return bytes_equal(program->target_id, key, TARGET_ID_BYTES);
+    return program->target_kind != TARGET_ONE ||
+           bytes_equal(program->target_id, leaf->key, TARGET_ID_BYTES);
 }
 
 static bool has(const void *board, const struct resource *resource)

@@ -1,6 +1,7 @@
 #include "leaf.h"
 
 #include "bytes.h"
+#include "ed25519.h"
 
 void leaf_note(struct leaf *leaf, uint8_t code, int32_t value)
 {
@@ -12,6 +13,7 @@ void leaf_note(struct leaf *leaf, uint8_t code, int32_t value)
 
 void leaf_start(struct leaf *leaf, const struct hal *hal, void *self)
 {
+    struct identity identity;
     bytes_fill((uint8_t *)leaf, 0, sizeof *leaf);
     leaf->hal = hal;
     leaf->self = self;
@@ -21,6 +23,8 @@ void leaf_start(struct leaf *leaf, const struct hal *hal, void *self)
     events_start(&leaf->events, leaf->boot_nonce);
     leaf_note(leaf, SYSTEM_STARTED, (int32_t)hal->reset_cause(self));
     slots_start(&leaf->slots);
+    if (slots_identity(&leaf->slots, &identity))
+        ed25519_public(identity.seed, leaf->key);
     if (leaf->slots.fell_back)
         leaf_note(leaf, SYSTEM_WENT_BACK, (int32_t)leaf->slots.active);
     engine_start(leaf);

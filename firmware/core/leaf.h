@@ -82,6 +82,7 @@ struct leaf {
     void *self;
     uint32_t firmware_error; /* the last serious one, of enum system_event */
     uint8_t boot_nonce[BOOT_NONCE_BYTES];
+    uint8_t key[KEY_SIZE]; /* our public key once provisioned; making it takes up to a second */
     struct slots slots;
     struct events events;
     struct engine engine;

@@ -133,7 +133,7 @@ static void make_seed(struct leaf *leaf, const uint8_t *entropy, uint8_t seed[KE
 
 static void provision(struct leaf *leaf, struct cbor_reader *from, struct cbor_writer *to)
 {
-    uint8_t identity[IDENTITY_BYTES], key[KEY_SIZE];
+    uint8_t identity[IDENTITY_BYTES];
     uint32_t size;
     const uint8_t *mesh = cbor_bytes(from, KEY_SIZE, KEY_SIZE, &size);
     const uint8_t *authority = cbor_bytes(from, KEY_SIZE, KEY_SIZE, &size);
@@ -149,9 +149,9 @@ static void provision(struct leaf *leaf, struct cbor_reader *from, struct cbor_w
         plain(leaf, to, ERROR_FLASH_FAILED);
         return;
     }
-    ed25519_public(identity, key);
+    ed25519_public(identity, leaf->key);
     head(leaf, to, ERROR_NONE, 1);
-    cbor_put_bytes(to, key, KEY_SIZE);
+    cbor_put_bytes(to, leaf->key, KEY_SIZE);
 }
 
 static void commit(struct leaf *leaf, struct cbor_writer *to)

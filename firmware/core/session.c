@@ -1,6 +1,5 @@
 /* Sessions, requests and answers, and events on their way out (docs/leaf-link.md). */
 #include "bytes.h"
-#include "ed25519.h"
 #include "leaf.h"
 
 enum { PROTOCOL = 1, NONCE_BYTES = 8, EPOCHS = 15, WAIT_FIRST_MS = 40, WAIT_EVENT_MS = 8, WAIT_MAX_MS = 2000, ALONE_MAX = 4 };
@@ -28,7 +27,6 @@ static void on_hello(struct leaf *leaf, const struct frame *frame)
     struct cbor_reader from = cbor_reading(frame->body, frame->size);
     struct session *session = &leaf->session;
     struct identity identity;
-    uint8_t key[KEY_SIZE];
     uint32_t size;
     cbor_array(&from, 2, 2);
     cbor_uint(&from, PROTOCOL, PROTOCOL);
@@ -42,8 +40,6 @@ static void on_hello(struct leaf *leaf, const struct frame *frame)
     on_line(session);
     session->batch = BATCH_MAX;
     bool known = slots_identity(&leaf->slots, &identity);
-    if (known)
-        ed25519_public(identity.seed, key);
     struct cbor_writer to = writing(leaf);
     cbor_put_array(&to, 7);
     cbor_put_uint(&to, PROTOCOL);
@@ -51,7 +47,7 @@ static void on_hello(struct leaf *leaf, const struct frame *frame)
     cbor_put_uint(&to, session->epoch);
     cbor_put_bytes(&to, leaf->boot_nonce, BOOT_NONCE_BYTES);
     cbor_put_uint(&to, leaf->hal->board);
-    cbor_put_bytes(&to, key, known ? KEY_SIZE : 0);
+    cbor_put_bytes(&to, leaf->key, known ? KEY_SIZE : 0);
     cbor_put_uint(&to, leaf->hal->receive_bytes);
     send(leaf, FRAME_HELLO, 0, &to);
 }
