@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, eventually, started
+from cluster import VITTE, Cluster, eventually, started
 
 THERMOSTAT = """
 @every("50ms")
@@ -158,3 +159,48 @@ def test_a_leaf_at_a_serial_device(board: Board, pair: Cluster) -> None:
         busy = pair.vitte("leaf", "attach", port, number=2)
         assert "error[VM601]" in busy.stderr
         assert pair.vitte("leaf", "detach", port).returncode == 0
+
+
+@contextmanager
+def emulated(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`vitte leaf emulate`; skips where boards cannot be emulated."""
+    for package in ("unicorn", "elftools", "ziglang"):
+        pytest.importorskip(package)
+    process = subprocess.Popen(
+        [*VITTE, "leaf", "emulate", "--board", "stm32f405", "--serial", f"unix:{path}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) in (0, 130)
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+def test_the_real_firmware_in_an_emulated_part(pair: Cluster, tmp_path: Path) -> None:
+    rules = tmp_path / "thermostat.py"
+    rules.write_text(THERMOSTAT.replace("50ms", "200ms"))
+    path = tmp_path / "leaf.sock"
+    with emulated(path) as part:
+        assert part.stdin is not None
+        assert part.stdout is not None
+        eventually(path.exists, "the emulated line", 120)
+        made = pair.vitte("leaf", "provision", f"unix:{path}", "--name", "greenhouse")
+        assert "(stm32f405," in made.stdout, made.stderr
+        assert pair.vitte("leaf", "attach", f"unix:{path}").returncode == 0
+        deployed = pair.vitte("leaf", "deploy", "greenhouse", str(rules))
+        assert "greenhouse runs 1 rule" in deployed.stdout, deployed.stderr
+        part.stdin.write("adc 0 900\n")
+        part.stdin.flush()
+        while "gpio 5 = 1" not in (line := part.stdout.readline()):
+            assert line, "the board ended"
+        shown = pair.json("leaf", "show", "greenhouse")
+        assert shown["flash_bytes"] > 0
+        assert shown["ram_bytes"] > shown["stack_bytes"] > 0

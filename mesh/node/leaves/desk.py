@@ -26,7 +26,7 @@ from mesh.node.leaves.parts import LeafSilentError, LineConfig
 from mesh.rules.program import BoardKind
 from mesh.types import NodeId
 
-MEET_S = 4.0
+MEET_S = 6.0
 TRUST_S = 15.0
 """An Ed25519 signature takes the slowest part a second, and a bad line repeats it."""
 PROBE_S = 1.2
@@ -58,9 +58,11 @@ async def meet(leaves: Leaves, line: Line) -> LeafHello:
     port, baud = config.port, config.baud
     if line.speaks_text():
         raise NoLeaf(port=port, why="something else talks there")
-    found = await _probe(leaves, line)
+    found = await _probe(leaves, line) if not line.whole_frames else None
     if found is not None:
         raise WrongBaud(port=port, baud=baud, other=found)
+    if line.whole_frames:
+        raise NoLeaf(port=port, why="a leaf is there, but it is too slow")
     if line.heard:
         other = next(each for each in (115_200, *OTHER_BAUDS) if each != baud)
         raise WrongBaud(port=port, baud=baud, other=other)

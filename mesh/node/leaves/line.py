@@ -105,6 +105,11 @@ class Line:
         dropped = self._link.dropped if self._link is not None else {}
         return sum(dropped.get(reason, 0) for reason in BROKEN)
 
+    @property
+    def whole_frames(self) -> bool:
+        """Whether anything came that only a leaf sends, be it at the wrong time."""
+        return self._link is not None and bool(self._link.counters)
+
     def speaks_text(self) -> bool:
         """Whether what came looks like words of another program."""
         return bool(self.heard) and all(byte in TEXT_BYTES for byte in self.heard)
