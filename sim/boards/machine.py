@@ -47,6 +47,7 @@ SLICE_INSTRUCTIONS_MIN = 2
 """One would single-step, which Unicorn does differently."""
 MASKED_STEPS_MAX = 16
 HANDLER_INSTRUCTIONS_MAX = 200_000
+HARD_FAULT = 3
 WFI = b"\x30\xbf"
 SAVED = (
     arm.UC_ARM_REG_R0,
@@ -210,6 +211,15 @@ class Machine:
 
     def register(self, number: int) -> int:
         return int(self._uc.reg_read(number))
+
+    # -- meddling ----------------------------------------------------------------------------------
+    def jump(self, address: int) -> None:
+        """Go on there, as a program that lost its way."""
+        self._pc = address | 1
+
+    def raise_fault(self) -> None:
+        """Let the firmware's own fault handler run."""
+        self._interrupt(HARD_FAULT)
 
     # -- running -----------------------------------------------------------------------------------
     def run_until(self, moment_ns: int) -> None:
