@@ -85,6 +85,8 @@ class Beats:
 
     def take_missed(self, now_s: float) -> list[NodeId]:
         """Members whose beat did not come, nor anything else since it was due. Each beat once."""
+        if not self._expected:
+            return []
         late = [node for node, each in self._expected.items() if each.missed_s <= now_s]
         missed: list[NodeId] = []
         for node in late:

@@ -1,4 +1,4 @@
-"""Random choices from a source of floats in [0, 1), so that a seed decides everything.
+"""Random choices from a source of floats in [0, 1), so that a seed decides everything; and times.
 
 Fisher-Yates, written out because `random.shuffle` would bring its own generator.
 """
@@ -26,3 +26,8 @@ def sample(items: Sequence[T], count: int, rng: Rng) -> list[T]:
 def shuffled(items: Sequence[T], rng: Rng) -> list[T]:
     """All items in random order."""
     return sample(items, len(items), rng)
+
+
+def sooner(due_s: float | None, other_s: float) -> float:
+    """The earlier of two times, of which one may not be."""
+    return other_s if due_s is None or other_s < due_s else due_s

@@ -21,7 +21,7 @@ import attrs
 
 from mesh.limits import DATAGRAM_BYTES_MAX, SWIM_SEEDS_MAX
 from mesh.swim import repair
-from mesh.swim.choice import Rng
+from mesh.swim.choice import Rng, sooner
 from mesh.swim.config import SwimConfig
 from mesh.swim.dossier import Dossier, dossier_of
 from mesh.swim.effects import (
@@ -220,14 +220,14 @@ class Swim:
         """A sign of life of `at_s` that came by another way than a datagram, such as bytes on a
         stream: until something newer speaks against it, we do not vote for its death."""
         self._prober.paths.vouched(node, at_s)
-        return self._alive(node, at_s)
+        return self._alive(node, at_s, at_s)
 
-    def _alive(self, node: NodeId, at_s: float) -> list[Effect]:
+    def _alive(self, node: NodeId, at_s: float, now_s: float) -> list[Effect]:
         member = self._facts.table.get(node)
         if member is None:
             return []
         member.heard_s = max(member.heard_s, at_s)
-        return list(self._prober.heard(node, at_s))
+        return list(self._prober.heard(node, at_s, now_s))
 
     def leave(self, now_s: float) -> list[Effect]:
         """Tell everyone (or many) that we go. Keep running the timers for a few gossip intervals
@@ -239,12 +239,18 @@ class Swim:
     # -- time ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
         """When `handle_timer` must be called; None when nothing is pending."""
-        due_s = _sooner(self._prober.next_timer_s(), self._spreader.next_timer_s())
-        due_s = _sooner(due_s, self._damper.next_s())
+        due_s = self._prober.next_timer_s()
+        if (other_s := self._spreader.next_timer_s()) is not None:
+            due_s = sooner(due_s, other_s)
+        if (other_s := self._damper.next_s()) is not None:
+            due_s = sooner(due_s, other_s)
         if self._facts.leaving:
             return due_s
-        due_s = _sooner(due_s, self._facts.cases.suspicions.next_s())
-        return _sooner(due_s, self._reconnector.next_s())
+        if (other_s := self._facts.cases.suspicions.next_s()) is not None:
+            due_s = sooner(due_s, other_s)
+        if (other_s := self._reconnector.next_s()) is not None:
+            due_s = sooner(due_s, other_s)
+        return due_s
 
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
@@ -317,7 +323,7 @@ class Swim:
         effects = handler(sender, message, at, now_s)
         moved = self._facts.hear_from(sender, at.source[0])
         self._prober.paths.heard(sender, arrived_s)
-        return effects + self._after(moved, now_s) + self._alive(sender, arrived_s)
+        return effects + self._after(moved, now_s) + self._alive(sender, arrived_s, now_s)
 
     def _drop(self, reason: str) -> list[Effect]:
         self._counters[reason] += 1
@@ -333,7 +339,7 @@ class Swim:
         old: bool = False,
     ) -> list[Effect]:
         if not facts:
-            return self._after([], now_s)
+            return []
         origin = Origin(prefix_of(sender), at.source[0], old)
         return self._after(self._facts.hear(facts, origin, now_s), now_s)
 
@@ -346,16 +352,18 @@ class Swim:
         member = self._facts.table.get(sender)
         if member is None:
             return effects
-        return effects + self._after(self._facts.hear_load(member, message.load), now_s)
+        changes = self._facts.hear_load(member, message.load)
+        return effects + self._after(changes, now_s) if changes else effects
 
     def _on_ping(self, sender: NodeId, ping: Ping, at: At, now_s: float) -> list[Effect]:
         effects = self._hear_contact(sender, ping, at, now_s)
-        effects.append(self._packets.ack(sender, at.source, ping.number))
+        proof = None if ping.witness is None else self._prober.proofs.answer(ping.witness, now_s)
+        effects.append(self._packets.ack(sender, at.source, ping.number, proof))
         return effects + self._repair(sender, at.source, ping.table_hash, now_s)
 
     def _on_ack(self, sender: NodeId, ack: Ack, at: At, now_s: float) -> list[Effect]:
         effects = self._hear_contact(sender, ack, at, now_s)
-        answers = self._prober.on_ack(sender, ack.number, at.arrived_s)
+        answers = self._prober.on_ack(sender, ack.number, ack.proof, at.arrived_s)
         if answers is None:
             return effects
         return effects + answers + self._repair(sender, at.source, ack.table_hash, now_s)
@@ -430,9 +438,3 @@ class Swim:
             if member is not None and not self._facts.leaving:
                 effects += self._prober.look(member, now_s)
         return effects
-
-
-def _sooner(one_s: float | None, other_s: float | None) -> float | None:
-    if other_s is None or (one_s is not None and one_s <= other_s):
-        return one_s
-    return other_s

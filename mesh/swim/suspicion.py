@@ -94,6 +94,8 @@ class Suspicions:
 
     def due(self, now_s: float) -> list[NodeId]:
         """Members whose suspicion has run out."""
+        if not self._running:
+            return []
         return [each.node for each in self._running.values() if each.deadline_s <= now_s]
 
     def next_s(self) -> float | None:
