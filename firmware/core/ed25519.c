@@ -4,6 +4,7 @@
  * doubles and knows no special cases. */
 #include "ed25519.h"
 
+#include "bytes.h"
 #include "sha512.h"
 
 enum { WORDS = 8 };
@@ -12,6 +13,14 @@ typedef uint32_t fe[WORDS];
 struct point {
     fe x, y, z, t;
 };
+
+/* Formulas over points are short programs, since a call of a field operation takes seven times the
+ * room of a line of those: 16 bits, operation | to | first | second, each a coordinate of one of
+ * four points. */
+enum operation { MULTIPLY, ADD, SUBTRACT, TIMES_D, ROOT };
+enum place { PX, PY, PZ, PT, QX, QY, QZ, QT, X, Y, Z, T, A, B, C, D };
+#define DO(operation, to, first, second) \
+    (uint16_t)((operation) << 12 | (to) << 8 | (first) << 4 | (second))
 
 static const fe CURVE_D = {
     0x135978a3, 0x75eb4dca, 0x4141d8ab, 0x00700a4d,
@@ -68,10 +77,10 @@ static uint32_t sub_words(uint32_t *to, const uint32_t *from)
 }
 
 /* to = flag ? from : to, without a branch; flag is 0 or 1. */
-static void choose(uint32_t *to, const uint32_t *from, uint32_t flag)
+static void choose(uint32_t *to, const uint32_t *from, uint32_t words, uint32_t flag)
 {
     uint32_t mask = 0 - flag;
-    for (uint32_t i = 0; i < WORDS; i++)
+    for (uint32_t i = 0; i < words; i++)
         to[i] ^= mask & (to[i] ^ from[i]);
 }
 
@@ -158,7 +167,7 @@ static void fe_reduce(fe a)
     for (uint32_t i = 0; i < 2; i++) {
         fe less;
         copy(less, a);
-        choose(a, less, 1 - sub_words(less, P));
+        choose(a, less, WORDS, 1 - sub_words(less, P));
     }
 }
 
@@ -196,28 +205,46 @@ static void point_set(struct point *out, const fe x, const fe y)
     fe_mul(out->t, x, y);
 }
 
+static void calculate(const uint16_t *lines, uint32_t count, const struct point *p,
+                      const struct point *q, struct point *out, struct point *scratch)
+{
+    const struct point *points[4] = {p, q, out, scratch};
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t *of[3]; /* second, first, to */
+        for (uint32_t j = 0; j < 3; j++) {
+            uint32_t place = lines[i] >> 4 * j & 15;
+            of[j] = points[place / 4]->x + WORDS * (place % 4);
+        }
+        uint32_t *to = (uint32_t *)(uintptr_t)of[2];
+        switch (lines[i] >> 12) {
+        case MULTIPLY: fe_mul(to, of[1], of[0]); break;
+        case ADD: fe_add(to, of[1], of[0]); break;
+        case SUBTRACT: fe_sub(to, of[1], of[0]); break;
+        case TIMES_D: fe_mul(to, of[1], CURVE_D); break;
+        default: fe_power(to, of[1], 252, 2); break; /* ^ ((p - 5) / 8) */
+        }
+    }
+}
+
+#define CALCULATE(lines, p, q, out, scratch) \
+    calculate(lines, sizeof lines / sizeof lines[0], p, q, out, scratch)
+
 static void point_add(struct point *out, const struct point *p, const struct point *q)
 {
-    fe a, b, c, d;
-    fe_sub(a, p->y, p->x);
-    fe_sub(b, q->y, q->x);
-    fe_mul(a, a, b);
-    fe_add(b, p->y, p->x);
-    fe_add(c, q->y, q->x);
-    fe_mul(b, b, c);
-    fe_mul(c, p->t, q->t);
-    fe_mul(c, c, CURVE_D);
-    fe_add(c, c, c);
-    fe_mul(d, p->z, q->z);
-    fe_add(d, d, d);
-    fe_sub(out->x, b, a); /* E */
-    fe_add(out->y, b, a); /* H */
-    fe_sub(a, d, c);      /* F */
-    fe_add(b, d, c);      /* G */
-    fe_mul(out->t, out->x, out->y);
-    fe_mul(out->x, out->x, a);
-    fe_mul(out->y, out->y, b);
-    fe_mul(out->z, a, b);
+    static const uint16_t LINES[] = {
+        DO(SUBTRACT, A, PY, PX), DO(SUBTRACT, B, QY, QX), DO(MULTIPLY, A, A, B),
+        DO(ADD, B, PY, PX),      DO(ADD, C, QY, QX),      DO(MULTIPLY, B, B, C),
+        DO(MULTIPLY, C, PT, QT), DO(TIMES_D, C, C, C),    DO(ADD, C, C, C),
+        DO(MULTIPLY, D, PZ, QZ), DO(ADD, D, D, D),
+        DO(SUBTRACT, X, B, A), /* E */
+        DO(ADD, Y, B, A),      /* H */
+        DO(SUBTRACT, A, D, C), /* F */
+        DO(ADD, B, D, C),      /* G */
+        DO(MULTIPLY, T, X, Y),   DO(MULTIPLY, X, X, A),
+        DO(MULTIPLY, Y, Y, B),   DO(MULTIPLY, Z, A, B),
+    };
+    struct point scratch;
+    CALCULATE(LINES, p, q, out, &scratch);
 }
 
 static void point_encode(uint8_t out[KEY_BYTES], const struct point *p)
@@ -232,44 +259,37 @@ static void point_encode(uint8_t out[KEY_BYTES], const struct point *p)
     store(out, y);
 }
 
-/* RFC 8032, section 5.1.3; also refuses a y that is not below p. */
+/* RFC 8032, section 5.1.3; also refuses a y that is not below p. X and Y of `out` are the point's,
+ * A and B are u and v there; C is v^3 and then what x^2 v must be u. */
 static bool point_decode(struct point *out, const uint8_t bytes[KEY_BYTES])
 {
-    fe x, y, u, v, w;
+    static const uint16_t CANDIDATE[] = {
+        DO(MULTIPLY, A, Y, Y), DO(TIMES_D, B, A, A),  DO(SUBTRACT, A, A, Z), DO(ADD, B, B, Z),
+        DO(MULTIPLY, C, B, B), DO(MULTIPLY, C, C, B), DO(MULTIPLY, X, C, C), DO(MULTIPLY, X, X, B),
+        DO(MULTIPLY, X, X, A), DO(ROOT, X, X, X),     DO(MULTIPLY, X, X, C), DO(MULTIPLY, X, X, A),
+    };
+    static const uint16_t SQUARE[] = {DO(MULTIPLY, C, X, X), DO(MULTIPLY, C, C, B)};
+    struct point scratch;
     uint8_t again[KEY_BYTES];
-    load(y, bytes, WORDS);
-    uint32_t sign = y[WORDS - 1] >> 31;
-    y[WORDS - 1] &= 0x7FFFFFFF;
-    fe_mul(u, y, y);
-    fe_mul(v, u, CURVE_D);
-    fe_sub(u, u, ONE);
-    fe_add(v, v, ONE);
-    fe_mul(w, v, v);
-    fe_mul(w, w, v);      /* v^3 */
-    fe_mul(x, w, w);
-    fe_mul(x, x, v);      /* v^7 */
-    fe_mul(x, x, u);
-    fe_power(x, x, 252, 2); /* (u v^7) ^ ((p - 5) / 8) */
-    fe_mul(x, x, w);
-    fe_mul(x, x, u);
-    fe_mul(w, x, x);
-    fe_mul(w, w, v);
-    if (!fe_equal(w, u)) {
-        fe_mul(x, x, SQRT_MINUS_1);
-        fe_mul(w, x, x);
-        fe_mul(w, w, v);
-        if (!fe_equal(w, u))
+    load(out->y, bytes, WORDS);
+    uint32_t sign = out->y[WORDS - 1] >> 31;
+    out->y[WORDS - 1] &= 0x7FFFFFFF;
+    copy(out->z, ONE);
+    CALCULATE(CANDIDATE, out, out, out, &scratch);
+    for (uint32_t i = 0; i < 2; i++) {
+        CALCULATE(SQUARE, out, out, out, &scratch);
+        if (fe_equal(scratch.z, scratch.x))
+            break;
+        if (i == 1)
             return false;
+        fe_mul(out->x, out->x, SQRT_MINUS_1);
     }
-    fe_reduce(x);
-    if ((x[0] & 1) != sign)
-        fe_sub(x, ZERO, x);
-    point_set(out, x, y);
+    fe_reduce(out->x);
+    if ((out->x[0] & 1) != sign)
+        fe_sub(out->x, ZERO, out->x);
+    fe_mul(out->t, out->x, out->y);
     point_encode(again, out);
-    for (uint32_t i = 0; i < KEY_BYTES; i++)
-        if (again[i] != bytes[i])
-            return false;
-    return true;
+    return bytes_equal(again, bytes, KEY_BYTES);
 }
 
 static bool has_small_order(const struct point *p)
@@ -296,7 +316,7 @@ static void scalar_reduce(uint32_t out[WORDS], const uint32_t number[2 * WORDS])
         add_words(rest, rest); /* the order has 253 bits: no overflow */
         rest[0] |= bit(number, i);
         copy(less, rest);
-        choose(rest, less, 1 - sub_words(less, ORDER));
+        choose(rest, less, WORDS, 1 - sub_words(less, ORDER));
     }
     copy(out, rest);
 }
@@ -342,10 +362,7 @@ bool ed25519_verify(const uint8_t key[KEY_BYTES], const struct signed_text *text
             point_add(&sum, &sum, &table[which - 1]);
     }
     point_encode(r, &sum);
-    uint8_t differs = 0;
-    for (uint32_t i = 0; i < KEY_BYTES; i++)
-        differs |= r[i] ^ signature[i];
-    return !differs && !has_small_order(&sum);
+    return bytes_equal(r, signature, KEY_BYTES) && !has_small_order(&sum);
 }
 
 /* -- signing ------------------------------------------------------------------------------------ */
@@ -360,10 +377,7 @@ static void base_times(uint8_t out[KEY_BYTES], const uint32_t scalar[WORDS])
         uint32_t flag = bit(scalar, i);
         point_add(&sum, &sum, &sum);
         point_add(&more, &sum, &base);
-        choose(sum.x, more.x, flag);
-        choose(sum.y, more.y, flag);
-        choose(sum.z, more.z, flag);
-        choose(sum.t, more.t, flag);
+        choose(sum.x, more.x, 4 * WORDS, flag);
     }
     point_encode(out, &sum);
 }
@@ -379,8 +393,7 @@ static void expand(const uint8_t seed[KEY_BYTES], uint32_t scalar[WORDS], uint8_
     digest[0] &= 0xF8;
     digest[31] = (digest[31] & 0x7F) | 0x40;
     load(scalar, digest, WORDS);
-    for (uint32_t i = 0; i < KEY_BYTES; i++)
-        prefix[i] = digest[KEY_BYTES + i];
+    bytes_copy(prefix, digest + KEY_BYTES, KEY_BYTES);
 }
 
 void ed25519_public(const uint8_t seed[KEY_BYTES], uint8_t key[KEY_BYTES])
