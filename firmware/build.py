@@ -62,6 +62,13 @@ ARM = (
     *("-ffunction-sections", "-fdata-sections", "-fno-strict-aliasing", "-fomit-frame-pointer"),
     *("-Wl,--gc-sections", "-g"),
 )
+# Without -flto: its linker inlines as if for speed, which costs flash and stack. Loops and functions
+# are not padded, and a function goes into its caller only where that is smaller.
+SMALL = (
+    *("-Oz", "-moutline", "-falign-loops=1", "-falign-functions=2"),
+    *("-mllvm", "-inline-threshold=-50", "-mllvm", "-inlinehint-threshold=-50"),
+    *("-mllvm", "-inlinecold-threshold=-50"),
+)
 HOST_FLAGS = ("-std=c11", "-O1", "-g", "-shared", "-fPIC")
 
 
@@ -89,8 +96,7 @@ def arm_flags(target: Target, compiler: str) -> list[str]:
     flags = [*ARM, *WARNINGS, f"-mcpu={cpu}"]
     flags += [f"-DBOARD={target.number}", f"-DCLOCK_HZ={target.clock_hz}u"]
     if compiler == "zig":
-        # Without -flto: its linker inlines as if for speed, which costs flash and stack.
-        flags += ["-Oz", "-moutline", "-target", "thumb-freestanding-eabi", "-fno-sanitize=all"]
+        flags += [*SMALL, "-target", "thumb-freestanding-eabi", "-fno-sanitize=all"]
     else:
         flags += ["-Os", "-flto", "-nostdlib", "-Wl,--no-warn-rwx-segments"]
     return flags
