@@ -118,6 +118,7 @@ class Leaves:
         self._heard: dict[NodeId, dict[NodeId, LeafNews]] = {}
         self.being_provisioned: set[NodeId] = set()
         """Keys that were just made at one of our lines; they may prove themselves there."""
+        self._loaded = False
         self._nursery: trio.Nursery | None = None
         self._incoming_in, self._incoming_out = trio.open_memory_channel[
             tuple[NodeId, LeafEvents | LeafEventsHeld]
@@ -126,10 +127,15 @@ class Leaves:
     # -- life ------------------------------------------------------------------------------------
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            for member in self.identity.leaves():
+                await self.store.load(member.node_id)
+            self._loaded = True
+            for link in list(self.links.by_node.values()):
+                self._tell_held(link)
             for config in self._remembered():
                 self._start(config)
             self._nursery.start_soon(self._take_incoming)
-            task_status.started()
 
     def attach(self, config: LineConfig) -> Line:
         """Attend to a line from now on. The same port again: with these settings. Raises
@@ -273,6 +279,10 @@ class Leaves:
         for attached in self._lines.values():
             if attached.told is not None:
                 link.post(attached.told)
+        if self._loaded:
+            self._tell_held(link)
+
+    def _tell_held(self, link: Link) -> None:
         for member in self.identity.leaves():
             starts = self.store.history(member.node_id).starts()
             link.post(held_message(member.node_id, starts))

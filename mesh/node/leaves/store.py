@@ -45,6 +45,13 @@ class LeafStore:
             self._histories[leaf] = self._load(leaf)
         return self._histories[leaf]
 
+    async def load(self, leaf: NodeId) -> None:
+        """Read it without holding up the event loop: checking a long chain takes its time."""
+        async with self._locks[leaf]:
+            if leaf not in self._histories:
+                read = await self._env.exec.run_sync(self._load, leaf)
+                self._histories.setdefault(leaf, read)
+
     def change(self, leaf: NodeId) -> trio.Event:
         """Set when the next new event has been kept. Take it before reading."""
         return self._changed[leaf]
