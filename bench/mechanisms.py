@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -29,9 +30,12 @@ from attackers import a_vote, gossip, inject, judges_of
 
 from mesh.swim.config import LAN, SwimConfig
 from mesh.swim.effects import PathTrouble, State
+from mesh.types import Address
 from sim.net import ANY, DATAGRAMS
+from sim.net.refusals import QUOTE_BYTES
 from sim.swim_world import SwimNode, SwimWorld
 
+ROUND_TRIP_S = 0.004
 SHOWS = 1.1
 """Without the mechanism the figure must be at least this many times as high."""
 
@@ -130,6 +134,27 @@ def deaths_behind_a_filter(seed: int, config: SwimConfig) -> float:
     return float(len(mesh.deaths()) - before)
 
 
+def deaths_behind_a_reject(seed: int, config: SwimConfig) -> float:
+    """A firewall refuses what three of its judges send to a live node, whose machine is busy: it
+    reads the accusations, which others pass on, 50 to 150 ms late."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    victim = mesh[2]
+    judges = {judge.address for judge in judges_of(mesh, victim)[:3]}
+    starved(mesh, [victim], 0.05, 0.15)
+    for host, _ in judges:
+        mesh.network.cut(host, victim.address[0], DATAGRAMS)
+
+    def refuse(data: bytes, source: Address, to: Address) -> None:
+        if source in judges and to == victim.address:
+            notice = partial(mesh.network.forge_refusal, source, to, data[:QUOTE_BYTES])
+            mesh.world.after(ROUND_TRIP_S, notice)
+
+    mesh.network.taps.append(refuse)
+    before = len(mesh.deaths())
+    mesh.run(20)
+    return float(len(mesh.deaths()) - before)
+
+
 def accusations_by_mute(seed: int, config: SwimConfig) -> float:
     """What a node says whose own datagrams do not get out."""
     mesh = a_mesh(seed, 8, 0.0, config)
@@ -170,8 +195,12 @@ def events_of_flapping(seed: int, config: SwimConfig) -> float:
 
 
 def unknown_round_trips(seed: int, config: SwimConfig) -> float:
-    """Percent of pairs in a mesh of 48, five seconds old, that have no idea how far they are."""
-    mesh = a_mesh(seed, 48, 0.0, config)
+    """Percent of pairs that have no idea how far they are, half a minute after half of thirty-two
+    nodes have moved behind lines of 20 ms."""
+    mesh = a_mesh(seed, 32, 0.0, config)
+    for node in mesh.nodes[::2]:
+        mesh.network.degrade(node.address[0], ANY, latency_s=0.02)
+    mesh.run(25)
     views = [view for node in mesh.nodes for view in node.endpoint.snapshot()[1:]]
     return 100 * sum(view.rtt_s is None for view in views) / len(views)
 
@@ -224,9 +253,20 @@ STORIES = (
         without(adaptive_timeouts=False),
         seeds=40,
     ),
+    Story(
+        "beats",
+        "s to know a kill -9, N=16",
+        kill,
+        without(beats=False, probe_interval_s=1.0),
+        seeds=12,
+    ),
     Story("refusals", "s to know a kill -9, N=16", kill, without(refusals=False), seeds=12),
     Story(
-        "hard_evidence", "s to know a kill -9, N=16", kill, without(hard_evidence=False), seeds=12
+        "hard_evidence",
+        "false deaths, live node refused by a firewall",
+        deaths_behind_a_reject,
+        without(hard_evidence=False),
+        seeds=8,
     ),
     Story(
         "own_lateness",
@@ -271,7 +311,7 @@ STORIES = (
     ),
     Story(
         "coordinates",
-        "% of distances unknown, N=48",
+        "% of distances unknown, N=32",
         unknown_round_trips,
         without(coordinates=False),
         seeds=2,
