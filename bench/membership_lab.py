@@ -198,9 +198,13 @@ class Host:
         self._process.kill()
 
     def close(self) -> None:
+        """End it at once; harmless when it has ended."""
         self._process.kill()
         self._process.wait()
         self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
 class Mesh:

@@ -1,0 +1,6 @@
+"""The benchmarks are scripts; here they are imported."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "bench"))
