@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from programs import EVERYTHING, NUMBERS, programs, rules
 
@@ -28,6 +28,8 @@ from mesh.rules.program import (
 from mesh.rules.verifier import Flaw, Refusal, verify, worst_case
 from mesh.rules.vm import Asked, Emitted, Machine
 
+BIG = settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])
+"""Whole programs take time to draw."""
 RET = Instruction(Op.RET)
 LDI = Instruction(Op.LDI)
 
@@ -99,6 +101,7 @@ def test_arithmetic_is_exact_then_saturated(x: int, y: int) -> None:
     assert all(INT_MIN <= each(x, y) <= INT_MAX for each in ARITHMETIC.values())
 
 
+@BIG
 @given(programs())
 def test_a_program_has_one_encoding_and_verifies_where_its_resources_are(made: Program) -> None:
     data = encode_program(made)
@@ -109,6 +112,7 @@ def test_a_program_has_one_encoding_and_verifies_where_its_resources_are(made: P
     assert verify(made, lambda r: r.kind is not Class.ADC) == Refusal(Flaw.RESOURCE)
 
 
+@BIG
 @given(rules(), st.lists(NUMBERS, min_size=4, max_size=4))
 def test_a_verified_rule_ends_within_its_worst_case(rule: Rule, values: list[int]) -> None:
     outcome = Machine(rule.code).run(rule.slots, Table(values))
