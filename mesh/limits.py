@@ -34,6 +34,8 @@ SWIM_REFUSABLE_MAX = 1024
 """Own datagrams that a port unreachable may still quote."""
 SWIM_REFUSAL_S = 3.0
 """How long after it left; ICMP takes one round trip."""
+SWIM_PROOFS_PER_S_MAX = 64
+"""Signatures that say "I am here" to those who asked through others: five helpers of a dozen."""
 SWIM_VIGIL_ASKERS_MAX = 8
 """Members that one vigil reports to."""
 SWIM_SEEDS_MAX = 64

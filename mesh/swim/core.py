@@ -220,14 +220,14 @@ class Swim:
         """A sign of life of `at_s` that came by another way than a datagram, such as bytes on a
         stream: until something newer speaks against it, we do not vote for its death."""
         self._prober.paths.vouched(node, at_s)
-        return self._alive(node, at_s)
+        return self._alive(node, at_s, at_s)
 
-    def _alive(self, node: NodeId, at_s: float) -> list[Effect]:
+    def _alive(self, node: NodeId, at_s: float, now_s: float) -> list[Effect]:
         member = self._facts.table.get(node)
         if member is None:
             return []
         member.heard_s = max(member.heard_s, at_s)
-        return list(self._prober.heard(node, at_s))
+        return list(self._prober.heard(node, at_s, now_s))
 
     def leave(self, now_s: float) -> list[Effect]:
         """Tell everyone (or many) that we go. Keep running the timers for a few gossip intervals
@@ -323,7 +323,7 @@ class Swim:
         effects = handler(sender, message, at, now_s)
         moved = self._facts.hear_from(sender, at.source[0])
         self._prober.paths.heard(sender, arrived_s)
-        return effects + self._after(moved, now_s) + self._alive(sender, arrived_s)
+        return effects + self._after(moved, now_s) + self._alive(sender, arrived_s, now_s)
 
     def _drop(self, reason: str) -> list[Effect]:
         self._counters[reason] += 1
@@ -357,12 +357,13 @@ class Swim:
 
     def _on_ping(self, sender: NodeId, ping: Ping, at: At, now_s: float) -> list[Effect]:
         effects = self._hear_contact(sender, ping, at, now_s)
-        effects.append(self._packets.ack(sender, at.source, ping.number))
+        proof = None if ping.witness is None else self._prober.proofs.answer(ping.witness, now_s)
+        effects.append(self._packets.ack(sender, at.source, ping.number, proof))
         return effects + self._repair(sender, at.source, ping.table_hash, now_s)
 
     def _on_ack(self, sender: NodeId, ack: Ack, at: At, now_s: float) -> list[Effect]:
         effects = self._hear_contact(sender, ack, at, now_s)
-        answers = self._prober.on_ack(sender, ack.number, at.arrived_s)
+        answers = self._prober.on_ack(sender, ack.number, ack.proof, at.arrived_s)
         if answers is None:
             return effects
         return effects + answers + self._repair(sender, at.source, ack.table_hash, now_s)

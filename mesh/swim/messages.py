@@ -18,7 +18,6 @@ from mesh.wire.messages import Load
 from mesh.wire.schema import (
     array,
     blob,
-    boolean,
     c_struct,
     fixed,
     message,
@@ -32,8 +31,8 @@ from mesh.wire.schema import (
 PREFIX_BYTES = 8
 HASH_BYTES = 8
 PAYLOAD_BYTES_MAX = DATAGRAM_BYTES_MAX - DATAGRAM_SEAL_BYTES
-HEADER_BYTES_MAX = 64
-"""Everything of a Ping, Ack, Relayed, Gossip or Delta but its facts."""
+HEADER_BYTES_MAX = 88
+"""Everything of a Ping, Ack, Relayed, Gossip or Delta but its facts and proof."""
 FACTS_BYTES_MAX = PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX
 FACTS_MAX = 32
 SIGNATURE_BYTES = 64
@@ -41,6 +40,7 @@ BODY_BYTES_MAX = 192
 PING_NUMBER_MAX = 2**16 - 1
 """Numbers go round; only SWIM_PINGS_MAX of them are under way."""
 WANT_MAX = 96
+NONCE_BYTES = 8
 BEAT_MS_MAX = 60_000
 INCARNATION_MAX = 2**32 - 1
 EPOCH_MAX = 2**63 - 1
@@ -74,12 +74,22 @@ class OwnLoad:
     load: Load = nested(Load)
 
 
+@struct
+class Witness:
+    """On whose behalf a member is pinged."""
+
+    asker: bytes = fixed(PREFIX_BYTES)
+    nonce: bytes = fixed(NONCE_BYTES)
+
+
 @message(80)
 class Ping:
     number: int = uint(PING_NUMBER_MAX)
     table_hash: bytes = fixed(HASH_BYTES)
     load: OwnLoad | None = optional(c_struct(OwnLoad))
     facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
+    witness: Witness | None = optional(c_struct(Witness))
+    """Somebody who wants proof of the answer, and gets it from us."""
 
 
 @message(81)
@@ -90,6 +100,8 @@ class Ack:
     table_hash: bytes = fixed(HASH_BYTES)
     load: OwnLoad | None = optional(c_struct(OwnLoad))
     facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
+    proof: Statement | None = optional(c_struct(Statement))
+    """An Answer for the ping's witness."""
 
 
 @message(82)
@@ -97,6 +109,7 @@ class PingFor:
     """Please ping `target` for me; answered by Relayed in any case, unless you are not well."""
 
     number: int = uint(PING_NUMBER_MAX)
+    nonce: bytes = fixed(NONCE_BYTES)
     target: bytes = fixed(PREFIX_BYTES)
     host: str = text(64)
     swim_port: int = uint(65_535)
@@ -105,10 +118,10 @@ class PingFor:
 
 @message(83)
 class Relayed:
-    """`reached` is the relayed ack; otherwise this is Lifeguard's nack: I am well, it is silent."""
+    """With `proof` the relayed ack; without it Lifeguard's nack: I am well, it is silent."""
 
     number: int = uint(PING_NUMBER_MAX)
-    reached: bool = boolean()
+    proof: Statement | None = optional(c_struct(Statement))
     facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
 
 

@@ -18,6 +18,7 @@ from mesh.swim.messages import (
     Ping,
     Relayed,
     Statement,
+    Witness,
     pack,
     size_bytes,
 )
@@ -47,10 +48,12 @@ class Packets:
     def to_member(self, member: Member, message: object) -> SendDatagram:
         return self.to(member.node_id, member.address, message)
 
-    def ping(self, node: NodeId, address: Address, number: int) -> SendDatagram:
+    def ping(
+        self, node: NodeId, address: Address, number: int, witness: Witness | None = None
+    ) -> SendDatagram:
         """An ordinary ping with rumours."""
         member = self._facts.table.get(node)
-        return self.to(node, address, self._ping(member, number, self.facts_for(member)))
+        return self.to(node, address, self._ping(member, number, self.facts_for(member), witness))
 
     def introduction(self, node: NodeId, address: Address, number: int) -> SendDatagram:
         """A ping for somebody who may not know us: who we are, and what is said against it."""
@@ -58,19 +61,23 @@ class Packets:
         facts = (self._facts.table.own.statement, *_against(member))
         return self.to(node, address, self._ping(member, number, facts))
 
-    def ack(self, node: NodeId, address: Address, number: int) -> SendDatagram:
+    def ack(
+        self, node: NodeId, address: Address, number: int, proof: Statement | None = None
+    ) -> SendDatagram:
         member = self._facts.table.get(node)
-        facts = self.facts_for(member)
-        ack = Ack(number, self._facts.table.hash, self._facts.load_for(member), facts)
+        facts = self.facts_for(member, 0 if proof is None else size_bytes(proof))
+        ack = Ack(number, self._facts.table.hash, self._facts.load_for(member), facts, proof)
         return self.to(node, address, ack)
 
     def beat(self, member: Member) -> SendDatagram:
         next_ms = round(1000 * self._config.beat_interval_s)
         return self.to_member(member, Beat(next_ms, self.facts_for(member)))
 
-    def relayed(self, relay: Relay, *, reached: bool) -> SendDatagram:
-        facts = self.facts_for(self._facts.table.get(relay.asker))
-        answer = Relayed(relay.asker_number, reached, facts)
+    def relayed(self, relay: Relay, proof: Statement | None) -> SendDatagram:
+        """Without proof: it is silent for us, too."""
+        used_bytes = 0 if proof is None else size_bytes(proof)
+        facts = self.facts_for(self._facts.table.get(relay.asker), used_bytes)
+        answer = Relayed(relay.asker_number, proof, facts)
         return self.to(relay.asker, relay.asker_address, answer)
 
     def letter(self, letter: Letter) -> SendDatagram | None:
@@ -81,21 +88,27 @@ class Packets:
         packets = pack([letter.statements], LETTER_PACKETS_MAX)
         return self.to_member(member, Gossip(packets[0]))
 
-    def facts_for(self, member: Member | None) -> tuple[Statement, ...]:
+    def facts_for(self, member: Member | None, taken_bytes: int = 0) -> tuple[Statement, ...]:
         """What to tell `member` (None: somebody unknown) in one packet; counts as told."""
         first = _against(member)
         if self._facts.leaving or member is None:
             first.append(self._facts.table.own.statement)
         if not self._facts.rumours.queue:
             return tuple(first)
-        used_bytes = sum(map(size_bytes, first))
+        used_bytes = taken_bytes + sum(map(size_bytes, first))
         limit = self._config.retransmit_limit(self._facts.table.size())
         skip = member.prefix if member is not None else b""
         return (*first, *self._facts.rumours.take(limit, used_bytes, skip))
 
-    def _ping(self, member: Member | None, number: int, facts: tuple[Statement, ...]) -> Ping:
+    def _ping(
+        self,
+        member: Member | None,
+        number: int,
+        facts: tuple[Statement, ...],
+        witness: Witness | None = None,
+    ) -> Ping:
         load = self._facts.load_for(member)
-        return Ping(number, self._facts.table.hash, load, facts)
+        return Ping(number, self._facts.table.hash, load, facts, witness)
 
 
 def _against(member: Member | None) -> list[Statement]:

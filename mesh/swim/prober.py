@@ -25,10 +25,11 @@ from mesh.swim.config import SwimConfig
 from mesh.swim.coordinates import Place
 from mesh.swim.effects import PathTrouble, SendDatagram, State
 from mesh.swim.membership import Membership
-from mesh.swim.messages import PingFor, Relayed
+from mesh.swim.messages import PingFor, Relayed, Statement, Witness, prefix_of
 from mesh.swim.packets import Packets
 from mesh.swim.paths import Paths
 from mesh.swim.probe import Pings, Probe, ProbeOrder
+from mesh.swim.proofs import Proofs
 from mesh.swim.relay import Relay, Relays
 from mesh.swim.table import Member
 from mesh.swim.timing import Timing, told_late_s
@@ -71,6 +72,7 @@ class Prober:
         self.place = Place(rng)
         self.pings = Pings()
         self.beats = Beats(config, facts.table, rng)
+        self.proofs = Proofs(facts.book, rng)
         self.counters: Counter[str] = Counter()
 
     # -- when ------------------------------------------------------------------------------------
@@ -197,11 +199,12 @@ class Prober:
         target = self._facts.table.get(probe.node)
         if target is None:
             return []
+        nonce = self.proofs.ask(probe.number, probe.node)
         sends: list[SendDatagram] = []
         for helper in self._choose_helpers(probe.node, now_s):
             probe.helpers[helper.node_id] = False
             facts = self._packets.facts_for(helper)
-            request = PingFor(probe.number, target.prefix, *target.address, facts)
+            request = PingFor(probe.number, nonce, target.prefix, *target.address, facts)
             sends.append(self._packets.to_member(helper, request))
         return sends
 
@@ -267,11 +270,23 @@ class Prober:
         if member is None:
             self.vigils.stop(vigil.node)
             return []
+        if vigil.askers:  # one of them in turn gets its proof, if this is answered
+            return [self._ask_for(vigil.askers[vigil.pings % len(vigil.askers)], now_s, vigil)]
         number = self._open(vigil.node, now_s)
         vigil.pinged(number, now_s)
         return [self._packets.ping(vigil.node, member.address, number)]
 
-    def heard(self, node: NodeId, at_s: float) -> list[SendDatagram]:
+    def _ask_for(self, relay: Relay, now_s: float, vigil: Vigil | None = None) -> SendDatagram:
+        """Ping a target once more, so that the asker gets its proof."""
+        member = self._facts.table.get(relay.target)
+        assert member is not None, "only members are watched"
+        number = self._open(relay.target, now_s)
+        self._relays.again(number, relay)
+        if vigil is not None:
+            vigil.pinged(number, now_s)
+        return self._packets.ping(relay.target, member.address, number, relay.witness)
+
+    def heard(self, node: NodeId, at_s: float, now_s: float) -> list[SendDatagram]:
         """Something that `node` sent arrived here at `at_s`, by whatever way."""
         if self._probes:
             for probe in [p for p in self._probes.values() if p.node == node and at_s > p.sent_s]:
@@ -281,10 +296,14 @@ class Prober:
         if vigil is None:
             return []
         self.counters["vigils-in-vain"] += 1
-        return [self._packets.relayed(relay, reached=True) for relay in vigil.askers]
+        if self._facts.table.get(node) is None:
+            return []
+        return [self._ask_for(relay, now_s) for relay in vigil.askers]
 
     # -- answers ---------------------------------------------------------------------------------
-    def on_ack(self, sender: NodeId, number: int, arrived_s: float) -> list[SendDatagram] | None:
+    def on_ack(
+        self, sender: NodeId, number: int, proof: Statement | None, arrived_s: float
+    ) -> list[SendDatagram] | None:
         """Take an ack; None when it answers no ping of ours."""
         rtt_s = self.pings.close(number, sender, arrived_s)
         if rtt_s is None:
@@ -297,16 +316,23 @@ class Prober:
             member.rtt_s = self.timing.rtt_s(sender)
             self.place.measured(member.load.place, rtt_s)
         relay = self._relays.close(number)
-        return [] if relay is None else [self._packets.relayed(relay, reached=True)]
+        if relay is None or proof is None:
+            return []
+        self.vigils.answered(sender, relay)
+        return [self._packets.relayed(relay, proof)]
 
     def on_relayed(self, sender: NodeId, answer: Relayed, now_s: float) -> None:
         probe = self._probes.get(answer.number)
-        if answer.reached:
-            if probe is not None and sender in probe.helpers:
+        if answer.proof is not None:
+            if not self.proofs.awaits(answer.number):
+                self.counters["late-relay"] += 1
+            elif not self.proofs.proves(answer.number, answer.proof):
+                self.counters["relay-unproved"] += 1
+            elif probe is not None:
                 del self._probes[probe.number]
                 self.paths.vouched(probe.node, now_s)
                 self._blame_ourselves(-1)
-            elif (vigil := self.vigils.vouched(answer.number, sender)) is not None:
+            elif (vigil := self.vigils.vouched(answer.number)) is not None:
                 self.paths.vouched(vigil.node, now_s)
             else:
                 self.counters["late-relay"] += 1
@@ -329,13 +355,14 @@ class Prober:
         if member is not None:
             wait_s = self.timing.probe_timeout_s(member, self._own_late_s(now_s), now_s)
         nack_at_s = now_s + wait_s
-        relay = Relay(sender, source, request.number, target, number, now_s, nack_at_s)
+        witness = Witness(prefix_of(sender), request.nonce)
+        relay = Relay(sender, source, request.number, witness, target, number, now_s, nack_at_s)
         self._relays.open(number, relay)
         address = member.address if member is not None else (request.host, request.swim_port)
-        return [self._packets.ping(target, address, number)]
+        return [self._packets.ping(target, address, number, witness)]
 
     def _refuse_relay(self, relay: Relay, now_s: float, done: Round) -> None:
         """The target is silent for us too: say so, and watch it from our own ping on."""
-        done.sends.append(self._packets.relayed(relay, reached=False))
+        done.sends.append(self._packets.relayed(relay, None))
         self._watch(relay.target, relay.number, relay.sent_s, now_s, done)
         self.vigils.ask(relay.target, relay)

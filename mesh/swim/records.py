@@ -1,8 +1,9 @@
-"""The two kinds of signed statements: what a node says of itself, and what it says of others.
+"""The kinds of signed statements: what a node says of itself, and what it says of others.
 
     Record       the subject's own: its epoch, incarnation, addresses, whether it has left
     Charge       an accuser's: this member, in this epoch and incarnation, is silent (or refused);
                  as a vote: ... and its time to refute has run out
+    Answer       the subject's own, to one asker: I am here (see `proofs`)
 
 A statement's body is one tag byte and the encoded struct; the signature is over the received bytes,
 nothing is ever re-encoded. Every body begins with its author's prefix, at the same place, so that a
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mesh.swim.messages import EPOCH_MAX, INCARNATION_MAX, PREFIX_BYTES
+from mesh.swim.messages import EPOCH_MAX, INCARNATION_MAX, NONCE_BYTES, PREFIX_BYTES
 from mesh.wire.errors import WireError
 from mesh.wire.schema import (
     boolean,
@@ -74,8 +75,18 @@ class Charge:
         return (self.vote, self.evidence)
 
 
-Body = Record | Charge
-_CLASSES: dict[int, type[Body]] = {1: Record, 2: Charge}
+@struct
+class Answer:
+    """A node says to whoever asked through others that it is here. Not gossiped."""
+
+    node: bytes = fixed(PREFIX_BYTES)
+    asker: bytes = fixed(PREFIX_BYTES)
+    nonce: bytes = fixed(NONCE_BYTES)
+    """The asker's, for one ping."""
+
+
+Body = Record | Charge | Answer
+_CLASSES: dict[int, type[Body]] = {1: Record, 2: Charge, 3: Answer}
 _TAGS = {cls: bytes([tag]) for tag, cls in _CLASSES.items()}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 from mesh.limits import SWIM_RELAYS_MAX
+from mesh.swim.messages import Witness
 from mesh.types import Address, NodeId
 
 
@@ -19,6 +20,8 @@ class Relay:
     asker_address: Address
     asker_number: int
     """The asker's number of the ping, to be repeated in the answer."""
+    witness: Witness
+    """What the target is to sign."""
     target: NodeId
     number: int
     """Our own ping."""
@@ -31,6 +34,7 @@ class Relays:
 
     def __init__(self) -> None:
         self._open: dict[int, Relay] = {}
+        self._late: dict[int, Relay] = {}
 
     def full(self) -> bool:
         return len(self._open) >= SWIM_RELAYS_MAX
@@ -39,15 +43,24 @@ class Relays:
         assert not self.full()
         self._open[number] = relay
 
+    def again(self, number: int, relay: Relay) -> None:
+        """The target was pinged once more for that asker, who has its nack already."""
+        self._late[number] = relay
+        if len(self._late) > SWIM_RELAYS_MAX:
+            del self._late[next(iter(self._late))]
+
     def close(self, number: int) -> Relay | None:
-        return self._open.pop(number, None)
+        return self._open.pop(number, None) or self._late.pop(number, None)
 
     def take_due(self, now_s: float) -> list[Relay]:
         """Remove and return the relays whose target stayed silent."""
         if not self._open:
             return []
         due = [number for number, relay in self._open.items() if relay.nack_at_s <= now_s]
-        return [self._open.pop(number) for number in due]
+        relays = [self._open.pop(number) for number in due]
+        for relay in relays:
+            self.again(relay.number, relay)  # its answer may still come
+        return relays
 
     def next_s(self) -> float | None:
         if not self._open:

@@ -90,10 +90,17 @@ class Vigils:
             return None
         return self._running.pop(node)
 
-    def vouched(self, number: int, helper: NodeId) -> Vigil | None:
-        """`helper` heard the member of our ping `number`: the vigil that this ends, if any."""
+    def answered(self, node: NodeId, relay: Relay) -> None:
+        """That asker has its proof."""
+        vigil = self._running.get(node)
+        if vigil is not None and relay in vigil.askers:
+            vigil.askers.remove(relay)
+
+    def vouched(self, number: int) -> Vigil | None:
+        """The member of our ping `number` has proved that it is there: the vigil that this ends, if
+        any."""
         for vigil in self._running.values():
-            if number in vigil.numbers and helper != vigil.node:
+            if number in vigil.numbers:
                 return self._running.pop(vigil.node)
         return None
 

@@ -31,12 +31,14 @@ own_loads = st.none() | st.builds(swim.OwnLoad, uint32, loads)
 statements = st.builds(
     swim.Statement, st.binary(max_size=192), st.binary(min_size=64, max_size=64), hosts
 )
+witnesses = st.none() | st.builds(swim.Witness, prefixes, prefixes)
 facts = st.lists(statements, max_size=3).map(tuple)
 said = st.one_of(
-    st.builds(swim.Ping, uint16, prefixes, own_loads, facts),
-    st.builds(swim.Ack, uint16, prefixes, own_loads, facts),
-    st.builds(swim.PingFor, uint16, prefixes, hosts, uint16, facts),
-    st.builds(swim.Relayed, uint16, st.booleans(), facts),
+    st.builds(swim.Ping, uint16, prefixes, own_loads, facts, witnesses),
+    st.builds(swim.Ack, uint16, prefixes, own_loads, facts, st.none() | statements),
+    st.builds(swim.PingFor, uint16, prefixes, prefixes, hosts, uint16, facts),
+    st.builds(swim.Relayed, uint16, st.none() | statements, facts),
+    st.builds(swim.Beat, st.integers(0, swim.BEAT_MS_MAX), facts),
     st.builds(swim.Gossip, facts),
     st.builds(swim.Delta, facts, st.binary(max_size=64)),
     st.builds(messages.LoadChanged, loads),
@@ -126,7 +128,7 @@ def test_a_length_beyond_the_end_is_odd() -> None:
 
 
 def test_what_is_out_of_bounds_is_refused_when_it_is_put() -> None:
-    good = swim.Ping(1, b"h" * 8, None, ())
+    good = swim.Ping(1, b"h" * 8, None, (), None)
     for changes in ({"number": 2**16}, {"table_hash": b"short"}, {"facts": (None,) * 33}):
         with pytest.raises(WireError):
             schema.encode_message(schema.evolve(good, **changes))
