@@ -271,9 +271,9 @@ class LeafLink:
 
     def _transmit(self, pending: _Pending, now_s: float) -> Send:
         base_s = max(TIMEOUT_MIN_S, 3 * (self.round_trip_s or ROUND_TRIP_FIRST_S))
-        if pending.op is Op.PROVE:
-            base_s = max(base_s, PROVE_TIMEOUT_S)
         growth = 2 ** max(0, pending.tries - PATIENT_AFTER + 1)
+        if pending.op is Op.PROVE:  # long, so often lost; a new session is the better patience
+            base_s, growth = max(base_s, PROVE_TIMEOUT_S), 1
         wait_s = min(TIMEOUT_MAX_S, base_s * growth)
         if pending.op in QUIET:
             wait_s = min(QUIET_MAX_S, max(QUIET_FIRST_S, base_s) * growth)

@@ -6,8 +6,8 @@
 Chunks go out as far as the leaf has room; each answer says how far it has got, and after a gap or
 a silence the transfer goes back there (go-back-N), so the leaf needs no buffer for what is out of
 order. Chunks shrink when some are lost and grow while none is. A transfer that was cut short
-resumes by its digest. Deliberately not here: the trial and its confirmation (whoever deploys decides
-when the program has proved itself).
+resumes by its digest. Deliberately not here: the trial and its confirmation (whoever deploys
+decides when the program has proved itself).
 """
 
 from __future__ import annotations
