@@ -157,6 +157,11 @@ def node_options(function: F) -> F:
     """Options of commands that may start this machine's node."""
     for decorate in (
         option(
+            "--profile",
+            type=click.Choice(["lan", "wan", "loopback"]),
+            help=t("How patient to be with others: their network (default: by the address)."),
+        ),
+        option(
             "--sandbox",
             type=click.Choice(["auto", "bwrap", "plain"]),
             help=t("How actions are isolated (default: bubblewrap when it works)."),

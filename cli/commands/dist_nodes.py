@@ -51,7 +51,8 @@ def start(
                     " local cluster"
                 )
             )
-        return _start_cluster(settings, nodes, directory, node["slots"], node["sandbox"])
+        wishes = {wish: node[wish] for wish in ("slots", "sandbox", "profile")}
+        return _start_cluster(settings, nodes, directory, **wishes)
     home = homes.home_to_start(settings)
     arguments = node_arguments(node_name, **node)
     with daemon.entering(home, arguments, foreground=foreground) as running:
@@ -77,13 +78,13 @@ def _start_cluster(
     nodes: int | None,
     directory: str | None,
     slots: int | None,
-    sandbox: str | None,
+    **wishes: str | None,
 ) -> int:
     where = str(Path(directory).resolve()) if directory else homes.default_cluster_dir()
     before = cluster.existing(where)
     count = nodes or (len(before.homes) if before else 4)
     slots = slots or max(1, (os.cpu_count() or 1) // count)
-    group = cluster.Cluster(where, count, tuple(node_arguments(None, slots=slots, sandbox=sandbox)))
+    group = cluster.Cluster(where, count, tuple(node_arguments(None, slots=slots, **wishes)))
     seconds = group.start()
     group.remember()
     if settings.json:

@@ -130,6 +130,7 @@ def node_arguments(
     slots: int | None = None,
     discovery: str | None = None,
     sandbox: str | None = None,
+    profile: str | None = None,
 ) -> list[str]:
     """The node process's arguments for what was asked; what was not is the node's to choose."""
     wishes = {
@@ -138,6 +139,7 @@ def node_arguments(
         "--slots": slots,
         "--discovery": discovery,
         "--sandbox": sandbox,
+        "--profile": profile,
     }
     return [word for flag, value in wishes.items() if value for word in (flag, str(value))]
 

@@ -21,6 +21,7 @@ from mesh.node.real_env import real_env
 from mesh.ports import Discovery, Env
 from mesh.ports.real.discovery import StaticDiscovery, ZeroconfDiscovery
 from mesh.ports.real.disk import RealDisk
+from mesh.swim.config import PROFILES
 from mesh.types import Address
 
 logger = logging.getLogger("mesh.node")
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="what people call this node")
     parser.add_argument("--slots", type=int, help="shards at once (default: one per core)")
     parser.add_argument("--discovery", choices=("mdns", "none"), help="default: mdns")
+    parser.add_argument("--profile", choices=tuple(PROFILES), help="default: by the address")
     parser.add_argument("--sandbox", choices=("auto", "bwrap", "plain"), help="default: auto")
     return parser
 
@@ -82,6 +84,7 @@ def _config(arguments: argparse.Namespace) -> NodeConfig:
         slots=int(said.get("slots") or len(os.sched_getaffinity(0))),
         discovery=str(said.get("discovery", "mdns")),
         sandbox=str(said.get("sandbox", "auto")),
+        profile=str(said.get("profile", "")),
         said=options.encode(said),
     )
 

@@ -38,6 +38,9 @@ class NodeConfig:
     sandbox: str = "auto"
     """`auto`, `bwrap` or `plain`."""
 
+    profile: str = ""
+    """Timing of membership: `lan`, `wan` or `loopback`; empty: by the address it is bound to."""
+
 
 @attrs.frozen
 class LinkConfig:

@@ -47,7 +47,7 @@ from mesh.planners.systemheaders import IncludeMemory
 from mesh.planners.toolchain import Toolchains
 from mesh.ports import Announcement, ByteStream, Env
 from mesh.scheduler.config import SchedulerConfig
-from mesh.swim.config import LAN, LOOPBACK
+from mesh.swim.config import profile_for
 from mesh.swim.effects import MemberView, State
 from mesh.types import NodeId, short
 from mesh.wire.frame import FrameReader
@@ -146,7 +146,7 @@ class MeshRuntime:
             epoch=self._epoch,
             advertise_host=host,
         )
-        profile = LOOPBACK if host == "::1" or host.startswith("127.") else LAN
+        profile = profile_for(self._config.profile, host)
         self.gossip = Gossip(self._env, profile, self.identity, setup, self._member_changed)
         self.gossip.ask_stream = self._ask_stream
         self.door = JoinDoor(self._env, self.identity, self._door_addresses, self.roster_changed)

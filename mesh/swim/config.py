@@ -179,3 +179,13 @@ LOOPBACK = SwimConfig(
     reconnect_backoff_max_s=2.0,  # a demo restarts nodes and wants to see them
     flap_half_life_s=10.0,  # for the same reason
 )
+
+PROFILES = {"lan": LAN, "wan": WAN, "loopback": LOOPBACK}
+"""By the names that people use."""
+
+
+def profile_for(name: str, host: str) -> SwimConfig:
+    """The profile of that name; of an unknown one (an old options file), or without, what suits the
+    address that the node listens at."""
+    alone = host == "::1" or host.startswith("127.")
+    return PROFILES.get(name, LOOPBACK if alone else LAN)

@@ -8,6 +8,7 @@ import pytest
 
 from mesh.node import options
 from mesh.ports.real.disk import RealDisk
+from mesh.swim.config import LAN, LOOPBACK, WAN, SwimConfig, profile_for
 
 
 def test_what_was_said_is_remembered_and_defaults_are_not(tmp_path: Path) -> None:
@@ -26,3 +27,27 @@ def test_what_is_said_now_goes_before_what_was_said_earlier() -> None:
 def test_a_damaged_file_means_no_options(tmp_path: Path, damage: str) -> None:
     (tmp_path / options.OPTIONS_FILE).write_text(damage)
     assert options.recall(RealDisk(tmp_path)) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "expected"),
+    [
+        ("", "127.0.0.1", LOOPBACK),
+        ("", "::1", LOOPBACK),
+        ("", "192.0.2.7", LAN),
+        ("wan", "127.0.0.1", WAN),
+        ("lan", "127.0.0.1", LAN),
+        ("loopback", "192.0.2.7", LOOPBACK),
+        ("of an older version", "192.0.2.7", LAN),
+    ],
+)
+def test_the_profile_is_what_was_said_or_what_suits_the_address(
+    name: str, host: str, expected: SwimConfig
+) -> None:
+    assert profile_for(name, host) == expected
+
+
+def test_a_profile_is_remembered(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path)
+    disk.write(options.OPTIONS_FILE, options.encode({"profile": "wan"}))
+    assert options.combine(options.recall(disk), {"profile": None}) == {"profile": "wan"}
