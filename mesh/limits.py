@@ -38,8 +38,10 @@ SWIM_PROOFS_PER_S_MAX = 64
 """Signatures that say "I am here" to those who asked through others: five helpers of a dozen."""
 SWIM_VIGIL_ASKERS_MAX = 8
 """Members that one vigil reports to."""
-SWIM_SEEDS_MAX = 64
-"""Addresses that joining tries."""
+SWIM_SEEDS_MAX = 1024
+"""Members that are tried until each has answered: all that are remembered on disk."""
+SWIM_SEEDS_AT_ONCE = 16
+"""Of them those that are tried at once; the others wait for the budget of the lost."""
 SWIM_SYNC_DATAGRAMS_MAX = 8
 """Packets that one step of table repair may send."""
 SWIM_NOTICE_INTERVAL_S = 0.1

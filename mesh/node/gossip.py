@@ -87,6 +87,8 @@ class Gossip:
         self._load = NO_LOAD
         self.ask_stream: Callable[[NodeId], None] = lambda _node: None
         """Asks a member over its stream whether it lives; `stream_alive` hears the answer."""
+        self._earlier: dict[NodeId, Address] = {}
+        """Whom the last start remembered."""
         self._early_seeds: list[tuple[NodeId, Address]] = []
         self._endpoint: Endpoint | None = None
         self._port: DatagramPort | None = None
@@ -201,7 +203,8 @@ class Gossip:
             Swim(self._config, info, self._identity, entropy.random), Sealer(keys)
         )
         self.roster_changed()
-        self.join(load_peers(self._env.disk))
+        self._earlier = dict(load_peers(self._env.disk))
+        self.join(self._earlier.items())
         self.join(self._early_seeds)
 
     def _stop(self, port: DatagramPort) -> None:
@@ -264,6 +267,8 @@ class Gossip:
         if self._endpoint is None:
             return
         try:
-            save_peers(self._env.disk, self.members(), self._identity.node_id)
+            mesh = frozenset(self._identity.member_ids())
+            earlier = {node: each for node, each in self._earlier.items() if node in mesh}
+            save_peers(self._env.disk, self.members(), self._identity.node_id, earlier)
         except (OSError, EnvironmentFault):
             self._counters["peers-file-not-written"] += 1

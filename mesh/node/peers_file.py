@@ -6,7 +6,7 @@ PEERS_FILE_MAX. Not here: who is a member (the roster).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mesh.limits import PEERS_FILE_MAX
 from mesh.ports import Disk
@@ -39,12 +39,17 @@ class KnownPeers:
     peers: tuple[KnownPeer, ...] = array(c_struct(KnownPeer), PEERS_FILE_MAX)
 
 
-def save_peers(disk: Disk, views: Iterable[MemberView], own: NodeId) -> None:
-    """Store the addresses of all who have not left, the reachable ones first."""
-    stay = [view for view in views if view.state != State.LEFT and view.node_id != own]
+def save_peers(
+    disk: Disk, views: Iterable[MemberView], own: NodeId, earlier: Mapping[NodeId, Address]
+) -> None:
+    """Store the addresses of all who have not left, the reachable ones first; last the `earlier`
+    ones of whom nothing has been heard in this life."""
+    known = {view.node_id: view for view in views}
+    stay = [view for view in known.values() if view.state != State.LEFT and view.node_id != own]
     ranked = sorted(stay, key=lambda view: (view.state, view.node_id))
-    peers = tuple(KnownPeer(view.node_id, *view.address) for view in ranked[:PEERS_FILE_MAX])
-    disk.write(PEERS_FILE, encode_struct(KnownPeers(peers)))
+    peers = [KnownPeer(view.node_id, *view.address) for view in ranked]
+    peers += [KnownPeer(node, *address) for node, address in earlier.items() if node not in known]
+    disk.write(PEERS_FILE, encode_struct(KnownPeers(tuple(peers[:PEERS_FILE_MAX]))))
 
 
 def load_peers(disk: Disk) -> list[tuple[NodeId, Address]]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from mesh.limits import DATAGRAM_BYTES_MAX, SWIM_SEEDS_MAX
+from mesh.limits import DATAGRAM_BYTES_MAX, SWIM_SEEDS_AT_ONCE, SWIM_SEEDS_MAX
 from mesh.swim import repair
 from mesh.swim.choice import Rng, sooner
 from mesh.swim.config import SwimConfig
@@ -178,9 +178,8 @@ class Swim:
         self._facts.health.was_late(lag_s, now_s)
 
     def join(self, seeds: Iterable[tuple[NodeId, Address]], now_s: float) -> list[Effect]:
-        """Contact members at these addresses now, and again until each has answered.
-
-        Seeds that are not on the roster, or reachable already, are ignored.
+        """Contact members at these addresses, the first ones now, and all again until each has
+        answered. Seeds that are not on the roster, or reachable already, are ignored.
         """
         effects: list[Effect] = []
         for node, address in seeds:
@@ -192,7 +191,8 @@ class Swim:
             if needed and (len(self._seeds) < SWIM_SEEDS_MAX or node in self._seeds):
                 self._seeds[node] = address
                 self._reconnector.watch(node, now_s)
-                effects.append(self._introduce(node, address, now_s))
+                if len(effects) < SWIM_SEEDS_AT_ONCE:
+                    effects.append(self._introduce(node, address, now_s))
         return effects
 
     def accuse(self, node: NodeId, evidence: Evidence, now_s: float) -> list[Effect]:

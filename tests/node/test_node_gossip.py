@@ -11,6 +11,7 @@ from typing import Any, cast
 import attrs
 import trio
 
+from mesh.limits import PEERS_FILE_MAX
 from mesh.node.epoch import EPOCH_FILE, next_epoch
 from mesh.node.gossip import Gossip, GossipSetup
 from mesh.node.peers_file import PEERS_FILE, load_peers, save_peers
@@ -239,10 +240,22 @@ def test_remembered_peers_survive_and_damage_is_forgotten(tmp_path: Path) -> Non
     disk = RealDisk(tmp_path)
     assert load_peers(disk) == []
     views = [view(0, State.ALIVE), view(1, State.DEAD), view(2, State.ALIVE), view(3, State.LEFT)]
-    save_peers(disk, views, own=node_key(0)[0])
+    save_peers(disk, views, own=node_key(0)[0], earlier={})
     assert load_peers(disk) == [
         (node_key(2)[0], ("10.0.0.2", 7)),
         (node_key(1)[0], ("10.0.0.1", 7)),
     ]
     disk.write(PEERS_FILE, b"\xff damaged")
     assert load_peers(disk) == []
+
+
+def test_members_not_heard_in_this_life_stay_remembered_while_there_is_room(
+    tmp_path: Path,
+) -> None:
+    disk = RealDisk(tmp_path)
+    silent = {node_key(index)[0]: ("192.0.2.9", index) for index in range(2, 5)}
+    save_peers(disk, [], own=node_key(0)[0], earlier=silent)
+    assert dict(load_peers(disk)) == silent
+    many = {NodeId(index.to_bytes(32, "big")): ("192.0.2.9", 1) for index in range(3000)}
+    save_peers(disk, [], own=node_key(0)[0], earlier=many)
+    assert len(load_peers(disk)) == PEERS_FILE_MAX

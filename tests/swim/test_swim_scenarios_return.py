@@ -1,0 +1,65 @@
+"""Scenarios of coming back: to a mesh of which most is gone, all at once, or after a long cut."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import pytest
+
+from mesh.limits import SWIM_SEEDS_AT_ONCE
+from mesh.swim.config import LAN
+from mesh.swim.effects import State
+from sim.net import Link
+from sim.swim_world import SwimWorld
+
+
+def test_a_restarted_node_tries_everybody_it_remembers_until_it_finds_the_only_one_alive() -> None:
+    mesh = SwimWorld(1, 90)
+    for node in mesh.nodes[1:-1]:
+        node.crash()
+    mesh[0].join(*mesh.nodes[1:])
+    assert mesh.network.counters["sent"] == SWIM_SEEDS_AT_ONCE
+    only = mesh.nodes[-1]
+    assert mesh.run_until(lambda: mesh[0].sees(only) == State.ALIVE, within_s=120)
+    assert mesh.network.counters["sent"] <= SWIM_SEEDS_AT_ONCE + 2 * 120
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_many_join_through_one_seed_at_once(seed: int) -> None:
+    mesh = SwimWorld(seed, 48, link=Link(loss=0.01))
+    mesh.start_all()
+    assert mesh.run_until(mesh.converged, within_s=3)
+
+
+def test_a_mesh_that_restarts_within_five_seconds_is_one_within_ten_more() -> None:
+    mesh = SwimWorld(3, 32, link=Link(loss=0.01))
+    mesh.start_all()
+    assert mesh.run_until(mesh.converged, within_s=10)
+    mesh.run(5)
+    rng = mesh.world.rng("restarts")
+    end_s = mesh.world.now_s + 5
+    for node in mesh.nodes:
+        mesh.run(rng.random() * 2 * 5 / 32)
+        node.restart()
+        # What its disk remembers: everybody, some of whom are down or restarting themselves.
+        node.join(*[other for other in mesh.nodes if other is not node])
+    assert mesh.world.now_s < end_s + 2
+    assert mesh.run_until(mesh.converged, within_s=10)
+
+
+@pytest.mark.parametrize("nodes", [2, 12])
+def test_halves_of_a_mesh_that_were_cut_for_long_find_each_other_without_seeds(
+    nodes: int,
+) -> None:
+    took_s: list[float] = []
+    mesh = SwimWorld(5, nodes)
+    mesh.start_all()
+    assert mesh.run_until(mesh.converged, within_s=10)
+    for cut_s in (20, 75, 600 if nodes > 2 else 3600):
+        fault = mesh.network.partition([[node.address[0] for node in mesh.nodes[: nodes // 2]]])
+        mesh.run(cut_s)
+        fault.undo()
+        start_s = mesh.world.now_s
+        assert mesh.run_until(mesh.converged, within_s=10)
+        took_s.append(mesh.world.now_s - start_s)
+    assert median(took_s) <= (2 if nodes > 2 else LAN.reconnect_backoff_max_s)
