@@ -28,7 +28,7 @@ ASKED = {
     "rp2040": (32, 8),
 }
 """KiB of flash and RAM that would still have been all right."""
-EVERYTHING = '''
+EVERYTHING = """
 @every("20ms")
 def sense(n: int = 0):
     value = adc(0) * 0.1
@@ -46,7 +46,7 @@ def buses(last: int = 0):
 def ask_somebody(answer: int = 0):
     uart(0).set(65)
     emit(3, answer)
-'''
+"""
 
 
 def exercise(name: str) -> Workbench:

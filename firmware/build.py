@@ -5,7 +5,7 @@ that comes with `pip install ziglang`; `--compiler gcc` takes `arm-none-eabi-gcc
 host) instead. Both build without a warning. What is up to date is not built again: the name of the
 output's folder is a digest of the sources, this script and the compiler's version.
 
-Deliberately not here: flashing (each board's own tool takes the .bin), sizes (`bench/leaf_size.py`).
+Deliberately not here: flashing (each board's own tool), sizes (`bench/leaf_size.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -62,8 +61,8 @@ ARM = (
     *("-ffunction-sections", "-fdata-sections", "-fno-strict-aliasing", "-fomit-frame-pointer"),
     *("-Wl,--gc-sections", "-g"),
 )
-# Without -flto: its linker inlines as if for speed, which costs flash and stack. Loops and functions
-# are not padded, and a function goes into its caller only where that is smaller.
+# Without -flto: its linker inlines as if for speed, which costs flash and stack. Loops and
+# functions are not padded, and a function goes into its caller only where that is smaller.
 SMALL = (
     *("-Oz", "-moutline", "-falign-loops=1", "-falign-functions=2"),
     *("-mllvm", "-inline-threshold=-50", "-mllvm", "-inlinehint-threshold=-50"),
@@ -149,10 +148,12 @@ def build(target: str, compiler: str = "zig", out: Path = OUT) -> Path:
         made = Path(scratch) / output.name
         line = build_line(target, compiler, made)
         ld = HERE / "ld"  # where linkers look for what a script includes
-        done = subprocess.run(line, cwd=ld, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
+        done = subprocess.run(
+            line, cwd=ld, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
+        )
         if done.returncode:
             raise BuildFailed(f"{target}: {done.stderr.strip()}")
-        os.replace(made, output)
+        made.replace(output)
     return output
 
 

@@ -23,9 +23,7 @@ def _parser() -> argparse.ArgumentParser:
         "show, cut OPERATIONS.",
     )
     parser.add_argument("--board", choices=sorted(MAKERS), default="stm32f405")
-    parser.add_argument(
-        "--serial", required=True, help="unix:PATH, tcp:127.0.0.1:PORT or pty:PATH"
-    )
+    parser.add_argument("--serial", required=True, help="unix:PATH, tcp:127.0.0.1:PORT or pty:PATH")
     parser.add_argument("--flash", type=Path, help="keep the board's flash in this file")
     parser.add_argument("--seed", type=int, default=0, help="of its random numbers")
     return parser

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 SYSTICK = 15
@@ -20,7 +20,7 @@ class Host(Protocol):
     @property
     def now_ns(self) -> int: ...
     def skip_to(self, moment_ns: int) -> None:
-        """The program polls for something that comes at that moment: it need not poll until then."""
+        """The program polls for something that comes at that moment: no need to until then."""
 
     def stall_to(self, moment_ns: int) -> None:
         """The processor stands still until that moment, interrupts and all."""
@@ -56,8 +56,8 @@ class Registers(Block):
     """32-bit registers that keep what is written to them. Subclasses override `load` and `store`
     for those that do more; an offset outside `names` is a mistake of the firmware."""
 
-    NAMES: dict[int, str] = {}
-    RESET: dict[int, int] = {}
+    NAMES: Mapping[int, str] = {}
+    RESET: Mapping[int, int] = {}
 
     def __init__(self, host: Host, base: int, size: int = 0x400) -> None:
         super().__init__(host, base, size)
@@ -112,13 +112,13 @@ class Core(Block):
     def _period_ns(self) -> int:
         return (self._reload + 1) * NS_PER_S // self._clock_hz
 
-    def read(self, at: int, size: int) -> int:
+    def read(self, at: int, size: int) -> int:  # noqa: ARG002 - the interface
         if at == self.VALUE:
             left_ns = max(0, self._due_ns - self.host.now_ns)
             return min(self._reload, left_ns * self._clock_hz // NS_PER_S)
         return {self.CONTROL: self._control, self.RELOAD: self._reload}.get(at, 0)
 
-    def write(self, at: int, size: int, value: int) -> None:
+    def write(self, at: int, size: int, value: int) -> None:  # noqa: ARG002
         if at == self.CONTROL:
             self._control = value
             self._due_ns = self.host.now_ns + self._period_ns()

@@ -135,7 +135,9 @@ class Board:
         return top - at
 
 
-def _stm32_common(machine: Machine, gpio: int, others: tuple[int, int], seed: int) -> tuple[Pins, Dac]:
+def _stm32_common(
+    machine: Machine, gpio: int, others: tuple[int, int], seed: int
+) -> tuple[Pins, Dac]:
     """Ports A to C, TIM2, DAC, RNG and watchdog; `others` are where the last two are."""
     pins = Pins(PINS)
     random_at, watchdog_at = others
@@ -151,7 +153,9 @@ def _stm32_common(machine: Machine, gpio: int, others: tuple[int, int], seed: in
     return pins, dac
 
 
-def _stm32_wiring(link: Uart, uart: Uart, pins: Pins, dac: Dac, causes: Callable[[str], None]) -> Wiring:
+def _stm32_wiring(
+    link: Uart, uart: Uart, pins: Pins, dac: Dac, causes: Callable[[str], None]
+) -> Wiring:
     return Wiring(
         link=link, uart=uart, pins=pins, dac=dac.counts,
         scl=22, sda=23, sck=19, miso=20, mosi=21, release=15, on_reset=causes,

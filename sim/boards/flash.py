@@ -98,8 +98,7 @@ class FlashMemory:
         assert self.cut is not None
         bits = random.Random(self.cut.seed).randbytes(len(before))  # noqa: S311 - to be repeatable
         return bytes(
-            old & mix | new & ~mix & 0xFF
-            for old, new, mix in zip(before, after, bits, strict=True)
+            old & mix | new & ~mix & 0xFF for old, new, mix in zip(before, after, bits, strict=True)
         )
 
     def _store(self, at: int, data: bytes) -> None:

@@ -48,7 +48,7 @@ class Image:
         """The contents of a flash memory that it was loaded into, all else erased."""
         cells = bytearray(b"\xff" * size)
         for address, data in self.pieces:
-            assert base <= address and address + len(data) <= base + size
+            assert base <= address <= base + size - len(data)
             cells[address - base : address - base + len(data)] = data
         return bytes(cells)
 

@@ -91,7 +91,7 @@ class Machine:
         """Carried out, about: slices that end early count in whole."""
         self.reset_cause = "power"
         self.resets = 0
-        self.on_reset: Callable[[str], None] = lambda cause: None
+        self.on_reset: Callable[[str], None] = lambda _cause: None
         """Told the cause of each start, before it."""
         self._random = random.Random(seed)  # noqa: S311 - what RAM holds at power on
         self._uc = uc = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
@@ -240,15 +240,18 @@ class Machine:
         self._emulate(self._pc, NOWHERE, count)
         self.instructions += count
         self._pc = self.register(arm.UC_ARM_REG_PC) | 1
-        if self._reset_wanted is not None or self.is_dark:
-            return
+        self._must_stop = False
+        if self._reset_wanted is None and not self.is_dark:
+            self._pass_time(begun_ns, end_ns, max(1, int(count * mean_ns)))
+
+    def _pass_time(self, begun_ns: int, end_ns: int, taken_ns: int) -> None:
+        """Move time on after a slice, by whatever ended it."""
         if self._skip_ns is not None:
             self.now_ns = max(self.now_ns, min(end_ns, self._skip_ns))
         elif self.memory(self._pc & ~1, 2) == WFI:
             self._wake(end_ns)
         elif self.now_ns == begun_ns:
-            self.now_ns += max(1, int(count * mean_ns))
-        self._must_stop = False
+            self.now_ns += taken_ns
 
     def _wake(self, moment_ns: int) -> None:
         """`wfi`: sleep until something is pending, also with interrupts masked; then unmask."""
@@ -263,7 +266,9 @@ class Machine:
 
     def _next_event_ns(self) -> int:
         moments = [block.next_event_ns() for block in self._blocks]
-        return min((each for each in moments if each is not None and each > self.now_ns), default=1 << 62)
+        return min(
+            (each for each in moments if each is not None and each > self.now_ns), default=1 << 62
+        )
 
     def _emulate(self, begin: int, until: int, count: int) -> None:
         try:

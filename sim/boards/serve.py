@@ -4,8 +4,8 @@
         server.run()
 
 Where the link is: `unix:PATH`, `tcp:HOST:PORT` (loopback only), `pty:PATH` (a symbolic link to it).
-One client at a time; none is a cable that is not plugged in: what the board sends then is gone, as on
-a wire. Lines on standard input are commands (`commands`); lines on standard output tell what the
+One client at a time; none is a cable that is not plugged in: what the board sends then is gone, as
+on a wire. Lines on standard input are commands (`commands`); lines on standard output tell what the
 board puts out. Flash is kept in a file, so the board survives its process.
 
 Board time follows the wall clock; where this machine is too slow for that it falls behind and does
@@ -163,7 +163,10 @@ class Server:
     """One board, served until told to stop."""
 
     def __init__(
-        self, config: ServeConfig, commands: TextIO | None = None, say: Callable[[str], None] = print
+        self,
+        config: ServeConfig,
+        commands: TextIO | None = None,
+        say: Callable[[str], None] = print,
     ) -> None:
         self._config, self._say = config, say
         board = Board(config.board, BoardConfig(seed=config.seed))

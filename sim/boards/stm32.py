@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 from sim.boards.blocks import NS_PER_S, Host, Registers
 from sim.boards.pins import Drive, Pins
@@ -15,11 +16,18 @@ class Gpio(Registers):
     """One port of 16 pins."""
 
     MODER, OTYPER, PUPDR, IDR, ODR, BSRR = 0x00, 0x04, 0x0C, 0x10, 0x14, 0x18
-    NAMES = {
-        **{0x00: "MODER", 0x04: "OTYPER", 0x08: "OSPEEDR", 0x0C: "PUPDR", 0x10: "IDR"},
-        **{0x14: "ODR", 0x18: "BSRR", 0x20: "AFRL", 0x24: "AFRH"},
+    NAMES: Mapping[int, str] = {
+        0x00: "MODER",
+        0x04: "OTYPER",
+        0x08: "OSPEEDR",
+        0x0C: "PUPDR",
+        0x10: "IDR",
+        0x14: "ODR",
+        0x18: "BSRR",
+        0x20: "AFRL",
+        0x24: "AFRH",
     }
-    PULLS = {0: Drive.NONE, 1: Drive.UP, 2: Drive.DOWN, 3: Drive.NONE}
+    PULLS: Mapping[int, Drive] = {0: Drive.NONE, 1: Drive.UP, 2: Drive.DOWN, 3: Drive.NONE}
 
     def __init__(self, host: Host, base: int, pins: Pins, first: int) -> None:
         self._pins, self._first = pins, first
@@ -60,7 +68,14 @@ class Timer(Registers):
     """A 32-bit counter that runs from its clock divided by PSC + 1."""
 
     CR1, EGR, CNT, PSC, ARR = 0x00, 0x14, 0x24, 0x28, 0x2C
-    NAMES = {0x00: "CR1", 0x10: "SR", 0x14: "EGR", 0x24: "CNT", 0x28: "PSC", 0x2C: "ARR"}
+    NAMES: Mapping[int, str] = {
+        0x00: "CR1",
+        0x10: "SR",
+        0x14: "EGR",
+        0x24: "CNT",
+        0x28: "PSC",
+        0x2C: "ARR",
+    }
 
     def __init__(self, host: Host, base: int, clock_hz: int) -> None:
         self._clock_hz = clock_hz
@@ -85,7 +100,11 @@ class RandomGenerator(Registers):
     """Words from a seeded generator; `is_broken` reports a seed error for ever."""
 
     CR, SR, DR = 0x00, 0x04, 0x08
-    NAMES = {0x00: "CR", 0x04: "SR", 0x08: "DR"}
+    NAMES: Mapping[int, str] = {
+        0x00: "CR",
+        0x04: "SR",
+        0x08: "DR",
+    }
 
     def __init__(self, host: Host, base: int, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - runs must repeat
@@ -103,8 +122,13 @@ class Watchdog(Registers):
     """IWDG: resets the part when it is not written to in time, from the first start on."""
 
     KR, PR, RLR, SR = 0x00, 0x04, 0x08, 0x0C
-    NAMES = {0x00: "KR", 0x04: "PR", 0x08: "RLR", 0x0C: "SR"}
-    RESET = {0x08: 0xFFF}
+    NAMES: Mapping[int, str] = {
+        0x00: "KR",
+        0x04: "PR",
+        0x08: "RLR",
+        0x0C: "SR",
+    }
+    RESET: Mapping[int, int] = {0x08: 0xFFF}
     LOW_SPEED_HZ = 32_000
 
     def reset(self) -> None:
@@ -138,7 +162,11 @@ class Dac(Registers):
     """Two converter outputs; `counts` is what they put out, None while they are off."""
 
     CR, DHR12R1, DHR12R2 = 0x00, 0x08, 0x14
-    NAMES = {0x00: "CR", 0x08: "DHR12R1", 0x14: "DHR12R2"}
+    NAMES: Mapping[int, str] = {
+        0x00: "CR",
+        0x08: "DHR12R1",
+        0x14: "DHR12R2",
+    }
 
     def counts(self, output: int) -> int | None:
         if not self.values[self.CR] >> 16 * output & 1:

@@ -27,11 +27,17 @@ USART1_EXCEPTION, USART2_EXCEPTION = 16 + 37, 16 + 38
 class Rcc(Registers):
     """Clocks come on at once; CSR tells why the part started."""
 
-    NAMES = {
-        **{0x00: "CR", 0x04: "PLLCFGR", 0x08: "CFGR", 0x30: "AHB1ENR", 0x34: "AHB2ENR"},
-        **{0x40: "APB1ENR", 0x44: "APB2ENR", 0x74: "CSR"},
+    NAMES: Mapping[int, str] = {
+        0x00: "CR",
+        0x04: "PLLCFGR",
+        0x08: "CFGR",
+        0x30: "AHB1ENR",
+        0x34: "AHB2ENR",
+        0x40: "APB1ENR",
+        0x44: "APB2ENR",
+        0x74: "CSR",
     }
-    RESET = {0x00: 0x83, 0x04: 0x24003010}
+    RESET: Mapping[int, int] = {0x00: 0x83, 0x04: 0x24003010}
     CR, CFGR, CSR = 0x00, 0x08, 0x74
     CAUSES: Mapping[str, int] = {
         "power": 1 << 27 | 1 << 26 | 1 << 25,
@@ -63,7 +69,14 @@ class Usart(Registers):
     """The first generation: one byte of buffer, SR and DR."""
 
     SR, DR, CR1 = 0x00, 0x04, 0x0C
-    NAMES = {0x00: "SR", 0x04: "DR", 0x08: "BRR", 0x0C: "CR1", 0x10: "CR2", 0x14: "CR3"}
+    NAMES: Mapping[int, str] = {
+        0x00: "SR",
+        0x04: "DR",
+        0x08: "BRR",
+        0x0C: "CR1",
+        0x10: "CR2",
+        0x14: "CR3",
+    }
 
     def __init__(self, host: Host, base: int, exception: int) -> None:
         self.uart = Uart(host, depth=1)
@@ -105,7 +118,14 @@ class Flash(FlashController):
     as far as it clears bits; the firmware does not do it, and it is counted as a mistake."""
 
     ACR, KEYR, SR, CR = 0x00, 0x04, 0x0C, 0x10
-    NAMES = {0x00: "ACR", 0x04: "KEYR", 0x08: "OPTKEYR", 0x0C: "SR", 0x10: "CR", 0x14: "OPTCR"}
+    NAMES: Mapping[int, str] = {
+        0x00: "ACR",
+        0x04: "KEYR",
+        0x08: "OPTKEYR",
+        0x0C: "SR",
+        0x10: "CR",
+        0x14: "OPTCR",
+    }
     KEYS = (0x45670123, 0xCDEF89AB)
     LOCK, PROGRAM, ERASE, START, BY_WORD = 1 << 31, 1, 2, 1 << 16, 2 << 8
     SEQUENCE_ERROR = 1 << 7
@@ -132,7 +152,7 @@ class Flash(FlashController):
             super().store(at, value)
 
     def _unlock(self, key: int) -> None:
-        assert self._keys < 2 and key == self.KEYS[self._keys], "a wrong key locks until reset"
+        assert key == self.KEYS[self._keys], "a wrong key locks until reset"
         self._keys += 1
         if self._keys == 2:
             self.values[self.CR] &= ~self.LOCK
@@ -165,9 +185,16 @@ class Adc(Registers):
     """Converts the one input of SQR3 when told; `inputs` holds the counts."""
 
     SR, CR2, SQR3, DR = 0x00, 0x08, 0x34, 0x4C
-    NAMES = {
-        **{0x00: "SR", 0x04: "CR1", 0x08: "CR2", 0x0C: "SMPR1", 0x10: "SMPR2", 0x2C: "SQR1"},
-        **{0x30: "SQR2", 0x34: "SQR3", 0x4C: "DR"},
+    NAMES: Mapping[int, str] = {
+        0x00: "SR",
+        0x04: "CR1",
+        0x08: "CR2",
+        0x0C: "SMPR1",
+        0x10: "SMPR2",
+        0x2C: "SQR1",
+        0x30: "SQR2",
+        0x34: "SQR3",
+        0x4C: "DR",
     }
 
     def __init__(self, host: Host, base: int, inputs: list[int]) -> None:

@@ -26,11 +26,16 @@ USART_FIFO_BYTES = 16
 class Rcc(Registers):
     """Clocks come on at once; RSR tells why the part started."""
 
-    NAMES = {
-        **{0x00: "CR", 0x130: "RSR", 0x138: "AHB1ENR", 0x13C: "AHB2ENR", 0x140: "AHB4ENR"},
-        **{0x148: "APB1LENR", 0x150: "APB2ENR"},
+    NAMES: Mapping[int, str] = {
+        0x00: "CR",
+        0x130: "RSR",
+        0x138: "AHB1ENR",
+        0x13C: "AHB2ENR",
+        0x140: "AHB4ENR",
+        0x148: "APB1LENR",
+        0x150: "APB2ENR",
     }
-    RESET = {0x00: 0x25}
+    RESET: Mapping[int, int] = {0x00: 0x25}
     CR, RSR = 0x00, 0x130
     CAUSES: Mapping[str, int] = {
         "power": 1 << 23 | 1 << 22 | 1 << 21,
@@ -60,9 +65,15 @@ class Usart(Registers):
     """The second generation, with its FIFO switched on."""
 
     CR1, ISR, ICR, RDR, TDR = 0x00, 0x1C, 0x20, 0x24, 0x28
-    NAMES = {
-        **{0x00: "CR1", 0x04: "CR2", 0x08: "CR3", 0x0C: "BRR", 0x1C: "ISR", 0x20: "ICR"},
-        **{0x24: "RDR", 0x28: "TDR"},
+    NAMES: Mapping[int, str] = {
+        0x00: "CR1",
+        0x04: "CR2",
+        0x08: "CR3",
+        0x0C: "BRR",
+        0x1C: "ISR",
+        0x20: "ICR",
+        0x24: "RDR",
+        0x28: "TDR",
     }
     ON = 1 << 29 | 1 << 2 | 1
 
@@ -106,7 +117,14 @@ class Flash(FlashController):
     programmed a second time can no longer be read back on the part: a mistake, and garbage."""
 
     KEYR, CR, SR, CCR = 0x04, 0x0C, 0x10, 0x14
-    NAMES = {0x00: "ACR", 0x04: "KEYR", 0x08: "OPTKEYR", 0x0C: "CR", 0x10: "SR", 0x14: "CCR"}
+    NAMES: Mapping[int, str] = {
+        0x00: "ACR",
+        0x04: "KEYR",
+        0x08: "OPTKEYR",
+        0x0C: "CR",
+        0x10: "SR",
+        0x14: "CCR",
+    }
     KEYS = (0x45670123, 0xCDEF89AB)
     LOCK, PROGRAM, ERASE, START = 1, 2, 4, 1 << 5
     BUFFER_NOT_EMPTY, SEQUENCE_ERROR, STROBE_ERROR = 2, 1 << 18, 1 << 19
@@ -134,7 +152,7 @@ class Flash(FlashController):
             super().store(at, value)
 
     def _unlock(self, key: int) -> None:
-        assert self._keys < 2 and key == self.KEYS[self._keys], "a wrong key locks until reset"
+        assert key == self.KEYS[self._keys], "a wrong key locks until reset"
         self._keys += 1
         if self._keys == 2:
             self.values[self.CR] &= ~self.LOCK
@@ -187,11 +205,19 @@ class Adc(Registers):
     """ADC1: converts the one input of SQR1 when told; `inputs` holds the counts."""
 
     ISR, CR, PCSEL, SQR1, DR = 0x00, 0x08, 0x1C, 0x30, 0x40
-    NAMES = {
-        **{0x00: "ISR", 0x04: "IER", 0x08: "CR", 0x0C: "CFGR", 0x14: "SMPR1", 0x18: "SMPR2"},
-        **{0x1C: "PCSEL", 0x30: "SQR1", 0x40: "DR", 0x308: "CCR"},
+    NAMES: Mapping[int, str] = {
+        0x00: "ISR",
+        0x04: "IER",
+        0x08: "CR",
+        0x0C: "CFGR",
+        0x14: "SMPR1",
+        0x18: "SMPR2",
+        0x1C: "PCSEL",
+        0x30: "SQR1",
+        0x40: "DR",
+        0x308: "CCR",
     }
-    RESET = {0x08: 1 << 29}
+    RESET: Mapping[int, int] = {0x08: 1 << 29}
     ENABLE, START, REGULATOR, DEEP_SLEEP = 1, 1 << 2, 1 << 28, 1 << 29
     CHANNELS = (16, 17, 14, 15, 18, 19, 3, 7, 9, 5, 10, 11, 12, 13, 4, 8)
     """Of PA0..PA7, PB0, PB1, PC0..PC5, which are inputs 0 to 15 (data sheet, pin table)."""
@@ -203,7 +229,8 @@ class Adc(Registers):
     def store(self, at: int, value: int) -> None:
         super().store(at, value)
         if at == self.CR and value & self.ENABLE:
-            assert value & self.REGULATOR and not value & self.DEEP_SLEEP, "no supply"
+            assert value & self.REGULATOR, "no supply"
+            assert not value & self.DEEP_SLEEP, "it sleeps"
             self.values[self.ISR] |= 1
             if value & self.START:
                 self._convert(self.values[self.SQR1] >> 6 & 0x1F)

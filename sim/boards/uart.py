@@ -1,7 +1,8 @@
 """The receiving and sending half of any UART, and the line outside it.
 
-A byte is ten bits on the line. Received ones wait in a FIFO of the part's depth; one that comes when
-it is full is lost and raises the overrun flag, as on the part. Registers are the parts' business.
+A byte is ten bits on the line. Received ones wait in a FIFO of the part's depth; one that comes
+when it is full is lost and raises the overrun flag, as on the part. Registers are the parts'
+business.
 """
 
 from __future__ import annotations
