@@ -4,10 +4,11 @@
     results    how many results it remembers, and the XOR of their names: equal means the same ones
 
 Rules: each node tells its own, over the link that proves who it is, to whoever is linked; they are
-not passed on, because everybody who could use them has a link. Told once a second when they have
-changed, and at once when what we said before would make somebody not ask us. Who has said nothing
-is asked as ever: these are hints, and a wrong one costs a rerun or a question. Bounded by the
-links. Deliberately not here: asking (`ask`), handing out shards (`scheduler`).
+not passed on, because everybody who could use them has a link. A change is told at once, but at
+most one per TELL_EVERY_S. So facts that are older than SETTLED_S are what is so now, and only these
+can say that a peer knows the same as we; with younger ones a result that was just made, perhaps for
+us, would be made again. Who has said nothing is asked as ever. Bounded by the links.
+Deliberately not here: asking (`ask`), handing out shards (`scheduler`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from mesh.cas.results import ResultCache
 from mesh.limits import TOOLS_TOLD_MAX
 from mesh.types import Digest, NodeId
 from mesh.wire.messages import TOOLS_PREFIX_BYTES, NodeFacts
+
+TELL_EVERY_S = 1.0
+SETTLED_S = 2 * TELL_EVERY_S
 
 
 class KnownTools:
@@ -47,36 +51,39 @@ class FactBoard:
     """Our facts and those of linked peers."""
 
     def __init__(
-        self, results: ResultCache, tools: KnownTools, tell: Callable[[NodeFacts], None]
+        self,
+        results: ResultCache,
+        tools: KnownTools,
+        tell: Callable[[NodeFacts], None],
+        now_s: Callable[[], float],
     ) -> None:
         self._results = results
         self._tools = tools
         self._tell = tell
+        self._now_s = now_s
         self._told: NodeFacts | None = None
-        self._peers: dict[NodeId, NodeFacts] = {}
+        self._told_s = -TELL_EVERY_S
+        self._peers: dict[NodeId, tuple[NodeFacts, float]] = {}
         results.on_change = self._results_changed
 
     def own(self) -> NodeFacts:
         return NodeFacts(self._tools.told(), len(self._results), self._results.digest)
 
     def tell_changes(self) -> None:
-        """To be called now and then."""
+        """To be called every TELL_EVERY_S."""
         facts = self.own()
         if facts != self._told:
-            self._told = facts
+            self._told, self._told_s = facts, self._now_s()
             self._tell(facts)
 
     def _results_changed(self) -> None:
-        if self._told is None or self._would_not_be_asked(self._told):
+        first = self._told is None or self._told.results == 0
+        if first or self._now_s() - self._told_s >= TELL_EVERY_S:
             self.tell_changes()
-
-    def _would_not_be_asked(self, told: NodeFacts) -> bool:
-        same = (each.results_digest == told.results_digest for each in self._peers.values())
-        return told.results == 0 or any(same)
 
     # -- peers -----------------------------------------------------------------------------------
     def heard(self, peer: NodeId, facts: NodeFacts) -> None:
-        self._peers[peer] = facts
+        self._peers[peer] = (facts, self._now_s())
 
     def forget(self, peer: NodeId) -> None:
         self._peers.pop(peer, None)
@@ -84,10 +91,13 @@ class FactBoard:
     def worth_asking(self, peer: NodeId, actions: Iterable[Digest]) -> bool:
         """Whether the peer may know a result of these that we do not know. What we know and ask for
         nevertheless (its files are lost) may be whole there."""
-        facts = self._peers.get(peer)
-        if facts is None:
+        known = self._peers.get(peer)
+        if known is None:
             return True
+        facts, heard_s = known
         if facts.results == 0:
             return False
+        if self._now_s() - heard_s < SETTLED_S:
+            return True
         same = (facts.results, facts.results_digest) == (len(self._results), self._results.digest)
         return not same or any(self._results.get(action) is not None for action in actions)

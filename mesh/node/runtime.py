@@ -120,7 +120,9 @@ class MeshRuntime:
         self.work = WorkDriver(
             WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
         )
-        self.facts = FactBoard(workshop.results, self.stolen.tools, self.links.post_all)
+        self.facts = FactBoard(
+            workshop.results, self.stolen.tools, self.links.post_all, env.clock.monotonic
+        )
         self.asker.worth_asking = self.facts.worth_asking
         self.leaves = Leaves(env, identity, self.links)
         self.leaves.admitted = self.roster_changed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh.action.model import SignedResult
 from mesh.cas.results import ResultCache
 from mesh.limits import TOOLS_TOLD_MAX
-from mesh.node.facts import FactBoard, KnownTools
+from mesh.node.facts import SETTLED_S, TELL_EVERY_S, FactBoard, KnownTools
 from mesh.scheduler.peers import PeerState
 from mesh.types import NodeId, digest_of
 from mesh.wire.messages import NodeFacts
@@ -27,7 +27,8 @@ class OneNode:
         self.results = ResultCache(SimDisk(World(1), name).open())
         self.tools = KnownTools()
         self.told: list[NodeFacts] = []
-        self.board = FactBoard(self.results, self.tools, self.told.append)
+        self.now_s = 100.0
+        self.board = FactBoard(self.results, self.tools, self.told.append, lambda: self.now_s)
 
     def learn(self, *numbers: int) -> None:
         for number in numbers:
@@ -52,10 +53,12 @@ def test_a_peer_that_remembers_the_same_is_asked_only_for_what_was_lost_here() -
     here.learn(1, 2)
     there.learn(2, 1)
     here.board.heard(PEER, there.board.own())
+    here.now_s += SETTLED_S
     assert not here.board.worth_asking(PEER, ACTIONS[5:8])
     assert here.board.worth_asking(PEER, ACTIONS[1:8]), "its files may be whole there"
     there.learn(5)
     here.board.heard(PEER, there.board.own())
+    here.now_s += SETTLED_S
     assert here.board.worth_asking(PEER, ACTIONS[5:8])
 
 
@@ -71,14 +74,22 @@ def test_a_first_result_is_told_at_once_and_more_wait_for_the_next_time() -> Non
     assert [facts.results for facts in node.told] == [0, 1, 3]
 
 
-def test_a_result_that_parts_us_from_an_equal_peer_is_told_at_once() -> None:
+def test_the_first_change_after_a_while_is_told_at_once() -> None:
+    node = OneNode()
+    node.learn(1)
+    node.now_s += TELL_EVERY_S
+    node.learn(2)
+    assert [facts.results for facts in node.told] == [1, 2]
+
+
+def test_whoever_has_just_become_equal_to_what_a_peer_said_a_moment_ago_asks_it() -> None:
+    """The peer has made one more result since, and says so with its next report."""
     here, there = OneNode("here"), OneNode("there")
-    here.learn(1)
-    here.board.tell_changes()
     there.learn(1)
-    here.board.heard(PEER, there.board.own())
-    here.learn(2)
-    assert here.told[-1].results == 2
+    here.board.heard(PEER, there.told[-1])
+    there.learn(2)
+    here.learn(1)
+    assert here.board.worth_asking(PEER, ACTIONS[2:3])
 
 
 def test_a_peer_that_left_is_asked_like_a_stranger() -> None:
