@@ -59,7 +59,8 @@ def run(command: str, arguments: list[str]) -> int:
     """Become the command. -P: what lies in the current directory is never imported by accident."""
     argv = {
         "demo": ["-m", "cli.main", "dist", "demo"],
-        "test": ["-m", "pytest"],
+        # Two files at a time on two cores: much of a test's time is waiting for processes.
+        "test": ["-m", "pytest", "-n", "auto", "--dist", "loadfile"],
         "setup": ["-m", "cli.main", "doctor"],
     }[command]
     if command == "test":

@@ -28,6 +28,7 @@ def handlers_of(node: Node) -> Mapping[str, Handler]:
     """Everything a node can be asked."""
     return {
         **_life_handlers(node),
+        **_view_handlers(node),
         **admission_handlers(node),
         **run_handlers(node),
         **leaf_handlers(node),
@@ -68,20 +69,8 @@ def _life_handlers(node: Node) -> dict[str, Handler]:
         await node.exit()
         return answer
 
-    async def status(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
-        return views.status(node)
-
-    async def members(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
-        return views.members(node)
-
-    async def why(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
-        return why_view(node, params["node"])
-
     async def connect(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         return await _connect(node, params["host"])
-
-    async def doctor(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
-        return views.doctor(node)
 
     async def stop(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         node.stop()
@@ -91,13 +80,25 @@ def _life_handlers(node: Node) -> dict[str, Handler]:
         "ping": ping,
         "init": init,
         "leave": leave,
-        "status": status,
-        "members": members,
-        "why": why,
         "connect": connect,
-        "doctor": doctor,
         "stop": stop,
     }
+
+
+def _view_handlers(node: Node) -> dict[str, Handler]:
+    async def status(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
+        return views.status(node)
+
+    async def members(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
+        return views.members(node)
+
+    async def why(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
+        return why_view(node, params["node"])
+
+    async def doctor(_params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
+        return views.doctor(node)
+
+    return {"status": status, "members": members, "why": why, "doctor": doctor}
 
 
 async def _connect(node: Node, host: str) -> Mapping[str, Any]:
