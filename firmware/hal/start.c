@@ -64,15 +64,22 @@ static void tick_each_ms(void)
     REG(SYSTICK_CONTROL) = SYSTICK_ON;
 }
 
+static bool nothing(void)
+{
+    return false;
+}
+
 /* The owner's way to take a leaf back: hold its release pin low while it starts. */
 static bool is_released(void)
 {
     pin_configure(PART.release, PIN_PULL_UP);
     uint32_t begun_ms = part_now_ms();
     arm_wait_us(10); /* for the pull to win */
-    while (part_now_ms() - begun_ms < RELEASE_HELD_MS)
+    while (part_now_ms() - begun_ms < RELEASE_HELD_MS) {
         if (pin_read(PART.release))
             return false;
+        start_sleep(nothing);
+    }
     return true;
 }
 

@@ -43,6 +43,9 @@ class Block:
     def reset(self) -> None:
         """As after a reset of the part."""
 
+    def advance(self) -> None:
+        """Time has come to `host.now_ns`; looked at between slices, whatever the program masks."""
+
     def pending(self) -> Iterable[int]:
         """Exception numbers that are raised now, and stay so until the program deals with them."""
         return ()

@@ -104,8 +104,11 @@ class Board:
         return not self.machine.is_dark
 
     def again(self) -> Board:
-        """The same board after power was gone, still off: its flash, and the outside's settings."""
-        board = Board(self.name, attrs.evolve(self.config, flash=self.flash_image(), cut=None))
+        """The same board after power was gone, still off: its flash, and the outside's settings.
+        Its random numbers are others."""
+        config = self.config
+        config = attrs.evolve(config, seed=config.seed + 1, flash=self.flash_image(), cut=None)
+        board = Board(self.name, config)
         board.machine.now_ns = self.machine.now_ns
         board.adc[:] = self.adc
         return board

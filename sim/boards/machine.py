@@ -225,6 +225,8 @@ class Machine:
     def run_until(self, moment_ns: int) -> None:
         """Run until that moment, or until power fails. Raises BoardFault."""
         while self.now_ns < moment_ns and not self.is_dark:
+            for block in self._blocks:
+                block.advance()
             if self._reset_wanted is not None:
                 self.reset(self._reset_wanted)
             self._take_interrupts()

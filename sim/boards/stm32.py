@@ -149,10 +149,9 @@ class Watchdog(Registers):
         ticks = (self.values[self.RLR] + 1) * (4 << self.values[self.PR])
         self._due_ns = self.host.now_ns + ticks * NS_PER_S // self.LOW_SPEED_HZ
 
-    def pending(self) -> tuple[int, ...]:
+    def advance(self) -> None:
         if self._due_ns is not None and self.host.now_ns >= self._due_ns:
             self.host.request_reset("watchdog")
-        return ()
 
     def next_event_ns(self) -> int | None:
         return self._due_ns

@@ -14,6 +14,7 @@ from typing import cast
 import attrs
 
 from mesh.leaf.messages import Event
+from mesh.leaf.transfer import Transfer
 from mesh.rules.program import BoardKind
 from sim.boards.board import Board, BoardConfig
 from sim.boards.flash import Cut
@@ -75,6 +76,11 @@ class Workbench(Rig):
     def chip(self) -> Board:
         """The board as it is now; another one after a power cut."""
         return cast(Chip, self.board).board
+
+    def start_deploy(self, package: bytes) -> None:
+        """Begin to bring a package there, and do not wait for its end."""
+        self._transfer = Transfer(self.link, package)
+        self.act(self._transfer.start(self.now_s))
 
     def cut(self, operations: int, cut: Cut) -> None:
         """Let power fail that many flash operations from now, in the manner of `cut`."""
