@@ -13,9 +13,13 @@ from typing import Protocol
 
 import attrs
 
-from mesh.limits import SWIM_PINGS_MAX
+from mesh.limits import SWIM_PINGS_MAX, SWIM_PROBES_MAX
 from mesh.swim.choice import Rng, shuffled
+from mesh.swim.messages import PING_NUMBER_MAX
 from mesh.types import NodeId
+
+
+assert SWIM_PINGS_MAX + SWIM_PROBES_MAX < PING_NUMBER_MAX, "numbers under way are different ones"
 
 
 class Candidates(Protocol):
@@ -83,8 +87,9 @@ class Pings:
         self._number = 0
 
     def open(self, node: NodeId, now_s: float) -> int:
-        """Number a new ping."""
-        self._number = (self._number + 1) % 2**32
+        """Number a new ping. Numbers go round, as the wire has room for so many."""
+        self._number = (self._number + 1) % (PING_NUMBER_MAX + 1)
+        self._sent.pop(self._number, None)  # of the last time round: the order is that of sending
         self._sent[self._number] = (node, now_s)
         if len(self._sent) > SWIM_PINGS_MAX:
             del self._sent[next(iter(self._sent))]

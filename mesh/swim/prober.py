@@ -224,7 +224,9 @@ class Prober:
     def _open(self, node: NodeId, now_s: float) -> int:
         """Number a ping that we expect to be answered."""
         self.paths.pinged(node, now_s)
-        return self.pings.open(node, now_s)
+        number = self.pings.open(node, now_s)
+        self.proofs.forget(number)
+        return number
 
     def _blame_ourselves(self, delta: int) -> None:
         if self._config.lifeguard:

@@ -40,6 +40,10 @@ class Proofs:
             del self._open[next(iter(self._open))]
         return nonce
 
+    def forget(self, number: int) -> None:
+        """That number is of another ping from now on."""
+        self._open.pop(number, None)
+
     def awaits(self, number: int) -> bool:
         """Whether our ping `number` is still to be proved."""
         return number in self._open
