@@ -200,6 +200,39 @@ BLOB_SOURCES_MAX = 400_000
 RESULTS_BYTES_MAX = 64 * MIB
 """Signed results kept by one node; the oldest are dropped."""
 
+# -- log ----------------------------------------------------------------------------------------
+LOG_FRAME_EVENTS_MAX = 256
+LOG_FRAME_DELAY_S = 0.05
+"""How long an event waits for others to share its frame's signature."""
+LOG_EVENT_BYTES_MAX = 16 * KIB
+"""One event; what is larger is a blob, and the event names it."""
+LOG_BODY_BYTES_MAX = 256 * KIB
+"""The events of one frame."""
+LOG_HEADER_BYTES_MAX = 256
+LOG_SEQ_MAX = 2**48
+"""Events of one feed: 100 000 a second for ninety years."""
+LOG_HEADERS_BATCH_MAX = 256
+"""Headers, newest first, that one signature vouches for: what a peer can make us hold before they
+are joined to what we know."""
+LOG_NODES_MAX = 4096
+"""Writers whose feeds are kept."""
+LOG_FEEDS_PER_NODE_MAX = 256
+"""Feeds of one writer: 64 starts of a process that never got to write a checkpoint."""
+LOG_FEED_FRAMES_MAX = 2**20
+"""Headers of one feed that are kept."""
+LOG_DISPUTED_FRAMES_MAX = 64
+"""Frames kept as evidence of a feed that was signed twice, beyond where it forks."""
+LOG_EPOCHS_BEFORE_CHECKPOINT = 8
+"""Own epochs; with more, the next checkpoint is due."""
+LOG_SEGMENT_BYTES = 16 * MIB
+"""A segment file that has grown so far is closed and the next begun."""
+LOG_RECORD_BYTES_MAX = 512 * KIB
+"""One record in a segment."""
+LOG_BUFFER_DEFAULT_MB = 512
+"""`max_buffer_size_mb`: bodies kept on disk..."""
+LOG_BUFFER_DEFAULT_HOURS = 72
+"""`max_buffer_age_hours`: ... and how long after they arrived."""
+
 # -- scheduling ---------------------------------------------------------------------------------
 GRANT_SHARDS_MAX = 64
 LEASES_MAX = 65_536
@@ -269,3 +302,5 @@ assert 17 * LEAVE_ENTRIES_MAX + 512 < RECORD_BYTES_MAX
 assert CERTIFICATE_BYTES_MAX + 1024 < RECORD_BYTES_MAX < JOIN_FRAME_BYTES_MAX
 assert ROSTER_LEAVES_RESERVED < ROSTER_RECORDS_MAX
 assert JOIN_BATCH_BYTES_MAX + RECORD_BYTES_MAX < FRAME_BYTES_MAX
+assert LOG_HEADER_BYTES_MAX + LOG_BODY_BYTES_MAX < LOG_RECORD_BYTES_MAX < LOG_SEGMENT_BYTES
+assert LOG_BODY_BYTES_MAX + LOG_HEADERS_BATCH_MAX * LOG_HEADER_BYTES_MAX < FRAME_BYTES_MAX

@@ -26,7 +26,8 @@ LAYERS = (
     {"mesh.action"},
     {"mesh.ports"},
     {"mesh.identity", "mesh.swim", "mesh.cas", "mesh.scheduler", "mesh.planners", "mesh.rules"},
-    {"mesh.leaf"},
+    {"mesh.leaf", "mesh.log"},
+    {"mesh.state"},
     {"mesh.executor"},
     {"mesh.control"},
     {"mesh.node"},
@@ -51,6 +52,8 @@ PURE = (
     "mesh/identity",
     "mesh/rules",
     "mesh/leaf",
+    "mesh/log",
+    "mesh/state",
 )
 IMPURE_MODULES = {
     *("trio", "socket", "time", "random", "os", "threading", "asyncio", "subprocess"),
