@@ -18,7 +18,6 @@ from mesh.swim.choice import Rng, shuffled
 from mesh.swim.messages import PING_NUMBER_MAX
 from mesh.types import NodeId
 
-
 assert SWIM_PINGS_MAX + SWIM_PROBES_MAX < PING_NUMBER_MAX, "numbers under way are different ones"
 
 

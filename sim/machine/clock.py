@@ -9,9 +9,8 @@ arithmetic is of integers, so that a timer set for `monotonic() + x` fires exact
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from math import inf
 
-import attrs
 import trio
 
 from sim.kernel.nanoseconds import NS_PER_S, to_ns, to_s
@@ -90,20 +89,44 @@ class HardwareClock:
         return lambda: self._rate_listeners.remove(listener)
 
 
-@attrs.define(eq=False)
 class SimTimer:
     """See `mesh.ports.Timer`."""
 
-    due_s: float
-    fn: Callable[[], None] | None
-    sleeper: bool = False
-    """A task waits for it."""
-    event: Event | None = None
+    __slots__ = ("_clock", "due_s", "event", "fn", "sleeper")
+
+    def __init__(
+        self, clock: SimClock, due_s: float, fn: Callable[[], None], *, sleeper: bool
+    ) -> None:
+        self._clock = clock
+        self.due_s = due_s
+        self.fn: Callable[[], None] | None = fn
+        self.sleeper = sleeper
+        """A task waits for it."""
+        self.event: Event | None = None
 
     def cancel(self) -> None:
+        self._clock.pending.pop(self, None)
         self.fn = None
         if self.event is not None:
-            self.event.cancel()
+            self.event.action = None
+
+    def due(self) -> None:
+        """Its moment has come; whether the process runs is for the processor to say."""
+        self.event = None
+        self._clock.processor.soon(self._fire)
+
+    def wake(self) -> None:
+        """A task sleeps until now; it is held back itself while the processor is not ours."""
+        fn = self.fn
+        self.cancel()
+        if fn is not None:
+            fn()
+
+    def _fire(self) -> None:
+        fn = self.fn
+        if fn is not None:
+            self._clock.fires(self)
+            fn()
 
 
 class SimClock:
@@ -112,8 +135,9 @@ class SimClock:
     def __init__(self, world: World, hardware: HardwareClock, processor: Processor) -> None:
         self._world = world
         self._hardware = hardware
-        self._processor = processor
-        self._timers: dict[SimTimer, None] = {}
+        self.processor = processor
+        self.pending: dict[SimTimer, None] = {}
+        """In the order in which they were made."""
         self._forget = hardware.on_rate_change(self._set_anew)
         self._late: tuple[float, float] = (0.0, 0.0)
         self.monotonic = hardware.monotonic
@@ -121,24 +145,28 @@ class SimClock:
 
     async def sleep_until(self, deadline_s: float) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._hardware.monotonic() >= deadline_s or not self._processor.alive:
+        if self._hardware.monotonic() >= deadline_s or not self.processor.alive:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
         task = trio.lowlevel.current_task()
-        timer = self._make(deadline_s, lambda: trio.lowlevel.reschedule(task), sleeper=True)
+        timer = SimTimer(self, deadline_s, lambda: trio.lowlevel.reschedule(task), sleeper=True)
 
         def give_up(_: object) -> trio.lowlevel.Abort:
-            self._drop(timer)
+            timer.cancel()
             return trio.lowlevel.Abort.SUCCEEDED
 
-        # The task itself is held back while the processor is not ours; the event is not.
-        timer.event = self._world.at_ns(self._when(timer), lambda: self._wake(timer))
+        self.pending[timer] = None
+        timer.event = self._world.at_ns(self._world_ns(timer), timer.wake)
         await trio.lowlevel.wait_task_rescheduled(give_up)
 
     def call_at(self, deadline_s: float, fn: Callable[[], None]) -> SimTimer:
-        timer = self._make(deadline_s, fn)
-        if self._processor.alive:
-            timer.event = self._world.at_ns(self._when(timer), partial(self._due, timer))
+        now_s = self._hardware.monotonic()
+        # A deadline that has passed already makes nobody late.
+        due_s = deadline_s if deadline_s > now_s else now_s
+        timer = SimTimer(self, due_s, fn, sleeper=False)
+        self.pending[timer] = None
+        if self.processor.alive:
+            timer.event = self._world.at_ns(self._world_ns(timer), timer.due)
         return timer
 
     def lag_s(self) -> float:
@@ -149,56 +177,30 @@ class SimClock:
     def end(self) -> None:
         """The process is no more: nothing fires, and who sleeps behind a shield may go."""
         self._forget()
-        for timer in list(self._timers):
+        for timer in list(self.pending):
             if timer.sleeper:
-                self._wake(timer)
+                timer.wake()
             else:
-                self._drop(timer)
+                timer.cancel()
 
-    # -- inside ----------------------------------------------------------------------------------
-    def _make(
-        self, deadline_s: float, fn: Callable[[], None], *, sleeper: bool = False
-    ) -> SimTimer:
-        # A deadline that has passed already makes nobody late.
-        timer = SimTimer(max(deadline_s, self._hardware.monotonic()), fn, sleeper)
-        self._timers[timer] = None
-        return timer
-
-    def _drop(self, timer: SimTimer) -> None:
-        self._timers.pop(timer, None)
-        timer.cancel()
-
-    def _when(self, timer: SimTimer) -> int:
-        if timer.due_s == float("inf"):
-            return NEVER_NS
-        return self._hardware.world_ns(timer.due_s)
-
-    def _wake(self, timer: SimTimer) -> None:
-        fn = timer.fn
-        self._drop(timer)
-        if fn is not None:
-            fn()
-
-    def _due(self, timer: SimTimer) -> None:
-        timer.event = None
-        self._processor.soon(partial(self._fire, timer))
-
-    def _fire(self, timer: SimTimer) -> None:
-        fn = timer.fn
-        self._drop(timer)
-        if fn is None:
-            return
+    def fires(self, timer: SimTimer) -> None:
+        """It does so now: how late?"""
+        self.pending.pop(timer, None)
+        timer.fn = None
         now_s = self._hardware.monotonic()
         late_s = now_s - timer.due_s
         if late_s > ROUNDING_S and late_s >= self.lag_s():
             self._late = (now_s, late_s)
-        fn()
+
+    # -- inside ----------------------------------------------------------------------------------
+    def _world_ns(self, timer: SimTimer) -> int:
+        return NEVER_NS if timer.due_s == inf else self._hardware.world_ns(timer.due_s)
 
     def _set_anew(self) -> None:
         """The rate has changed: every pending timer is due at another moment of the world."""
-        for timer in self._timers:
+        for timer in self.pending:
             event = timer.event
             if event is not None and event.action is not None:
                 action = event.action
                 event.cancel()
-                timer.event = self._world.at_ns(self._when(timer), action)
+                timer.event = self._world.at_ns(self._world_ns(timer), action)

@@ -19,7 +19,7 @@ from mesh.limits import DATAGRAM_BYTES_MAX, DATAGRAM_DRAIN_MAX
 from mesh.ports import Arrived, Refused
 from mesh.types import Address
 from sim.net.gate import Gate
-from sim.net.host import PORT_MAX, is_literal, off_wire
+from sim.net.host import LOCAL, PORT_MAX, is_literal, off_wire
 
 if TYPE_CHECKING:
     from sim.net.sockets import Sockets
@@ -126,13 +126,17 @@ class SimDatagramPort:
 
     # -- from the network ------------------------------------------------------------------------
     def _arrive(self, data: bytes, source: Address) -> None:
-        self._keep(Arrived(data[: DATAGRAM_BYTES_MAX + 1], off_wire(source), self._cpu.monotonic()))
+        if len(data) > DATAGRAM_BYTES_MAX:
+            data = data[: DATAGRAM_BYTES_MAX + 1]
+        if LOCAL in source[0]:
+            source = off_wire(source)
+        self._keep(Arrived(data, source, self._cpu.monotonic()), len(data))
 
     def _refused(self, refusal: Refused) -> None:
-        self._keep(Refused(off_wire(refusal.to), refusal.quoted))
+        self._keep(Refused(off_wire(refusal.to), refusal.quoted), len(refusal.quoted))
 
-    def _keep(self, what: Arrived | Refused) -> None:
-        size_bytes = _size(what)
+    def _keep(self, what: Arrived | Refused, size_bytes: int) -> None:
+        size_bytes += OVERHEAD_BYTES
         most = self._network.setting("socket-datagrams", self._host.address)
         too_many = most is not None and len(self._waiting) >= most
         if too_many or self._waiting_bytes + size_bytes > SOCKET_BUFFER_BYTES:
@@ -140,7 +144,9 @@ class SimDatagramPort:
             return
         self._waiting.append(what)
         self._waiting_bytes += size_bytes
-        self._schedule()
+        if not self._scheduled and self._handler is not None:
+            self._scheduled = True
+            self._cpu.soon(self._hand_over)
 
     def _schedule(self) -> None:
         if self._handler is not None and self._waiting and not self._scheduled:
@@ -158,7 +164,8 @@ class SimDatagramPort:
             if not self._gate.waited_at:
                 raise
             self._gate.fail(error)
-        self._schedule()
+        if self._waiting:
+            self._schedule()
 
 
 class SimDatagrams:

@@ -97,6 +97,8 @@ class Network:
 
     def setting(self, name: str, host: str) -> float | None:
         """What a fault says about a host, whoever talks to it."""
+        if self.roads.calm:
+            return None
         settings = self.roads.road(ANY, host).settings
         return settings.get(name) if settings else None
 

@@ -92,7 +92,7 @@ class Roads:
         self._on_change = on_change
         self._loopback = Road(LOOPBACK, 0, None, {})
         self._open = Road(link, 0, None, {})
-        self._calm = not link.stateful
+        self.calm = not link.stateful
         """All roads are the same."""
 
     @property
@@ -109,7 +109,7 @@ class Roads:
     def road(self, source: str, destination: str) -> Road:
         if source == destination:
             return self._loopback
-        if self._calm:
+        if self.calm:
             return self._open
         pair = (source, destination)
         road = self._known.get(pair)
@@ -140,7 +140,7 @@ class Roads:
 
     def _changed(self) -> None:
         self._known.clear()
-        self._calm = not self._rules and not self._link.stateful
+        self.calm = not self._rules and not self._link.stateful
         self._on_change()
 
     def _survey(self, source: str, destination: str) -> Road:
