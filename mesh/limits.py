@@ -88,7 +88,7 @@ DISCOVERY_QUEUE_MAX = 256
 ROSTER_RECORDS_MAX = 20_000
 CERTIFICATE_BYTES_MAX = 2 * KIB
 TOKEN_BYTES_MAX = 4 * KIB
-RECORD_BYTES_MAX = 8 * KIB
+RECORD_BYTES_MAX = 12 * KIB
 """One admission record with its signature."""
 ROSTER_LEAVES_RESERVED = 2_000
 """Room in the roster that only removals may take: a full mesh can still shut somebody out."""
@@ -96,6 +96,8 @@ ROSTER_ORPHANS_MAX = 1_024
 """Records kept until the record they refer to arrives."""
 LEAVE_ENTRIES_MAX = 448
 """Records that one removal can name; at 17 bytes each they must fit RECORD_BYTES_MAX."""
+LEAVE_CUT_MAX = 64
+"""Feeds of which one removal keeps something; at 54 bytes each they must fit as well."""
 TOKEN_ADDRESSES_MAX = 4
 JOIN_PENDING_MAX = 32
 """Strangers waiting for approval at one node."""
@@ -175,6 +177,9 @@ LAUNCHER_PACKET_BYTES_MAX = 128 * KIB
 # -- blobs --------------------------------------------------------------------------------------
 BLOB_CHUNK_BYTES = 256 * KIB
 BLOB_BYTES_MAX = 64 * GIB
+MANIFEST_CHUNKS_MAX = 8192
+"""Chunks named by one page of a manifest; above that, two levels."""
+MANIFEST_PAGE_BYTES_MAX = 320 * KIB
 INLINE_BLOB_BYTES_MAX = 16 * KIB
 """Blobs up to this size ride inside grants and results and save a round trip."""
 INLINE_GRANT_BYTES_MAX = 256 * KIB
@@ -233,6 +238,43 @@ LOG_BUFFER_DEFAULT_MB = 512
 LOG_BUFFER_DEFAULT_HOURS = 72
 """`max_buffer_age_hours`: ... and how long after they arrived."""
 
+# -- sync ----------------------------------------------------------------------------------------
+SYNC_FANOUT = 3
+"""Peers to which a fresh frame goes at once; each hands on what was new to it."""
+SYNC_PUSH_BYTES_MAX = 256 * KIB
+"""Bodies in one push; frames beyond travel as headers, and their bodies are asked for."""
+SYNC_PUSH_FRAMES_MAX = 256
+SYNC_BODIES_BYTES = 512 * KIB
+"""Bodies asked for at a time; an answer ends with the first that is too much."""
+SYNC_BODIES_MAX = 256
+"""Bodies in one answer."""
+SYNC_IN_FLIGHT_MAX = 4
+"""Questions to one peer that may wait for their answer."""
+SYNC_TIMEOUT_S = 5.0
+"""A question that nobody has answered for so long is put to somebody else."""
+SYNC_BLAME_MAX = 3
+"""So many lies or silences in a row and a peer is not asked for a while..."""
+SYNC_AVOID_S = 30.0
+"""... namely so long; twice as long each further time, up to..."""
+SYNC_AVOID_MAX_S = 600.0
+SYNC_SERVED_BYTES_PER_S = 32 * MIB
+"""Answered to one peer; questions beyond are dropped, and it asks again later."""
+SYNC_SERVED_BURST_BYTES = 64 * MIB
+SYNC_ASKED_PER_S = 400
+"""Messages of one peer that are looked at; each names at most SYNC_SECTIONS_MAX writers."""
+SYNC_ASKED_BURST = 4000
+SYNC_DIGEST_EVERY_S = 1.0
+"""How often one peer is told our digest, besides the pings that carry it."""
+SYNC_SECTIONS_MAX = 4096
+"""Writers in one message."""
+SYNC_SECTION_FEEDS_MAX = 512
+"""Feeds of one writer in one message."""
+SYNC_NEEDS_MAX = 16_384
+"""Feeds in which one peer is known to be ahead of us."""
+SYNC_PROOFS_MAX = 64
+"""Fork proofs in one message."""
+SYNC_PROOF_BYTES_MAX = 1024
+
 # -- scheduling ---------------------------------------------------------------------------------
 GRANT_SHARDS_MAX = 64
 LEASES_MAX = 65_536
@@ -256,6 +298,21 @@ CONTROL_DRAIN_S = 10.0
 """How long a client may take to read what is left once its operation has ended."""
 CONTROL_REPLY_BYTES_MAX = 256 * MIB
 """One line of an answer; only the command line reads these, from a node of the same user."""
+
+# -- shared state ---------------------------------------------------------------------------------
+EVENT_FEEDS_MAX = 256
+"""Feeds that one event names: all that one node may have (LOG_FEEDS_PER_NODE_MAX)."""
+EVENT_CONSUMED_MAX = 900
+"""Results that one derivation names, at 17 bytes each; an action with more writes several."""
+EVENT_SUPERSEDES_MAX = 128
+EVENT_TARGETS_MAX = 64
+EVENT_KEY_BYTES_MAX = 128
+EVENT_VALUE_BYTES_MAX = 4 * KIB
+EVENT_HOST_BYTES_MAX = 64
+EVENT_LABEL_BYTES_MAX = 256
+EVENT_MS_MAX = 2**31 - 1
+"""24 days."""
+EVENT_COPIES_MAX = 64
 
 # -- leaves -------------------------------------------------------------------------------------
 LEAF_LINES_MAX = 128
@@ -297,10 +354,16 @@ assert INLINE_BLOB_BYTES_MAX <= SMALL_BLOB_BYTES_MAX < BLOB_MEMORY_BYTES_MAX
 assert TREE_ENTRIES_MAX <= BLOB_SOURCES_MAX
 assert TREE_ENTRIES_MAX <= FILE_HASHES_MAX
 assert BLOB_CHUNK_BYTES < FRAME_BYTES_MAX
+assert MANIFEST_CHUNKS_MAX * 34 + 32 < MANIFEST_PAGE_BYTES_MAX < FRAME_BYTES_MAX
+assert BLOB_BYTES_MAX <= BLOB_CHUNK_BYTES * MANIFEST_CHUNKS_MAX**2, "two levels are enough"
 assert DATAGRAM_BYTES_MAX < 1280
-assert 17 * LEAVE_ENTRIES_MAX + 512 < RECORD_BYTES_MAX
+assert 17 * LEAVE_ENTRIES_MAX + 54 * LEAVE_CUT_MAX + 512 < RECORD_BYTES_MAX
 assert CERTIFICATE_BYTES_MAX + 1024 < RECORD_BYTES_MAX < JOIN_FRAME_BYTES_MAX
 assert ROSTER_LEAVES_RESERVED < ROSTER_RECORDS_MAX
 assert JOIN_BATCH_BYTES_MAX + RECORD_BYTES_MAX < FRAME_BYTES_MAX
+assert 17 * EVENT_CONSUMED_MAX + 64 < LOG_EVENT_BYTES_MAX
+assert 54 * EVENT_FEEDS_MAX + 128 < LOG_EVENT_BYTES_MAX
+assert 54 * EVENT_SUPERSEDES_MAX + EVENT_VALUE_BYTES_MAX + 512 < LOG_EVENT_BYTES_MAX
+assert EVENT_FEEDS_MAX >= LOG_FEEDS_PER_NODE_MAX
 assert LOG_HEADER_BYTES_MAX + LOG_BODY_BYTES_MAX < LOG_RECORD_BYTES_MAX < LOG_SEGMENT_BYTES
 assert LOG_BODY_BYTES_MAX + LOG_HEADERS_BATCH_MAX * LOG_HEADER_BYTES_MAX < FRAME_BYTES_MAX
