@@ -24,6 +24,7 @@ import attrs
 from mesh.identity.names import distinct
 from mesh.identity.records import Admit, Genesis, Invite, Leave, Signed
 from mesh.identity.roles import Role
+from mesh.identity.standing import Cut, Life, Standing, cut_order
 from mesh.types import Digest, NodeId
 
 
@@ -66,6 +67,8 @@ class Fold:
     """Nodes whose admission is one too many for its invite."""
     invited: Mapping[Digest, frozenset[NodeId]]
     """The nodes admitted on each standing invite, those that have left included."""
+    standing: Standing
+    """All admissions that stand, those that have ended included."""
 
 
 def rooted_order(record: Rooted) -> tuple[int, Digest]:
@@ -94,6 +97,7 @@ def fold(records: Iterable[Rooted]) -> Fold:
         members,
         frozenset(pending - members.keys()),
         {digest: frozenset(nodes) for digest, nodes in invited.items()},
+        _standing(standing.values(), leaves),
     )
 
 
@@ -122,6 +126,13 @@ class _Leaves:
         if isinstance(fact, Admit) and fact.invite is not None:
             refs = self._same_invite[fact.node, fact.invite]
         return [leave for leave in self._by_node.get(fact.node, ()) if refs & set(leave.ends)]
+
+    def cuts(self) -> dict[NodeId, tuple[Cut, ...]]:
+        """Of all removals, by node."""
+        return {
+            node: tuple(sorted({leave.cut for leave in leaves}, key=cut_order))
+            for node, leaves in self._by_node.items()
+        }
 
 
 def _author_stands(signed: Signed, standing: Mapping[Digest, Signed], leaves: _Leaves) -> bool:
@@ -166,6 +177,20 @@ def _members(standing: Iterable[Signed], leaves: _Leaves) -> dict[NodeId, Member
         taken.add(member.name.casefold())
         members[member.node_id] = member
     return members
+
+
+def _standing(records: Iterable[Signed], leaves: _Leaves) -> Standing:
+    lives: dict[NodeId, list[Life]] = {}
+    for signed in records:
+        fact = signed.fact
+        if isinstance(fact, Genesis | Admit):
+            cuts = {leave.cut for leave in leaves.ending(signed)}
+            life = Life(signed.ref, _role(fact), tuple(sorted(cuts, key=cut_order)))
+            lives.setdefault(fact.node, []).append(life)
+    return Standing(
+        {node: tuple(sorted(each, key=lambda life: life.ref)) for node, each in lives.items()},
+        leaves.cuts(),
+    )
 
 
 def _role(fact: Genesis | Admit) -> Role:

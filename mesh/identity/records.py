@@ -24,6 +24,7 @@ from mesh.identity.names import check_name
 from mesh.identity.roles import Role
 from mesh.limits import (
     CERTIFICATE_BYTES_MAX,
+    LEAVE_CUT_MAX,
     LEAVE_ENTRIES_MAX,
     NAME_BYTES_MAX,
     RECORD_BYTES_MAX,
@@ -32,7 +33,7 @@ from mesh.types import DIGEST_BYTES, Digest, MeshId, NodeId, digest_of
 from mesh.wire import schema
 from mesh.wire.certificate import check_certificate
 from mesh.wire.errors import WireError
-from mesh.wire.schema import array, c_blob, fixed, nested, optional, struct, text, uint
+from mesh.wire.schema import array, c_blob, c_struct, fixed, nested, optional, struct, text, uint
 
 GENESIS, ADMIT, INVITE, LEAVE = range(4)
 GENESIS_VERSION = 1
@@ -111,18 +112,35 @@ class Admit:
 
 
 @struct
+class FeedPoint:
+    """A place in one feed of a node's log: its first `count` events, the newest header's digest
+    being `head`. Nothing but that history leads to that digest (see `mesh.log.model`)."""
+
+    epoch: bytes = fixed(8)
+    lane: int = uint(3)
+    count: int = uint(2**48)
+    head: Digest = fixed(DIGEST_BYTES)
+
+
+@struct
 class Leave:
     """`node` is no longer a member by the admissions in `ends`; a later admission is a new life.
 
     Of what `node` wrote under those admissions only the records in `keeps` remain valid, so that
     those it admitted in good faith stay, and a stolen key can admit nobody afterwards. Entries are
     the first REF_BYTES of record digests.
+
+    The same for its log: of what it wrote in epochs that it opened under those admissions, only
+    the history that leads to a head in `cut` counts, and nothing of a feed that is not there. A cut
+    is a place in a chain of hashes and not a time, so it cannot be passed by dating back.
     """
 
     author: Authorship = nested(Authorship)
     node: NodeId = fixed(32)
     ends: tuple[bytes, ...] = array(c_blob(REF_BYTES, REF_BYTES), LEAVE_ENTRIES_MAX)
     keeps: tuple[bytes, ...] = array(c_blob(REF_BYTES, REF_BYTES), LEAVE_ENTRIES_MAX)
+    cut: tuple[FeedPoint, ...] = array(c_struct(FeedPoint), LEAVE_CUT_MAX, default=())
+    """Sorted by epoch and lane, each once, none empty."""
 
 
 Fact = Genesis | Admit | Invite | Leave
@@ -199,8 +217,16 @@ def _check_content(fact: Fact) -> None:
         raise WireError("proof", "an invite and its proof come together")
     if isinstance(fact, Invite) and fact.uses == 0:
         raise WireError("uses", "none")
-    if isinstance(fact, Leave) and len(fact.ends) + len(fact.keeps) > LEAVE_ENTRIES_MAX:
+    if isinstance(fact, Leave):
+        _check_leave(fact)
+
+
+def _check_leave(leave: Leave) -> None:
+    if len(leave.ends) + len(leave.keeps) > LEAVE_ENTRIES_MAX:
         raise WireError("oversized", "too many entries")
+    feeds = [(point.epoch, point.lane) for point in leave.cut]
+    if sorted(set(feeds)) != feeds or not all(point.count for point in leave.cut):
+        raise WireError("cut", "feeds out of order, twice, or kept empty")
 
 
 def invite_proof(invite_key: NodeKey, mesh_id: MeshId, node: NodeId, invite: Digest) -> bytes:

@@ -28,6 +28,7 @@ from mesh.identity.records import (
     open_record,
 )
 from mesh.identity.roles import Role
+from mesh.identity.standing import Standing
 from mesh.limits import ROSTER_LEAVES_RESERVED, ROSTER_ORPHANS_MAX, ROSTER_RECORDS_MAX
 from mesh.types import Digest, MeshId, NodeId, digest_of
 from mesh.wire.errors import WireError
@@ -99,6 +100,10 @@ class Roster:
     def member(self, node: NodeId) -> Member | None:
         """The active member with this id."""
         return self._fold.members.get(node)
+
+    def standing(self) -> Standing:
+        """All admissions that were rightly written, and what removals keep of their logs."""
+        return self._fold.standing
 
     def pending(self) -> frozenset[NodeId]:
         """Nodes admitted on an invite that others had used up."""

@@ -25,6 +25,7 @@ from mesh.identity.records import (
     Admit,
     Authorship,
     Fact,
+    FeedPoint,
     Genesis,
     Invite,
     Leave,
@@ -180,8 +181,9 @@ class MeshIdentity:
         role = state.fact.role
         return self._write(Admit(author, node, name, role, certificate, order, invite, proof))
 
-    def write_leave(self, node: NodeId) -> bytes:
-        """Remove a member; ourselves without being an admin. Raises NotAllowed."""
+    def write_leave(self, node: NodeId, cut: tuple[FeedPoint, ...] = ()) -> bytes:
+        """Remove a member; ourselves without being an admin. `cut` is how much of its log goes on
+        counting: nothing unless it is said. Raises NotAllowed."""
         me = self.me()
         if me is None or node != self.node_id:
             me = self.require(ADMIT)
@@ -190,7 +192,7 @@ class MeshIdentity:
         if len(ends) + len(keeps) > LEAVE_ENTRIES_MAX:
             what = f"end a membership that others rest on more than {LEAVE_ENTRIES_MAX} times"
             raise NotAllowed(role=me.role.label, what=what)
-        return self._write(Leave(self._author(me), node, ends, keeps))
+        return self._write(Leave(self._author(me), node, ends, keeps, cut))
 
     def _author(self, me: Member) -> Authorship:
         return Authorship(self.mesh_id, self.node_id, me.admission)
