@@ -3,18 +3,22 @@
 Node 1 makes the mesh and an invitation, the others join with it. A cluster that was stopped starts
 again with the same identities and caches. The last one started is remembered in the state
 directory, so that `vitte dist run`, `status` and `stop` find it without `--home`.
+
+They learn of each other's addresses here, and again by mDNS, which the kernel keeps on the loopback
+interface: a node that starts alone later is found by the others, and finds them.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from cli import daemon, homes
 from cli.client import Call, ask
-from mesh.errors import ClusterRunning, NodeDidNotStart
+from mesh.errors import ClusterRunning, MeshError, NodeDidNotStart
 from mesh.limits import LOCAL_NODES_MAX
 
 MESH_NAME = "local"
@@ -60,8 +64,14 @@ class Cluster:
         return time.monotonic() - begin_s
 
     def stop(self) -> int:
-        """Stop all; the number that ran."""
-        return sum(daemon.stop(home) for home in reversed(self.homes))
+        """Stop all; the number that ran. All are asked at once, then waited for one by one."""
+        ran = {home for home in self.homes if daemon.owner_pid(home) is not None}
+        with ExitStack() as asked:
+            for home in ran:
+                with suppress(MeshError):
+                    asked.enter_context(Call(home, "stop"))
+            ran |= {home for home in self.homes if daemon.stop(home)}
+        return len(ran)
 
     def remember(self) -> None:
         """Make this the cluster that commands find by themselves."""
@@ -73,7 +83,7 @@ class Cluster:
     def _spawn(self) -> None:
         nodes = []
         for number, home in enumerate(self.homes, 1):
-            own = ("--name", f"node-{number}", "--bind", LOOPBACK, "--discovery", "none")
+            own = ("--name", f"node-{number}", "--bind", LOOPBACK, "--discovery", "mdns")
             nodes.append(daemon.spawn(home, (*own, *self._options)))
         try:
             for node in nodes:
@@ -94,7 +104,7 @@ class Cluster:
             self._join(newcomers)
 
     def _reconnect(self, members: list[int]) -> None:
-        """Nodes of an earlier start: ports are new, and nothing announces them on loopback."""
+        """Nodes of an earlier start: ports may be new, and announcements take seconds."""
         if not members:
             return
         status: dict[str, Any] = ask(self.first, "status")

@@ -19,7 +19,7 @@ from mesh.node.config import NodeConfig
 from mesh.node.node import Node
 from mesh.node.real_env import real_env
 from mesh.ports import Discovery, Env
-from mesh.ports.real.discovery import StaticDiscovery, ZeroconfDiscovery
+from mesh.ports.real.discovery import StaticDiscovery, discovery_at
 from mesh.ports.real.disk import RealDisk
 from mesh.swim.config import PROFILES
 from mesh.types import Address
@@ -120,9 +120,7 @@ async def _run(config: NodeConfig) -> None:
 
 def _env(config: NodeConfig) -> Env:
     discovery: Discovery = (
-        ZeroconfDiscovery(interfaces=[config.bind[0]])
-        if config.discovery == "mdns"
-        else StaticDiscovery()
+        discovery_at(config.bind[0]) if config.discovery == "mdns" else StaticDiscovery()
     )
     return real_env(config.home, discovery)
 

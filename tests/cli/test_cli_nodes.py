@@ -175,7 +175,7 @@ def test_a_local_cluster_from_start_to_stop(tmp_path: Path, vitte: Any, monkeypa
     assert started.out.startswith("node-1..3 alive on 127.0.0.1 (")
     argv = (directory / "node-2" / "argv").read_text().split("\n")
     assert argv[2:] == [
-        *("--name", "node-2", "--bind", "127.0.0.1", "--discovery", "none", "--slots", "2"),
+        *("--name", "node-2", "--bind", "127.0.0.1", "--discovery", "mdns", "--slots", "2"),
     ]
     status = vitte("dist", "status")
     assert "3 nodes" in status.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -91,6 +92,40 @@ async def test_nodes_on_loopback_find_each_other() -> None:
                 if each == what:
                     break
     assert (alice._zeroconf, bob._zeroconf) == (None, None)
+
+
+@pytest.mark.parametrize("host", ["::1", "not-an-address"])
+async def test_where_mdns_is_not_possible_one_line_says_so(
+    host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    discovery = ZeroconfDiscovery([host])
+    async with discovery.announce(an_announcement()), discovery.browse() as found:
+        with trio.move_on_after(0) as waited:
+            async for _ in found:
+                pytest.fail("there is nobody to hear")
+        assert waited.cancelled_caught
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"no mDNS on {host} (")
+    assert line.endswith("only known addresses are tried")
+
+
+def test_what_is_said_on_loopback_is_said_nowhere_else() -> None:
+    with pytest.raises(AssertionError):
+        ZeroconfDiscovery(["127.0.0.1", "192.0.2.1"])
+
+
+async def test_the_sockets_of_loopback_are_bound_to_its_device() -> None:
+    discovery = ZeroconfDiscovery(["127.0.0.1"])
+    async with discovery.browse():
+        assert discovery._zeroconf is not None
+        engine = discovery._zeroconf.engine
+        devices = {
+            each.transport.get_extra_info("socket").getsockopt(
+                socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16
+            )
+            for each in [*engine.readers, *engine.senders]
+        }
+    assert devices == {b"lo\0"}
 
 
 def test_zeroconf_is_imported_only_when_used() -> None:

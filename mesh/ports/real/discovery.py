@@ -2,35 +2,43 @@
 
     <name>-<node>._vitte-mesh._tcp.local.   SRV host:pp   TXT v mesh meshname node pp jp sp
 
-Rules: only the interfaces named to the constructor are touched, never all by default; zeroconf runs
-in its own threads and is imported only when first used, because it costs a node that does not need
-it 0.2 s and 10 MB; what is found is parsed strictly, and trusted for nothing but an address to try.
+Rules: only the interfaces named to the constructor are touched, never all by default, and the
+kernel sees to it (`mdns_sockets`); what is announced on loopback stays there. zeroconf runs in its
+own threads and is imported only when first used, because it costs a node that does not need it
+0.2 s and 10 MB; what is found is parsed strictly, and trusted for nothing but an address to try.
+Where mDNS is not possible one line of the log says so, and only known addresses are tried.
+
 Not here: who is a member, and joining.
 """
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from mesh.limits import DISCOVERY_QUEUE_MAX, NAME_BYTES_MAX
-from mesh.ports import Announcement
+from mesh.ports import Announcement, Discovery
+from mesh.ports.real.mdns_sockets import confine
 
 if TYPE_CHECKING:
-    from zeroconf import ServiceInfo, Zeroconf
+    from zeroconf import DNSQuestionType, ServiceInfo, Zeroconf
 
 SERVICE = "_vitte-mesh._tcp.local."
 VERSION = "1"
 LABEL_BYTES_MAX = 63
 PREFIX_DIGITS = 16
 RESOLVE_TIMEOUT_MS = 3000
+LOOPBACK_QUIET_S = 5.0
+"""Nodes on loopback are announced this long after they asked to be. Those of a local cluster are
+told of each other when they start; zeroconf's import would take its cores just then."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,35 +59,43 @@ class StaticDiscovery:
             yield receiver
 
 
-class ZeroconfDiscovery:
-    """mDNS on the given interfaces (their IP addresses). One zeroconf instance, shared by all
-    announcements and browsers, alive while there is any."""
+def discovery_at(host: str) -> Discovery:
+    """mDNS on the interface that has the address `host`."""
+    quiet_s = LOOPBACK_QUIET_S if _is_loopback(host) else 0.0
+    return ZeroconfDiscovery([host], announce_after_s=quiet_s)
 
-    def __init__(self, interfaces: Sequence[str]) -> None:
+
+class ZeroconfDiscovery:
+    """mDNS on the given interfaces (their IP addresses), either all or none of them loopback. One
+    zeroconf instance, shared by all announcements and browsers, alive while there is any."""
+
+    def __init__(self, interfaces: Sequence[str], *, announce_after_s: float = 0.0) -> None:
         assert interfaces, "name the interfaces, or use StaticDiscovery"
+        within = {_is_loopback(each) for each in interfaces}
+        assert len(within) == 1, "what is said on loopback is said nowhere else"
+        self._loopback = within.pop()
         self._interfaces = list(interfaces)
+        self._announce_after_s = announce_after_s
         self._lock = threading.Lock()
         self._users = 0
         self._zeroconf: Zeroconf | None = None
+        self._gave_up = False
         self.counters: Counter[str] = Counter()
-        """Announcements dropped: reason -> count."""
+        """Announcements dropped, and what could not be done: reason -> count."""
 
     @asynccontextmanager
     async def announce(self, what: Announcement) -> AsyncIterator[None]:
-        zeroconf = await trio.to_thread.run_sync(self._acquire)
-        try:
-            info = service_info(what)
-            await trio.to_thread.run_sync(
-                lambda: zeroconf.register_service(info, allow_name_change=True)
-            )
+        await trio.sleep(self._announce_after_s)
+        async with self._shared() as zeroconf:
+            info = service_info(what) if zeroconf is not None else None
+            if zeroconf is None or info is None or not await self._register(zeroconf, info):
+                yield
+                return
             try:
                 yield
             finally:
                 with trio.CancelScope(shield=True):  # say goodbye, also when cancelled
-                    await trio.to_thread.run_sync(zeroconf.unregister_service, info)
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._release)
+                    await trio.to_thread.run_sync(self._unregister, zeroconf, info)
 
     @asynccontextmanager
     async def browse(self) -> AsyncIterator[AsyncIterator[Announcement]]:
@@ -100,32 +116,78 @@ class ZeroconfDiscovery:
             except trio.RunFinishedError:
                 self.counters["after-close"] += 1
 
-        zeroconf = await trio.to_thread.run_sync(self._acquire)
-        try:
+        async with self._shared() as zeroconf, sender, receiver:
+            if zeroconf is None:
+                yield receiver  # open and silent: iterating waits
+                return
             browser = await trio.to_thread.run_sync(self._start_browser, zeroconf, deliver)
             try:
-                async with sender, receiver:
-                    yield receiver
+                yield receiver
             finally:
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(browser.cancel)
+
+    @asynccontextmanager
+    async def _shared(self) -> AsyncIterator[Zeroconf | None]:
+        """The one instance; None where there cannot be one."""
+        zeroconf = await trio.to_thread.run_sync(self._acquire)
+        try:
+            yield zeroconf
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(self._release)
 
+    async def _register(self, zeroconf: Zeroconf, info: ServiceInfo) -> bool:
+        try:
+            await trio.to_thread.run_sync(
+                lambda: zeroconf.register_service(info, allow_name_change=True)
+            )
+        except OSError as error:  # EventLoopBlocked is one: a machine too busy to answer
+            self._give_up(error)
+            return False
+        return True
+
     # -- in worker threads -----------------------------------------------------------------------
-    def _acquire(self) -> Zeroconf:
+    def _unregister(self, zeroconf: Zeroconf, info: ServiceInfo) -> None:
+        with suppress(OSError):  # a goodbye that is not heard is replaced by the records' age
+            zeroconf.unregister_service(info)
+
+    def _acquire(self) -> Zeroconf | None:
         with self._lock:
             if self._zeroconf is None:
-                from zeroconf import IPVersion, Zeroconf
-
-                versions = {ipaddress.ip_address(each).version for each in self._interfaces}
-                both = {4: IPVersion.V4Only, 6: IPVersion.V6Only}
-                ip = both[versions.pop()] if len(versions) == 1 else IPVersion.All
-                _log.info("mDNS on %s", ", ".join(self._interfaces))
-                self._zeroconf = Zeroconf(interfaces=self._interfaces, ip_version=ip)
+                try:
+                    self._zeroconf = self._open()
+                except (OSError, ValueError) as error:  # ValueError: a host name, not an address
+                    self._give_up(error)
             self._users += 1
             return self._zeroconf
+
+    def _open(self) -> Zeroconf:
+        from zeroconf import IPVersion, Zeroconf
+
+        versions = {ipaddress.ip_address(each).version for each in self._interfaces}
+        if self._loopback and versions != {4}:
+            raise OSError(errno.EAFNOSUPPORT, "the IPv6 loopback has no multicast")
+        both = {4: IPVersion.V4Only, 6: IPVersion.V6Only}
+        ip = both[versions.pop()] if len(versions) == 1 else IPVersion.All
+        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # we say it ourselves, and once
+        zeroconf = Zeroconf(interfaces=self._interfaces, ip_version=ip)
+        try:
+            confine(zeroconf, loopback=self._loopback)
+        except BaseException:
+            zeroconf.close()
+            raise
+        within = ", bound to the loopback device" if self._loopback else ""
+        _log.info("mDNS on %s%s", ", ".join(self._interfaces), within)
+        return zeroconf
+
+    def _give_up(self, error: OSError | ValueError) -> None:
+        self.counters["impossible"] += 1
+        if not self._gave_up:
+            self._gave_up = True
+            where = ", ".join(self._interfaces)
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            _log.warning("no mDNS on %s (%s): only known addresses are tried", where, why)
 
     def _release(self) -> None:
         with self._lock:
@@ -134,22 +196,38 @@ class ZeroconfDiscovery:
                 zeroconf, self._zeroconf = self._zeroconf, None
                 zeroconf.close()
 
+    def _question(self) -> DNSQuestionType | None:
+        """How to ask. None is zeroconf's way, which wants the first answer sent to us alone; but
+        all nodes of loopback share address and port, and the kernel would give it to any one."""
+        from zeroconf import DNSQuestionType
+
+        return DNSQuestionType.QM if self._loopback else None
+
     def _start_browser(self, zeroconf: Zeroconf, deliver: Any) -> Any:
         from zeroconf import ServiceBrowser, ServiceStateChange
+
+        question = self._question()
 
         def on_change(
             zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
         ) -> None:
             if state_change is ServiceStateChange.Removed:
                 return
-            info = zeroconf.get_service_info(service_type, name, RESOLVE_TIMEOUT_MS)
+            info = zeroconf.get_service_info(service_type, name, RESOLVE_TIMEOUT_MS, question)
             found = announcement(info) if info is not None else None
             if found is None:
                 self.counters["unreadable" if info is not None else "unresolved"] += 1
             else:
                 deliver(found)
 
-        return ServiceBrowser(zeroconf, SERVICE, handlers=[on_change])
+        return ServiceBrowser(zeroconf, SERVICE, handlers=[on_change], question_type=question)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def service_info(what: Announcement) -> ServiceInfo:
