@@ -26,8 +26,8 @@ from mesh.ports import Arrived, DatagramPort, Env, Refused, Timer
 from mesh.swim.config import SwimConfig
 from mesh.swim.core import Swim
 from mesh.swim.dossier import Dossier
-from mesh.swim.effects import NO_LOAD, AskStream, MemberChanged, MemberView, SelfInfo
-from mesh.swim.endpoint import Endpoint, Output
+from mesh.swim.effects import NO_LOAD, MemberChanged, MemberView, SelfInfo
+from mesh.swim.endpoint import Endpoint, Output, Transmit
 from mesh.swim.evidence import Signatures
 from mesh.swim.sealed import COUNTER_START_BITS, Sealer, SealerConfig
 from mesh.types import Address, NodeId
@@ -216,31 +216,40 @@ class Gossip:
 
     # -- socket and timer ------------------------------------------------------------------------
     def _received(self, batch: Sequence[Arrived | Refused]) -> None:
-        assert self._endpoint is not None
+        self._handle(batch)
+        self._arm()
+
+    def _handle(self, batch: Sequence[Arrived | Refused]) -> None:
+        endpoint, monotonic = self._endpoint, self._env.clock.monotonic
+        assert endpoint is not None
         for each in batch:
-            now_s = self._env.clock.monotonic()
+            now_s = monotonic()
             if isinstance(each, Arrived):
-                self._act(self._endpoint.receive(each.data, each.source, now_s, each.arrived_s))
+                self._do(endpoint.receive(each.data, each.source, now_s, each.arrived_s))
             else:
-                self._act(self._endpoint.refused(each.to, each.quoted, now_s))
+                self._do(endpoint.refused(each.to, each.quoted, now_s))
 
     def _fire(self) -> None:
         assert self._endpoint is not None
         assert self._port is not None
         self._timer = None
-        self._received(self._port.take_waiting())
+        if waiting := self._port.take_waiting():
+            self._handle(waiting)
         self._act(self._endpoint.handle_timer(self._env.clock.monotonic()))
 
     def _act(self, outputs: Iterable[Output]) -> None:
+        self._do(outputs)
+        self._arm()
+
+    def _do(self, outputs: Iterable[Output]) -> None:
         assert self._port is not None
         for output in outputs:
-            if isinstance(output, MemberChanged):
-                self._changed(output)
-            elif isinstance(output, AskStream):
-                self.ask_stream(output.node)
-            else:
+            if isinstance(output, Transmit):
                 self._port.send(output.data, output.address)
-        self._arm()
+            elif isinstance(output, MemberChanged):
+                self._changed(output)
+            else:
+                self.ask_stream(output.node)
 
     def _arm(self) -> None:
         """Let the timer be due when the core wants it."""

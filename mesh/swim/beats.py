@@ -47,8 +47,8 @@ class Beats:
         self._rng = rng
         self._next_s: float | None = None
         self._expected: dict[NodeId, _Expected] = {}
-        self._ring: list[NodeId] = []
-        self._ring_of: tuple[bytes, int] | None = None
+        self._next_node: NodeId | None = None
+        self._next_of: tuple[bytes, int] | None = None
 
     # -- our own ---------------------------------------------------------------------------------
     def begin(self, now_s: float) -> None:
@@ -70,11 +70,12 @@ class Beats:
 
     def _successor(self) -> NodeId | None:
         state = (self._table.hash, self._table.reachable_count)
-        if state != self._ring_of:
-            self._ring, self._ring_of = sorted(self._table.reachable_ids), state
-        if not self._ring:
-            return None
-        return self._ring[bisect_right(self._ring, self._table.own.node_id) % len(self._ring)]
+        if state != self._next_of:
+            ring = sorted(self._table.reachable_ids)
+            place = bisect_right(ring, self._table.own.node_id)
+            self._next_node = ring[place % len(ring)] if ring else None
+            self._next_of = state
+        return self._next_node
 
     # -- others' ---------------------------------------------------------------------------------
     def heard(self, node: NodeId, within_s: float, late_s: float, arrived_s: float) -> None:

@@ -40,7 +40,8 @@ class Cases:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._open: dict[NodeId, None] = {}
+        self.open: dict[NodeId, None] = {}
+        """To be looked at only: empty nearly always."""
         self._pace: dict[tuple[bytes, bytes], float] = {}
         self.suspicions = Suspicions(book.config)
         self.to_check: dict[NodeId, None] = {}
@@ -198,7 +199,7 @@ class Cases:
     def _suspect(self, member: Member, charge: Charge, now_s: float) -> list[MemberChanged]:
         members = self._book.table.size()
         self._book.table.worsen(member, State.SUSPECT, now_s)
-        self._open[member.node_id] = None
+        self.open[member.node_id] = None
         evidence = Evidence(charge.evidence)
         self.suspicions.start(member.view(), charge.accuser, evidence, members, now_s)
         return [self._book.changed(member, State.ALIVE, now_s)]
@@ -216,7 +217,7 @@ class Cases:
     ) -> list[MemberChanged]:
         previous = member.state
         self.suspicions.stop(member.node_id)
-        self._open.pop(member.node_id, None)
+        self.open.pop(member.node_id, None)
         self._book.table.worsen(member, State.DEAD, now_s)
         if self._book.own_id in judges:
             self._publish(member, judges)
@@ -277,7 +278,7 @@ class Cases:
     def reconsider(self, now_s: float) -> list[MemberChanged]:
         """Who has to judge changes as members come and go: look at all open cases again."""
         changes: list[MemberChanged] = []
-        for node in list(self._open):
+        for node in list(self.open):
             member = self._book.table.get(node)
             assert member is not None
             judges = self._judges(member, now_s)
@@ -292,7 +293,7 @@ class Cases:
     def close(self, member: Member) -> None:
         """It refuted, restarted, left, or is no member any more. Call before its charges go."""
         self.suspicions.stop(member.node_id)
-        self._open.pop(member.node_id, None)
+        self.open.pop(member.node_id, None)
         self.to_check.pop(member.node_id, None)
         self._check_again_s.pop(member.node_id, None)
         self._book.rumours.drop(member.prefix, member.charges)

@@ -139,7 +139,7 @@ class Place:
 
     def to_tell(self, now_s: float) -> bytes | None:
         """Our place, when others should know a new one: it costs bytes on every ping."""
-        if self._told.moved_s(self.own) < TELL_MOVED_S or now_s - self._told_s < TELL_EVERY_S:
+        if now_s - self._told_s < TELL_EVERY_S or self._told.moved_s(self.own) < TELL_MOVED_S:
             return None
         self._told, self._told_s = self.own, now_s
         return encode(self.own)

@@ -93,6 +93,9 @@ class Swim:
         self._now_s = 0.0
         self._seeds: dict[NodeId, Address] = {}
         self._repair_pace = repair.Pace(config.beat_interval_s)
+        self._due_s: float | None = None
+        """The next timer, as far as it is known."""
+        self._due_known = False
         self._handlers: dict[type, Handler] = {
             Ping: self._on_ping,
             Ack: self._on_ack,
@@ -157,6 +160,7 @@ class Swim:
     # -- commands --------------------------------------------------------------------------------
     def set_roster(self, ids: Iterable[NodeId], now_s: float) -> list[Effect]:
         """Replace who may be a member. Those struck off are reported LEFT and forgotten."""
+        self._due_known = False
         allowed = frozenset(ids)
         changes = self._facts.set_roster(allowed, now_s)
         self._prober.keep_only(allowed)
@@ -181,6 +185,7 @@ class Swim:
         """Contact members at these addresses, the first ones now, and all again until each has
         answered. Seeds that are not on the roster, or reachable already, are ignored.
         """
+        self._due_known = False
         effects: list[Effect] = []
         for node, address in seeds:
             member = self._facts.table.get(node)
@@ -198,6 +203,7 @@ class Swim:
     def accuse(self, node: NodeId, evidence: Evidence, now_s: float) -> list[Effect]:
         """Take evidence against a member from outside the probes: a refused datagram that quoted
         one of ours, a stream that was reset. Nothing happens when it is unknown or gone."""
+        self._due_known = False
         member = self._facts.table.get(node)
         if member is None or member.state >= State.DEAD or self._facts.leaving:
             return []
@@ -214,11 +220,13 @@ class Swim:
 
     def doubt(self, node: NodeId, now_s: float) -> list[Effect]:
         """Something suggests that it is gone, such as a stream that ended: probe it now."""
+        self._due_known = False
         return list(self._prober.doubt(node, now_s)) if not self._facts.leaving else []
 
     def heard(self, node: NodeId, at_s: float) -> list[Effect]:
         """A sign of life of `at_s` that came by another way than a datagram, such as bytes on a
         stream: until something newer speaks against it, we do not vote for its death."""
+        self._due_known = False
         self._prober.paths.vouched(node, at_s)
         return self._alive(node, at_s, at_s)
 
@@ -232,6 +240,7 @@ class Swim:
     def leave(self, now_s: float) -> list[Effect]:
         """Tell everyone (or many) that we go. Keep running the timers for a few gossip intervals
         afterwards, so that those who missed it hear it from us again."""
+        self._due_known = False
         self._facts.leave()
         self._prober.stop()
         return list(self._spreader.farewell(now_s))
@@ -239,31 +248,43 @@ class Swim:
     # -- time ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
         """When `handle_timer` must be called; None when nothing is pending."""
-        due_s = self._prober.next_timer_s()
-        if (other_s := self._spreader.next_timer_s()) is not None:
+        if not self._due_known:
+            self._due_s, self._due_known = self._find_due_s(), True
+        return self._due_s
+
+    def _find_due_s(self) -> float | None:
+        facts, due_s = self._facts, self._prober.next_timer_s()
+        if facts.rumours.queue and (other_s := self._spreader.next_timer_s()) is not None:
             due_s = sooner(due_s, other_s)
-        if (other_s := self._damper.next_s()) is not None:
+        if self._damper.flaps and (other_s := self._damper.next_s()) is not None:
             due_s = sooner(due_s, other_s)
-        if self._facts.leaving:
+        if facts.leaving:
             return due_s
-        if (other_s := self._facts.cases.suspicions.next_s()) is not None:
+        suspicions = facts.cases.suspicions
+        if suspicions.running and (other_s := suspicions.next_s()) is not None:
             due_s = sooner(due_s, other_s)
-        if (other_s := self._reconnector.next_s()) is not None:
+        if self._reconnector.attempts and (other_s := self._reconnector.next_s()) is not None:
             due_s = sooner(due_s, other_s)
         return due_s
 
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
-        self._facts.cases.suspicions.forgive(self._prober.forgive_absence(now_s))
+        due_s = self.next_timer_s()
+        self._due_known = False
+        if due_s is not None and now_s - due_s > self._config.late_timer_s:
+            self._facts.cases.suspicions.forgive(self._prober.forgive_absence(now_s))
         self._now_s = now_s
         self._tell_lateness(now_s)
-        effects: list[Effect] = list(self._damper.take_due(now_s))
+        effects: list[Effect] = list(self._damper.take_due(now_s)) if self._damper.flaps else []
         if not self._facts.leaving:
             cases = self._facts.cases
-            effects += self._after(cases.verdicts(now_s) + cases.reconsider(now_s), now_s)
-            effects += self._reconnect(now_s)
+            if cases.open or cases.suspicions.running:
+                effects += self._after(cases.verdicts(now_s) + cases.reconsider(now_s), now_s)
+            if self._reconnector.attempts:
+                effects += self._reconnect(now_s)
         effects += self._probe(now_s)
-        effects += self._spreader.run(now_s)
+        if self._facts.rumours.queue:
+            effects += self._spreader.run(now_s)
         return effects
 
     def _probe(self, now_s: float) -> list[Effect]:
@@ -305,7 +326,7 @@ class Swim:
     # -- receiving -------------------------------------------------------------------------------
     def receive(self, sender: NodeId, payload: bytes, at: At, now_s: float) -> list[Effect]:
         """Handle one opened datagram of a member. Whatever the bytes, it does not raise."""
-        if self._facts.table.resolve(prefix_of(sender)) != sender:
+        if sender not in self._facts.table.roster:
             return self._drop("non-member")
         if len(payload) > DATAGRAM_BYTES_MAX:
             return self._drop("oversized")
@@ -316,14 +337,41 @@ class Swim:
         handler = self._handlers.get(type(message))
         if handler is None:
             return self._drop("unexpected-kind")
-        arrived_s = at.arrived_s if self._config.arrival_times else now_s
-        self._facts.health.was_late(now_s - at.arrived_s, now_s)
-        if arrived_s != at.arrived_s:
-            at = At(at.source, arrived_s)
+        if at.arrived_s != now_s:
+            self._facts.health.was_late(now_s - at.arrived_s, now_s)
+            if not self._config.arrival_times:
+                at = At(at.source, now_s)
         effects = handler(sender, message, at, now_s)
-        moved = self._facts.hear_from(sender, at.source[0])
-        self._prober.paths.heard(sender, arrived_s)
-        return effects + self._after(moved, now_s) + self._alive(sender, arrived_s, now_s)
+        if self._due_known:
+            self._due_known = self._is_quiet(message)
+        return effects + self._came_from(sender, at, now_s)
+
+    def _came_from(self, sender: NodeId, at: At, now_s: float) -> list[Effect]:
+        """What it means that there was a datagram at all."""
+        self._prober.paths.heard(sender, at.arrived_s)
+        member = self._facts.table.get(sender)
+        if member is None:
+            return []
+        effects: list[Effect] = []
+        if moved := self._facts.hear_from(member, at.source[0]):
+            self._due_known = False
+            effects += self._after(moved, now_s)
+        member.heard_s = max(member.heard_s, at.arrived_s)
+        return effects + self._prober.heard(sender, at.arrived_s, now_s)
+
+    def _is_quiet(self, message: object) -> bool:
+        """Whether it cannot have made anything due sooner, as most messages. What it made due later
+        is found out when the timer fires."""
+        kind = type(message)
+        if kind is Ping:
+            assert isinstance(message, Ping)
+            return not message.facts and message.load is None
+        if kind is Beat:
+            assert isinstance(message, Beat)
+            beats_s = self._prober.beats.next_s()
+            later = self._due_s is not None and (beats_s is None or beats_s >= self._due_s)
+            return not message.facts and later
+        return False
 
     def _drop(self, reason: str) -> list[Effect]:
         self._counters[reason] += 1

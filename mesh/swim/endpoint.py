@@ -39,14 +39,18 @@ class Transmit:
 Output = Transmit | AskStream | MemberChanged
 
 
+_Kept = tuple[SendDatagram | None, float]
+"""The newest for a member, and when it was sent."""
+_NOTHING_KEPT: _Kept = (None, 0.0)
+
+
 class Endpoint:
     """Swim and Sealer as one machine; the driver's only counterpart."""
 
     def __init__(self, swim: Swim, sealer: Sealer) -> None:
         self._swim = swim
         self._sealer = sealer
-        self._kept: dict[NodeId, tuple[SendDatagram, float]] = {}
-        """And when it was sent."""
+        self._kept: dict[NodeId, _Kept] = {}
         self._noticed_s: dict[NodeId, float] = {}
         self._refusable = Refusable()
         self._counters: Counter[str] = Counter()
@@ -144,10 +148,8 @@ class Endpoint:
         return [Transmit(data, source)] if data is not None else []
 
     def _repeat_kept(self, node: NodeId, now_s: float, *, wanted: bool) -> list[Output]:
-        if node not in self._kept:
-            return []
-        kept, sent_s = self._kept.pop(node)
-        if not wanted or now_s - sent_s > SWIM_RESEND_S:
+        kept, sent_s = self._kept.pop(node, _NOTHING_KEPT)
+        if kept is None or not wanted or now_s - sent_s > SWIM_RESEND_S:
             return []
         data = self._sealer.seal(node, kept.payload)
         return [Transmit(data, kept.address)] if data is not None else []
@@ -155,19 +157,16 @@ class Endpoint:
     def _seal_all(self, effects: Iterable[Effect], now_s: float) -> list[Output]:
         outputs: list[Output] = []
         for effect in effects:
-            if isinstance(effect, SendDatagram):
-                outputs += self._seal(effect, now_s)
-            elif isinstance(effect, MemberChanged):
+            if type(effect) is SendDatagram:
+                node, address = effect.node, effect.address
+                self._kept[node] = effect, now_s
+                data = self._sealer.seal(node, effect.payload)
+                if data is not None:
+                    self._refusable.sent(data, node, address, now_s)
+                    outputs.append(Transmit(data, address))
+                continue
+            assert not isinstance(effect, SendDatagram), "a final class"
+            if isinstance(effect, MemberChanged):
                 self._sealer.hint(effect.view.node_id, effect.view.epoch)
-                outputs.append(effect)
-            else:
-                outputs.append(effect)
+            outputs.append(effect)
         return outputs
-
-    def _seal(self, effect: SendDatagram, now_s: float) -> list[Output]:
-        self._kept[effect.node] = effect, now_s
-        data = self._sealer.seal(effect.node, effect.payload)
-        if data is None:
-            return []
-        self._refusable.sent(data, effect.node, effect.address, now_s)
-        return [Transmit(data, effect.address)]

@@ -38,11 +38,12 @@ class Damper:
 
     def __init__(self, half_life_s: float) -> None:
         self._half_life_s = half_life_s
-        self._flaps: dict[NodeId, _Flaps] = {}
+        self.flaps: dict[NodeId, _Flaps] = {}
+        """To be looked at only: empty nearly always."""
 
     def unstable(self, node: NodeId) -> bool:
         """Whether its return is being held back."""
-        flaps = self._flaps.get(node)
+        flaps = self.flaps.get(node)
         return flaps is not None and flaps.held is not None
 
     def pass_on(self, change: MemberChanged, now_s: float) -> bool:
@@ -50,11 +51,11 @@ class Damper:
         node = change.view.node_id
         if _is_loss(change):
             self._count(node, now_s)
-        flaps = self._flaps.get(node)
+        flaps = self.flaps.get(node)
         if flaps is None:
             return True
         if change.view.state == State.LEFT:
-            del self._flaps[node]
+            del self.flaps[node]
             return True
         if flaps.held is None and _is_return(change) and self._sum(flaps, now_s) > SUPPRESS:
             flaps.held = change
@@ -66,16 +67,16 @@ class Damper:
 
     def next_s(self) -> float | None:
         """When a suppressed member may be reported again."""
-        if not self._flaps:
+        if not self.flaps:
             return None
-        times = [self._reuse_s(flaps) for flaps in self._flaps.values() if flaps.held is not None]
+        times = [self._reuse_s(flaps) for flaps in self.flaps.values() if flaps.held is not None]
         return min(times, default=None)
 
     def take_due(self, now_s: float) -> list[MemberChanged]:
         """Changes that were held back and are reported now: of members that are there."""
-        if not self._flaps:
+        if not self.flaps:
             return []
-        due = [f for f in self._flaps.values() if f.held is not None and self._reuse_s(f) <= now_s]
+        due = [f for f in self.flaps.values() if f.held is not None and self._reuse_s(f) <= now_s]
         changes: list[MemberChanged] = []
         for flaps in due:
             assert flaps.held is not None
@@ -86,10 +87,10 @@ class Damper:
 
     def keep_only(self, ids: Container[NodeId]) -> None:
         """Forget whoever is no member any more."""
-        self._flaps = {node: flaps for node, flaps in self._flaps.items() if node in ids}
+        self.flaps = {node: flaps for node, flaps in self.flaps.items() if node in ids}
 
     def _count(self, node: NodeId, now_s: float) -> None:
-        flaps = self._flaps.setdefault(node, _Flaps(0.0, now_s))
+        flaps = self.flaps.setdefault(node, _Flaps(0.0, now_s))
         flaps.penalty = min(PENALTY_MAX, self._sum(flaps, now_s) + 1.0)
         flaps.at_s = now_s
 

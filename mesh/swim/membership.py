@@ -92,6 +92,8 @@ class Membership:
         self.health = Health(config.awareness_max)
         self._liars: dict[bytes, float] = {}
         self._answered: dict[bytes, float] = {}
+        self.leaving = False
+        """We have said that we go; to be looked at only."""
         self._become(record)
 
     def _own_member(self, info: SelfInfo, record: Record) -> Member:
@@ -102,10 +104,6 @@ class Membership:
         return own
 
     # -- ourselves -------------------------------------------------------------------------------
-    @property
-    def leaving(self) -> bool:
-        return self.table.own.record.left
-
     def own_view(self, since_s: float) -> MemberView:
         return attrs.evolve(self.table.own.view(), since_s=since_s)
 
@@ -132,6 +130,7 @@ class Membership:
     def _become(self, record: Record) -> None:
         statement = self._voice.say(record)
         self.table.set_own(record, statement)
+        self.leaving = record.left
         self.rumours.add(record.node, record.node, statement)
 
     def _hear_of_self(self, record: Record, statement: Statement) -> None:
@@ -257,11 +256,10 @@ class Membership:
         self.table.put(member)
         return [self.book.changed(member, None, now_s)]
 
-    def hear_from(self, node: NodeId, host: str) -> list[MemberChanged]:
+    def hear_from(self, member: Member, host: str) -> list[MemberChanged]:
         """A datagram of the member itself came from `host`: without an address of its own it is
         there from now on."""
-        member = self.table.get(node)
-        if member is None or member.record.host or host == member.host or not _is_unicast(host):
+        if member.record.host or host == member.host or not _is_unicast(host):
             return []
         member.host = host
         member.statement = evolve(member.statement, seen_host=host)

@@ -90,6 +90,9 @@ class Packets:
 
     def facts_for(self, member: Member | None, taken_bytes: int = 0) -> tuple[Statement, ...]:
         """What to tell `member` (None: somebody unknown) in one packet; counts as told."""
+        quiet = not (self._facts.rumours.queue or self._facts.leaving)
+        if quiet and member is not None and not member.charges and member.state != State.LEFT:
+            return ()  # as nearly always
         first = _against(member)
         if self._facts.leaving or member is None:
             first.append(self._facts.table.own.statement)

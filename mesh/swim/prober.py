@@ -78,7 +78,7 @@ class Prober:
     # -- when ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
         due_s = self._own_s()
-        if (other_s := self._relays.next_s()) is not None:
+        if self._relays.waiting and (other_s := self._relays.next_s()) is not None:
             due_s = sooner(due_s, other_s)
         if (other_s := self.beats.next_s()) is not None:
             due_s = sooner(due_s, other_s)
@@ -86,7 +86,7 @@ class Prober:
 
     def _own_s(self) -> float | None:
         due_s = self._next_s
-        if (vigils_s := self.vigils.next_s()) is not None:
+        if self.vigils.running and (vigils_s := self.vigils.next_s()) is not None:
             due_s = sooner(due_s, vigils_s)
         for probe in self._probes.values():
             due_s = sooner(due_s, probe.next_s())
@@ -136,14 +136,14 @@ class Prober:
     def run(self, now_s: float) -> Round:
         """Do what is due."""
         done = Round()
-        for relay in self._relays.take_due(now_s):
+        for relay in self._relays.take_due(now_s) if self._relays.waiting else ():
             self._refuse_relay(relay, now_s, done)
         for probe in list(self._probes.values()):
             if now_s >= probe.ends_s:
                 self._fail(probe, now_s, done)
             elif now_s >= probe.direct_until_s and not probe.indirect:
                 done.sends += self._ask_helpers(probe, now_s)
-        if len(self.vigils):
+        if self.vigils.running:
             self._keep_vigils(now_s, done)
         done.sends += self._beat(now_s)
         if self._next_s is not None and now_s >= self._next_s:
@@ -294,7 +294,7 @@ class Prober:
             for probe in [p for p in self._probes.values() if p.node == node and at_s > p.sent_s]:
                 del self._probes[probe.number]
                 self._blame_ourselves(-1)
-        vigil = self.vigils.heard(node, at_s)
+        vigil = self.vigils.heard(node, at_s) if self.vigils.running else None
         if vigil is None:
             return []
         self.counters["vigils-in-vain"] += 1

@@ -30,28 +30,29 @@ class Reconnector:
     def __init__(self, config: SwimConfig, rng: Rng) -> None:
         self._config = config
         self._rng = rng
-        self._attempts: dict[NodeId, _Attempt] = {}
+        self.attempts: dict[NodeId, _Attempt] = {}
+        """To be looked at only: empty nearly always."""
         self._gate_s = 0.0
 
     def watch(self, node: NodeId, now_s: float) -> None:
         """Try `node` from about one interval on."""
         wait_s = self._config.reconnect_interval_s
-        self._attempts.setdefault(node, _Attempt(wait_s, now_s + self._jittered(wait_s)))
+        self.attempts.setdefault(node, _Attempt(wait_s, now_s + self._jittered(wait_s)))
 
     def forget(self, node: NodeId) -> bool:
         """Stop trying; whether it was being tried."""
-        return self._attempts.pop(node, None) is not None
+        return self.attempts.pop(node, None) is not None
 
     def hurry(self, now_s: float) -> None:
         """Start all backoffs anew."""
-        for attempt in self._attempts.values():
+        for attempt in self.attempts.values():
             attempt.wait_s = self._config.reconnect_interval_s
             attempt.next_s = min(attempt.next_s, now_s + self._jittered(attempt.wait_s))
 
     def next_s(self) -> float | None:
-        if not self._attempts:
+        if not self.attempts:
             return None
-        return max(self._gate_s, min(attempt.next_s for attempt in self._attempts.values()))
+        return max(self._gate_s, min(attempt.next_s for attempt in self.attempts.values()))
 
     def take_due(self, now_s: float, members: int) -> NodeId | None:
         """The one to try now, if any; the next call will not be due before an interval passed.
@@ -59,8 +60,8 @@ class Reconnector:
         due_s = self.next_s()
         if due_s is None or due_s > now_s:
             return None
-        node = min(self._attempts, key=lambda each: self._attempts[each].next_s)
-        attempt = self._attempts[node]
+        node = min(self.attempts, key=lambda each: self.attempts[each].next_s)
+        attempt = self.attempts[node]
         longest_s = self._config.reconnect_backoff_max_s * max(1.0, members / SHARED_BY)
         attempt.wait_s = min(attempt.wait_s * 2, longest_s)
         attempt.next_s = now_s + self._jittered(attempt.wait_s)

@@ -3,7 +3,7 @@
 Rules: a notice counts only when it quotes the header and the first bytes of the seal of a datagram
 that we sent to that address a moment ago; each datagram is refused once. The counter in the header
 starts at a random number and the seal looks random, so that only who saw the datagram can quote
-it. Bounded: the newest SWIM_REFUSABLE_MAX are remembered.
+it. Bounded: SWIM_REFUSABLE_MAX are remembered at most, the newest half of them always.
 Deliberately not here: what a refusal means (`core`, `membership`), how it arrives (ports).
 """
 
@@ -32,16 +32,18 @@ class Refusable:
     """The newest datagrams that we sent."""
 
     def __init__(self) -> None:
-        self._sent: dict[bytes, tuple[NodeId, Address, float]] = {}
+        self._new: dict[bytes, tuple[NodeId, Address, float]] = {}
+        self._old: dict[bytes, tuple[NodeId, Address, float]] = {}
 
     def sent(self, datagram: bytes, node: NodeId, address: Address, now_s: float) -> None:
-        self._sent[datagram[:QUOTE_BYTES]] = (node, address, now_s)
-        if len(self._sent) > SWIM_REFUSABLE_MAX:
-            del self._sent[next(iter(self._sent))]
+        self._new[datagram[:QUOTE_BYTES]] = (node, address, now_s)
+        if len(self._new) >= SWIM_REFUSABLE_MAX // 2:
+            self._new, self._old = {}, self._new
 
     def match(self, to: Address, quoted: bytes, now_s: float) -> Sent | None:
         """The datagram that was refused; None when the notice proves nothing."""
-        known = self._sent.pop(quoted[:QUOTE_BYTES], None)
+        quote = quoted[:QUOTE_BYTES]
+        known = self._new.pop(quote, None) or self._old.pop(quote, None)
         sent = Sent(*known) if known is not None else None
         if sent is None or sent.address != to or now_s - sent.sent_s > SWIM_REFUSAL_S:
             return None

@@ -33,15 +33,16 @@ class Relays:
     """Relays by the number of our own ping to the target."""
 
     def __init__(self) -> None:
-        self._open: dict[int, Relay] = {}
+        self.waiting: dict[int, Relay] = {}
+        """To be looked at only: empty nearly always."""
         self._late: dict[int, Relay] = {}
 
     def full(self) -> bool:
-        return len(self._open) >= SWIM_RELAYS_MAX
+        return len(self.waiting) >= SWIM_RELAYS_MAX
 
     def open(self, number: int, relay: Relay) -> None:
         assert not self.full()
-        self._open[number] = relay
+        self.waiting[number] = relay
 
     def again(self, number: int, relay: Relay) -> None:
         """The target was pinged once more for that asker, who has its nack already."""
@@ -50,19 +51,19 @@ class Relays:
             del self._late[next(iter(self._late))]
 
     def close(self, number: int) -> Relay | None:
-        return self._open.pop(number, None) or self._late.pop(number, None)
+        return self.waiting.pop(number, None) or self._late.pop(number, None)
 
     def take_due(self, now_s: float) -> list[Relay]:
         """Remove and return the relays whose target stayed silent."""
-        if not self._open:
+        if not self.waiting:
             return []
-        due = [number for number, relay in self._open.items() if relay.nack_at_s <= now_s]
-        relays = [self._open.pop(number) for number in due]
+        due = [number for number, relay in self.waiting.items() if relay.nack_at_s <= now_s]
+        relays = [self.waiting.pop(number) for number in due]
         for relay in relays:
             self.again(relay.number, relay)  # its answer may still come
         return relays
 
     def next_s(self) -> float | None:
-        if not self._open:
+        if not self.waiting:
             return None
-        return min(relay.nack_at_s for relay in self._open.values())
+        return min(relay.nack_at_s for relay in self.waiting.values())

@@ -151,7 +151,7 @@ class Sealer:
 
     def seal(self, to: NodeId, payload: bytes) -> bytes | None:
         """The datagram for member `to`; None (counted) when it is not one or its key is bad."""
-        peer = self._peer(to)
+        peer = self._peers.get(to) or self._peer(to)
         if peer is None:
             self.counters["unknown-receiver"] += 1
             return None
@@ -167,7 +167,7 @@ class Sealer:
             return self._refuse("unknown-version")
         prefix = datagram[1:_EPOCH_AT]
         sender = self._members.get(prefix)
-        peer = self._peer(sender) if sender is not None else None
+        peer = (self._peers.get(sender) or self._peer(sender)) if sender is not None else None
         if sender is None or peer is None:
             return self._refuse("unknown-sender")
         epoch, counter = datagram[_EPOCH_AT:_COUNTER_AT], datagram[_COUNTER_AT:HEADER_BYTES]

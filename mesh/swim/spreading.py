@@ -48,7 +48,8 @@ class Spreader:
         return sends
 
     def set_load(self, load: Load) -> None:
-        if load != self._facts.table.own.load:
+        own = self._facts.table.own.load
+        if load is not own and load != own:
             self._facts.set_own_load(load)
 
     def farewell(self, now_s: float) -> list[SendDatagram]:

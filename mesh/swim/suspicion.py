@@ -41,10 +41,11 @@ class Suspicions:
 
     def __init__(self, config: SwimConfig) -> None:
         self._config = config
-        self._running: dict[NodeId, Suspicion] = {}
+        self.running: dict[NodeId, Suspicion] = {}
+        """To be looked at only: empty nearly always."""
 
     def get(self, node: NodeId) -> Suspicion | None:
-        return self._running.get(node)
+        return self.running.get(node)
 
     def start(
         self, view: MemberView, accuser: bytes, evidence: Evidence, members: int, now_s: float
@@ -52,12 +53,12 @@ class Suspicions:
         """Begin, or begin anew for a higher incarnation."""
         suspicion = Suspicion(view.node_id, members, {accuser: evidence}, now_s, now_s)
         suspicion.deadline_s = now_s + self._config.subject_suspicion_s(view, members, 0)
-        self._running[view.node_id] = suspicion
+        self.running[view.node_id] = suspicion
         self._hasten(suspicion, now_s)
 
     def confirm(self, view: MemberView, accuser: bytes, evidence: Evidence, now_s: float) -> bool:
         """Count an accuser, or its harder evidence; False when that changes nothing."""
-        suspicion = self._running.get(view.node_id)
+        suspicion = self.running.get(view.node_id)
         if suspicion is None or suspicion.accusers.get(accuser, -1) >= evidence:
             return False
         is_new = accuser not in suspicion.accusers
@@ -85,25 +86,25 @@ class Suspicions:
 
     def extend(self, node: NodeId, until_s: float, now_s: float) -> None:
         """It was heard since it was accused: give it time to refute, from now on."""
-        suspicion = self._running[node]
+        suspicion = self.running[node]
         suspicion.latest_s = now_s
         suspicion.deadline_s = max(suspicion.deadline_s, until_s)
 
     def stop(self, node: NodeId) -> None:
-        self._running.pop(node, None)
+        self.running.pop(node, None)
 
     def due(self, now_s: float) -> list[NodeId]:
         """Members whose suspicion has run out."""
-        if not self._running:
+        if not self.running:
             return []
-        return [each.node for each in self._running.values() if each.deadline_s <= now_s]
+        return [each.node for each in self.running.values() if each.deadline_s <= now_s]
 
     def next_s(self) -> float | None:
-        if not self._running:
+        if not self.running:
             return None
-        return min(each.deadline_s for each in self._running.values())
+        return min(each.deadline_s for each in self.running.values())
 
     def forgive(self, late_s: float) -> None:
         """We did not run for `late_s`: nobody's silence in that time proves anything."""
-        for suspicion in self._running.values():
+        for suspicion in self.running.values():
             suspicion.deadline_s += late_s

@@ -138,7 +138,11 @@ class Table:
         self._tombstones: dict[NodeId, tuple[Version, float]] = {}
         self.own = own
         """Ourselves; part of the hash like any other. Changed by `set_own` alone."""
-        self._hash = own.mark
+        self._mixed = own.mark
+        self.hash = own.mark.to_bytes(HASH_BYTES, "big")
+        """Of everybody in the table and ourselves; to be looked at only."""
+        self.roster: frozenset[NodeId] = frozenset()
+        """Roster members, without ourselves; to be looked at only."""
         self.reachable_ids = ReachableIds(self._members)
         self.reachable_count = 0
         """Other members that are alive or only suspected."""
@@ -148,15 +152,15 @@ class Table:
         own = self.own
         own.record, own.statement = record, statement
         own.state = State.LEFT if record.left else State.ALIVE
-        self._hash ^= own.mark
+        before = own.mark
         own.mark = mark_of(record, own.state)
-        self._hash ^= own.mark
+        self._mix(before ^ own.mark)
+
+    def _mix(self, marks: int) -> None:
+        self._mixed ^= marks
+        self.hash = self._mixed.to_bytes(HASH_BYTES, "big")
 
     # -- others ----------------------------------------------------------------------------------
-    @property
-    def hash(self) -> bytes:
-        return self._hash.to_bytes(HASH_BYTES, "big")
-
     def __len__(self) -> int:
         return len(self._members)
 
@@ -192,10 +196,11 @@ class Table:
         for node in sorted(ids):
             if prefix_of(node) != self.own.prefix:
                 self._roster.setdefault(prefix_of(node), node)
+        self.roster = frozenset(self._roster.values())
         gone = [member for member in self if self.resolve(member.prefix) != member.node_id]
         for member in gone:
             del self._members[member.node_id]
-            self._hash ^= member.mark
+            self._mix(member.mark)
             self.reachable_count -= member.reachable
             self._bury(member, now_s)
         return gone
@@ -218,7 +223,7 @@ class Table:
         assert self._roster.get(made.prefix) == made.node_id, "only roster members are in the table"
         assert made.node_id not in self._members
         self._members[made.node_id] = made
-        self._hash ^= made.mark
+        self._mix(made.mark)
         self.reachable_count += made.reachable
 
     def renew(self, member: Member, record: Record, statement: Statement, now_s: float) -> None:
@@ -241,9 +246,9 @@ class Table:
             member.since_s = now_s
         member.state = state
         self.reachable_count += member.reachable
-        self._hash ^= member.mark
+        before = member.mark
         member.mark = mark_of(member.record, state)
-        self._hash ^= member.mark
+        self._mix(before ^ member.mark)
 
     def reachable(self) -> list[Member]:
         """Alive and suspect members."""

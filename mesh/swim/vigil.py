@@ -55,83 +55,84 @@ class Vigils:
     """The members that we watch."""
 
     def __init__(self) -> None:
-        self._running: dict[NodeId, Vigil] = {}
+        self.running: dict[NodeId, Vigil] = {}
+        """To be looked at only: empty nearly always."""
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self.running)
 
     def get(self, node: NodeId) -> Vigil | None:
-        return self._running.get(node)
+        return self.running.get(node)
 
     def begin(
         self, node: NodeId, number: int, since_s: float, counted_from_s: float, patience_s: float
     ) -> bool:
         """Watch `node`, whose ping `number` of `since_s` is unanswered; False when we do."""
         assert since_s <= counted_from_s
-        known = self._running.get(node)
+        known = self.running.get(node)
         if known is not None:
             known.numbers.add(number)
             return False
         first_s = counted_from_s + PING_AFTER_S[0]
         until_s = counted_from_s + patience_s
-        self._running[node] = Vigil(node, since_s, counted_from_s, until_s, {number}, first_s)
+        self.running[node] = Vigil(node, since_s, counted_from_s, until_s, {number}, first_s)
         return True
 
     def ask(self, node: NodeId, relay: Relay) -> None:
         """Somebody wants to know when `node` is heard."""
-        vigil = self._running.get(node)
+        vigil = self.running.get(node)
         if vigil is not None and len(vigil.askers) < SWIM_VIGIL_ASKERS_MAX:
             vigil.askers.append(relay)
 
     def heard(self, node: NodeId, at_s: float) -> Vigil | None:
         """Something that `node` sent arrived at `at_s`: the vigil that this ends, if any."""
-        vigil = self._running.get(node)
+        vigil = self.running.get(node)
         if vigil is None or at_s <= vigil.since_s:
             return None
-        return self._running.pop(node)
+        return self.running.pop(node)
 
     def answered(self, node: NodeId, relay: Relay) -> None:
         """That asker has its proof."""
-        vigil = self._running.get(node)
+        vigil = self.running.get(node)
         if vigil is not None and relay in vigil.askers:
             vigil.askers.remove(relay)
 
     def vouched(self, number: int) -> Vigil | None:
         """The member of our ping `number` has proved that it is there: the vigil that this ends, if
         any."""
-        for vigil in self._running.values():
+        for vigil in self.running.values():
             if number in vigil.numbers:
-                return self._running.pop(vigil.node)
+                return self.running.pop(vigil.node)
         return None
 
     def stop(self, node: NodeId) -> None:
-        self._running.pop(node, None)
+        self.running.pop(node, None)
 
     def clear(self) -> None:
-        self._running.clear()
+        self.running.clear()
 
     def due_pings(self, now_s: float) -> list[Vigil]:
-        return [v for v in self._running.values() if v.next_ping_s <= now_s < v.until_s]
+        return [v for v in self.running.values() if v.next_ping_s <= now_s < v.until_s]
 
     def due(self, now_s: float) -> list[Vigil]:
         """Those that have lasted as long as was planned."""
-        return [vigil for vigil in self._running.values() if vigil.until_s <= now_s]
+        return [vigil for vigil in self.running.values() if vigil.until_s <= now_s]
 
     def over(self, vigil: Vigil, patience_s: float, now_s: float) -> bool:
         """Whether it ends, now that patience is known to be `patience_s`; else it goes on."""
         vigil.until_s = max(vigil.until_s, vigil.counted_from_s + patience_s)
         if vigil.until_s > now_s:
             return False
-        del self._running[vigil.node]
+        del self.running[vigil.node]
         return True
 
     def next_s(self) -> float | None:
-        if not self._running:
+        if not self.running:
             return None
-        return min(vigil.next_s() for vigil in self._running.values())
+        return min(vigil.next_s() for vigil in self.running.values())
 
     def forgive(self, late_s: float) -> None:
         """We did not run for `late_s`."""
-        for vigil in self._running.values():
+        for vigil in self.running.values():
             vigil.until_s += late_s
             vigil.counted_from_s += late_s

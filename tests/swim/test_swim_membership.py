@@ -128,7 +128,9 @@ def test_without_a_host_a_member_is_where_it_was_heard() -> None:
     homeless = say(1, evolve(a_record(1), host=""))
     (change,) = membership.hear([homeless], FROM_ONE, 0.0)
     assert change.view.address == ("10.1.0.1", 7946)
-    (moved,) = membership.hear_from(node(1), "10.1.0.77")
+    member = membership.table.get(node(1))
+    assert member is not None
+    (moved,) = membership.hear_from(member, "10.1.0.77")
     assert moved.view.address == ("10.1.0.77", 7946)
 
 
@@ -138,15 +140,17 @@ def test_others_tell_where_they_see_a_member_without_a_host_and_it_corrects_them
     assert membership.hear([homeless], FROM_ONE, 0.0) == []
     (change,) = membership.hear([evolve(homeless, seen_host="10.9.9.9")], FROM_ONE, 0.0)
     assert change.view.address == ("10.9.9.9", 7946)
-    membership.hear_from(node(2), "10.1.0.2")
     member = membership.table.get(node(2))
     assert member is not None
+    membership.hear_from(member, "10.1.0.2")
     assert statements_about(member)[0].seen_host == "10.1.0.2"
 
 
 def test_a_host_that_is_signed_is_not_changed_by_where_datagrams_come_from() -> None:
     membership = an_acquainted()
-    assert membership.hear_from(node(2), "10.66.6.6") == []
+    member = membership.table.get(node(2))
+    assert member is not None
+    assert membership.hear_from(member, "10.66.6.6") == []
 
 
 @pytest.mark.parametrize("vote", [False, True])
