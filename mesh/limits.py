@@ -200,6 +200,20 @@ FILE_HASHES_MAX = 400_000
 BLOB_MEMORY_BYTES_MAX = 64 * MIB
 """Small blobs kept in memory."""
 SMALL_BLOB_BYTES_MAX = 64 * KIB
+PACK_BYTES_MAX = 64 * MIB
+"""Of one file that holds many small blobs; about what a start may have to read again."""
+PACKED_BLOBS_MAX = 2_000_000
+"""Small blobs of one store: each costs about 200 bytes of memory."""
+PARTIAL_BLOBS_MAX = 64
+"""Fetches that a crash or a lost peer has interrupted, and that can be gone on with."""
+BAD_BLOBS_MAX = 64
+"""Damaged blobs kept for inspection; the oldest go."""
+BLOB_PINS_MAX = 100_000
+PIN_LABEL_BYTES_MAX = 256
+MANIFEST_MEMORY_BYTES_MAX = 32 * MIB
+"""Chunk digests of large blobs kept in memory."""
+BLOB_USES_MAX = 1_000_000
+"""Blobs of which is remembered when they were last used."""
 BLOB_SOURCES_MAX = 400_000
 """Project files that back blobs without having been copied."""
 RESULTS_BYTES_MAX = 64 * MIB
@@ -225,6 +239,14 @@ LOG_FEEDS_PER_NODE_MAX = 256
 """Feeds of one writer: 64 starts of a process that never got to write a checkpoint."""
 LOG_FEED_FRAMES_MAX = 2**20
 """Headers of one feed that are kept."""
+LOG_ORPHANS_MAX = 1024
+"""Frames that came before the one they follow..."""
+LOG_ORPHANS_PER_NODE_MAX = 64
+"""... of one writer..."""
+LOG_ORPHAN_BYTES_PER_NODE_MAX = MIB
+"""... and their bodies."""
+LOG_COVERS_PER_FEED_MAX = 4
+"""Checkpoints that are remembered for one feed; the newest that fits its history is in force."""
 LOG_DISPUTED_FRAMES_MAX = 64
 """Frames kept as evidence of a feed that was signed twice, beyond where it forks."""
 LOG_EPOCHS_BEFORE_CHECKPOINT = 8
@@ -252,6 +274,10 @@ SYNC_IN_FLIGHT_MAX = 4
 """Questions to one peer that may wait for their answer."""
 SYNC_TIMEOUT_S = 5.0
 """A question that nobody has answered for so long is put to somebody else."""
+SYNC_GONE_RETRY_S = 10.0
+"""A peer that has not the events of a frame is asked for them again so much later."""
+SYNC_QUESTIONS_PER_NEED_MAX = 64
+"""Questions about one feed that brought nothing: a search among 2**20 frames takes 21."""
 SYNC_BLAME_MAX = 3
 """So many lies or silences in a row and a peer is not asked for a while..."""
 SYNC_AVOID_S = 30.0
@@ -273,7 +299,6 @@ SYNC_NEEDS_MAX = 16_384
 """Feeds in which one peer is known to be ahead of us."""
 SYNC_PROOFS_MAX = 64
 """Fork proofs in one message."""
-SYNC_PROOF_BYTES_MAX = 1024
 
 # -- scheduling ---------------------------------------------------------------------------------
 GRANT_SHARDS_MAX = 64
@@ -351,6 +376,7 @@ assert CONTROL_BUFFER_BYTES_MAX < CONTROL_REPLY_BYTES_MAX
 assert INLINE_GRANT_BYTES_MAX // INLINE_BLOB_FRAME_BYTES + 2 < INLINE_BLOBS_MAX
 assert INLINE_BLOB_BYTES_MAX <= INLINE_GRANT_BYTES_MAX < FRAME_BYTES_MAX
 assert INLINE_BLOB_BYTES_MAX <= SMALL_BLOB_BYTES_MAX < BLOB_MEMORY_BYTES_MAX
+assert SMALL_BLOB_BYTES_MAX <= BLOB_CHUNK_BYTES, "what is in a pack has one chunk"
 assert TREE_ENTRIES_MAX <= BLOB_SOURCES_MAX
 assert TREE_ENTRIES_MAX <= FILE_HASHES_MAX
 assert BLOB_CHUNK_BYTES < FRAME_BYTES_MAX

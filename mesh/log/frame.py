@@ -257,7 +257,7 @@ def seal(
         mesh[:MESH_BYTES],
         feed.node,
         feed.epoch,
-        feed.lane,
+        int(feed.lane),
         parent.count,
         len(events),
         parent.digest,

@@ -1,9 +1,9 @@
 """The names of the log: feeds, places in them, version vectors.
 
 Rules
-- A **feed** is what one node writes in one epoch on one lane. An epoch is 8 random bytes chosen when
-  the process starts, and nothing is ever appended to an old one: a disk restored from a copy, or a
-  copied key, forks nothing (Riak's actor epochs, riak_kv#1094).
+- A **feed** is what one node writes in one epoch on one lane. An epoch is 8 random bytes chosen
+  when the process starts, and nothing is ever appended to an old one: a disk restored from a copy,
+  or a copied key, forks nothing (Riak's actor epochs, riak_kv#1094).
 - A **lane** is one class of retention: what is in one body goes together.
 - Events are counted from 0 within a feed. A **head** says how many there are and what the newest
   header's digest is; two logs with equal heads hold the same history, because each header names the

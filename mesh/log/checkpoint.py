@@ -1,0 +1,154 @@
+"""What an owner's checkpoint covers: events whose bodies may go, and epochs that need no mention.
+
+Rules
+- A checkpoint is an event of kind 2, alone in its frame, on the lane it is about. It names heads of
+  its writer's own feeds of that lane: what they hold is in the state it names, or was let go.
+- Only the owner's word counts, and only about its own feeds. Of several checkpoints the one that
+  covers most is in force; one that names a head the feed never had covers nothing.
+- A feed that is covered to its end is **folded**: it is not in the version vector any more. Its
+  headers are kept by those who have them; nobody has to fetch them.
+- So nobody is waited for: a member that never comes back stops no clearing up.
+
+Not here: the state itself and the class of the event (`mesh.state`), the dropping (`retention`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from mesh.identity.records import FeedPoint
+from mesh.limits import (
+    LOG_COVERS_PER_FEED_MAX,
+    LOG_EPOCHS_BEFORE_CHECKPOINT,
+    LOG_FEEDS_PER_NODE_MAX,
+)
+from mesh.log.chain import Chain
+from mesh.log.frame import Frame
+from mesh.log.model import EMPTY, Dot, FeedId, Head, Lane, VersionVector
+from mesh.types import DIGEST_BYTES, NodeId
+from mesh.wire import schema
+from mesh.wire.errors import WireError
+from mesh.wire.schema import array, c_struct, fixed, struct, uint
+
+KIND_CHECKPOINT = 2
+_FIRST = bytes((0x80 | 5, KIND_CHECKPOINT))
+
+
+@struct
+class CheckpointEvent:
+    """A checkpoint as far as the log is concerned."""
+
+    kind: int = uint(KIND_CHECKPOINT)
+    covers: tuple[FeedPoint, ...] = array(c_struct(FeedPoint), LOG_FEEDS_PER_NODE_MAX)
+    state: bytes = fixed(DIGEST_BYTES)
+    """Name of the blob that holds it."""
+    state_bytes: int = uint()
+    rows: int = uint()
+
+
+def is_checkpoint(event: bytes) -> bool:
+    """Whether the event says that it is one; cheap, for the writer."""
+    return event.startswith(_FIRST)
+
+
+def read_checkpoint(event: bytes) -> CheckpointEvent:
+    """Decode and check. Raises WireError."""
+    read = schema.decode_struct(CheckpointEvent, event)
+    if read.kind != KIND_CHECKPOINT:
+        raise WireError("kind", str(read.kind))
+    feeds = [(point.epoch, point.lane) for point in read.covers]
+    if sorted(set(feeds)) != feeds or not all(point.count for point in read.covers):
+        raise WireError("points", "feeds out of order, twice, or empty")
+    if not read.covers or len({lane for _, lane in feeds}) != 1:
+        raise WireError("covers", "nothing, or several lanes")
+    return read
+
+
+@attrs.frozen(order=True)
+class Cover:
+    """One feed up to one head, by the owner's word."""
+
+    head: Head = attrs.field(order=lambda head: (head.count, head.digest))
+    by: Dot
+    """The checkpoint that says so."""
+
+
+def covers_in(frame: Frame) -> dict[FeedId, Cover]:
+    """What the frame says is covered; empty for nearly all frames."""
+    header, feed = frame.signed.header, frame.feed
+    if header.count != 1 or frame.body is None or not is_checkpoint(frame.events[0]):
+        return {}
+    try:
+        read = read_checkpoint(frame.events[0])
+    except WireError:
+        return {}  # the views count it against its writer
+    by = Dot(feed, frame.signed.seq)
+    return {
+        FeedId(feed.node, point.epoch, point.lane): Cover(Head(point.count, point.head), by)
+        for point in read.covers
+        if point.lane == feed.lane
+    }
+
+
+class Coverage:
+    """All covers that are known, the largest of each feed."""
+
+    def __init__(self) -> None:
+        self._covers: dict[FeedId, list[Cover]] = {}
+        self._cropped: set[FeedId] = set()
+        """Feeds of which there were more than are remembered."""
+
+    def add(self, feed: FeedId, cover: Cover) -> None:
+        covers = self._covers.setdefault(feed, [])
+        if cover not in covers:
+            covers.append(cover)
+            covers.sort(reverse=True)
+            if len(covers) > LOG_COVERS_PER_FEED_MAX:
+                covers.pop()
+                self._cropped.add(feed)
+
+    def forget(self, source: FeedId, from_seq: int) -> tuple[list[FeedId], bool]:
+        """What checkpoints in `source` from that event on say. Returns the feeds that were covered
+        by them, and whether some of these had covers that are not remembered any more."""
+        touched, incomplete = [], False
+        for feed, covers in list(self._covers.items()):
+            kept = [c for c in covers if c.by.feed != source or c.by.seq < from_seq]
+            if len(kept) < len(covers):
+                touched.append(feed)
+                self._covers[feed] = kept
+                incomplete |= feed in self._cropped
+                self._cropped.discard(feed)
+        return touched, incomplete
+
+    def in_force(self, feed: FeedId, chain: Chain | None) -> Cover | None:
+        """The largest that fits the feed's history, as far as we have it."""
+        for cover in self._covers.get(feed, ()):
+            if chain is None or chain.head.count < cover.head.count or chain.has_head(cover.head):
+                return cover
+        return None
+
+    def covered(self, feed: FeedId, chain: Chain | None) -> int:
+        """Events of the feed, from 0 on, whose bodies nobody needs."""
+        cover = self.in_force(feed, chain)
+        return cover.head.count if cover is not None else 0
+
+    def is_folded(self, chain: Chain) -> bool:
+        covers = self._covers.get(chain.feed)
+        return covers is not None and self.covered(chain.feed, chain) >= chain.head.count
+
+
+def points_to_cover(heads: VersionVector, node: NodeId, lane: Lane) -> tuple[FeedPoint, ...]:
+    """What a checkpoint of `node` on `lane` names when it covers all it has written there."""
+    feeds: Iterable[FeedId] = sorted(
+        feed for feed in heads if feed.node == node and feed.lane == lane and heads[feed] != EMPTY
+    )
+    points = (FeedPoint(f.epoch, f.lane, heads[f].count, heads[f].digest) for f in feeds)
+    return tuple(points)[-LOG_FEEDS_PER_NODE_MAX:]
+
+
+def is_due(heads: VersionVector, node: NodeId) -> bool:
+    """Whether the node has so many epochs that it should write its checkpoints."""
+    epochs = {feed.epoch for feed in heads if feed.node == node}
+    return len(epochs) > LOG_EPOCHS_BEFORE_CHECKPOINT

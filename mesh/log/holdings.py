@@ -1,0 +1,183 @@
+"""What one replica holds of the log, and what can be asked of it.
+
+Not here: how anything gets in or out (`log`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+import attrs
+
+from mesh.limits import LOG_FEEDS_PER_NODE_MAX, LOG_HEADERS_BATCH_MAX, LOG_NODES_MAX
+from mesh.log.chain import DROPPED, HELD, WANTED, Chain
+from mesh.log.checkpoint import Coverage
+from mesh.log.forks import ForkProof
+from mesh.log.frame import Frame, SignedHeader
+from mesh.log.model import EMPTY, MESH_BYTES, FeedId, Head, VersionVector
+from mesh.log.orphans import Orphans
+from mesh.log.rollup import hash_feeds, hash_writers
+from mesh.log.store import FrameStore, MemoryStore
+from mesh.types import Digest, MeshId, NodeId
+
+
+def _anybody(node: NodeId) -> bool:  # noqa: ARG001 - the shape of `may_write`
+    return True
+
+
+@attrs.frozen
+class LogConfig:
+    """Whose log this is."""
+
+    mesh: MeshId
+    me: NodeId
+    may_write: Callable[[NodeId], bool] = _anybody
+    """Whether a node was ever rightly admitted; frames of others are refused."""
+    nodes_max: int = LOG_NODES_MAX
+    feeds_per_node_max: int = LOG_FEEDS_PER_NODE_MAX
+
+
+class Holdings:
+    """The part of `Log` that only looks."""
+
+    def __init__(self, config: LogConfig, store: FrameStore | None = None) -> None:
+        self.config = config
+        self.store: FrameStore = store if store is not None else MemoryStore()
+        self.forks: dict[FeedId, ForkProof] = {}
+        """Of each feed that was signed twice, a proof of the lowest place known."""
+        self.refused: Counter[str] = Counter()
+        """Everything refused so far."""
+        self._chains: dict[FeedId, Chain] = {}
+        self._heads: dict[FeedId, Head] = {}
+        self._feeds: dict[NodeId, set[FeedId]] = {}
+        """Of each writer, the feeds that have a chain or a fork."""
+        self._disputed: dict[FeedId, list[SignedHeader]] = {}
+        self._cuts: dict[NodeId, Mapping[tuple[bytes, int], Head]] = {}
+        self._orphans = Orphans()
+        self._coverage = Coverage()
+        self._node_digests: dict[NodeId, Digest] = {}
+        self._digest: bytes | None = None
+        self._mesh = config.mesh[:MESH_BYTES]
+
+    # -- what is known ---------------------------------------------------------------------------
+    @property
+    def heads(self) -> VersionVector:
+        """How far each feed has come that is not folded into a checkpoint; a live view."""
+        return self._heads
+
+    def head(self, feed: FeedId) -> Head:
+        """How far this feed has come, folded or not."""
+        chain = self._chains.get(feed)
+        return chain.head if chain is not None else EMPTY
+
+    def digest(self) -> bytes:
+        """8 bytes over heads and forks: equal for equal logs."""
+        if self._digest is None:
+            self._digest = hash_writers((node, self.node_digest(node)) for node in self.nodes())
+        return self._digest
+
+    def nodes(self) -> list[NodeId]:
+        """Everybody who has feeds in the version vector, or forks, sorted."""
+        feeds = self._heads.keys() | self.forks.keys()
+        return sorted({feed.node for feed in feeds})
+
+    def node_digest(self, node: NodeId) -> Digest:
+        """The same over one writer's feeds, 32 bytes."""
+        known = self._node_digests.get(node)
+        if known is None:
+            feeds = self._feeds.get(node, ())
+            heads = {feed: self._heads[feed] for feed in feeds if feed in self._heads}
+            forks = {feed: self.forks[feed].seq for feed in feeds if feed in self.forks}
+            known = self._node_digests[node] = hash_feeds(heads, forks)
+        return known
+
+    def feeds_of(self, node: NodeId) -> list[FeedId]:
+        """All feeds of a writer, also folded ones, sorted."""
+        return sorted(self._feeds.get(node, ()))
+
+    def knows(self, feed: FeedId, head: Head) -> bool:
+        """Whether `head` is, or was, this feed's head here."""
+        chain = self._chains.get(feed)
+        return chain.has_head(head) if chain is not None else head == EMPTY
+
+    def headers(
+        self, feed: FeedId, from_seq: int, to_seq: int, at_most: int = LOG_HEADERS_BATCH_MAX
+    ) -> tuple[SignedHeader, ...]:
+        """Headers of the frames that have events in [from_seq, to_seq), oldest first."""
+        chain = self._chains.get(feed)
+        return tuple(chain.between(from_seq, to_seq, at_most)) if chain is not None else ()
+
+    def frame(self, feed: FeedId, seq: int) -> Frame | None:
+        """The frame that has event `seq`; without its body when that is not held."""
+        chain = self._chains.get(feed)
+        index = chain.find(seq) if chain is not None else None
+        if chain is None or index is None:
+            return None
+        return self._frame(chain, index)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame that counts and whose body is held, each feed's in order: what a view is
+        made of anew."""
+        for feed in sorted(self._chains):
+            yield from self._held(self._chains[feed])
+
+    def wanted(self, feed: FeedId, at_most: int = LOG_HEADERS_BATCH_MAX) -> list[SignedHeader]:
+        """Headers whose bodies are neither here nor dropped nor covered, newest first: so that a
+        checkpoint is found before what it covers is asked for."""
+        chain = self._chains.get(feed)
+        found: list[SignedHeader] = []
+        if chain is None:
+            return found
+        covered, at = self._coverage.covered(feed, chain), len(chain.marks)
+        while len(found) < at_most and (at := chain.marks.rfind(WANTED, 0, at)) >= 0:
+            if chain.headers[at].end <= covered:
+                break
+            found.append(chain.headers[at])
+        return found
+
+    def disputed(self, feed: FeedId) -> tuple[SignedHeader, ...]:
+        """Evidence: headers beyond the fork or the cut that this replica happened to have."""
+        return tuple(self._disputed.get(feed, ()))
+
+    def covered(self, feed: FeedId) -> int:
+        """Events of the feed, from 0 on, that its owner's checkpoint stands for."""
+        return self._coverage.covered(feed, self._chains.get(feed))
+
+    def lost(self, feed: FeedId) -> int:
+        """Events that were dropped here and that no checkpoint stands for."""
+        chain = self._chains.get(feed)
+        if chain is None or DROPPED not in chain.marks:
+            return 0
+        covered = self._coverage.covered(feed, chain)
+        marked = zip(chain.headers, chain.marks, strict=True)
+        return sum(
+            signed.header.count
+            for signed, mark in marked
+            if mark == DROPPED and signed.end > covered
+        )
+
+    # -- inside ----------------------------------------------------------------------------------
+    def _touch(self, feed: FeedId) -> None:
+        """Its head, fork or coverage has changed."""
+        chain = self._chains.get(feed)
+        if chain is None or chain.head == EMPTY or self._coverage.is_folded(chain):
+            self._heads.pop(feed, None)
+        else:
+            self._heads[feed] = chain.head
+        self._node_digests.pop(feed.node, None)
+        self._digest = None
+
+    def _frame(self, chain: Chain, index: int) -> Frame:
+        signed = chain.headers[index]
+        body = self.store.body(signed.digest) if chain.marks[index] == HELD else None
+        if body is None and chain.marks[index] == HELD:
+            chain.marks[index] = WANTED  # the disk has spoiled it: others may still have it
+        return Frame(signed, body)
+
+    def _held(self, chain: Chain) -> Iterator[Frame]:
+        for index, mark in enumerate(bytes(chain.marks)):
+            if mark == HELD:
+                frame = self._frame(chain, index)
+                if frame.body is not None:
+                    yield frame

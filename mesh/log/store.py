@@ -1,0 +1,56 @@
+"""Where a log leaves its frames: the protocol, and one that keeps them in memory.
+
+Rules
+- The log holds headers itself, because it needs them all the time; bodies it asks for again.
+- `put` may keep things back until it is told to make them durable; `body` knows them at once.
+
+Not here: the one on disk (`segments`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from mesh.log.forks import ForkProof
+from mesh.log.frame import Frame, SignedHeader
+from mesh.types import Digest
+
+
+class FrameStore(Protocol):
+    """What a log needs of it."""
+
+    def put(self, frame: Frame) -> None:
+        """Keep a header and, if it is there, the body. Again with the body when that came later."""
+        ...
+
+    def body(self, digest: Digest) -> bytes | None:
+        """The body of the header with this digest; None when it is not held, or damaged."""
+        ...
+
+    def drop(self, headers: Iterable[SignedHeader]) -> None:
+        """Forget the bodies of these, and remember that they were dropped."""
+        ...
+
+    def put_fork(self, proof: ForkProof) -> None: ...
+
+
+class MemoryStore:
+    """Bodies in a dict, for tests and tools."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[Digest, bytes] = {}
+
+    def put(self, frame: Frame) -> None:
+        if frame.body is not None:
+            self.bodies[frame.signed.digest] = frame.body
+
+    def body(self, digest: Digest) -> bytes | None:
+        return self.bodies.get(digest)
+
+    def drop(self, headers: Iterable[SignedHeader]) -> None:
+        for signed in headers:
+            self.bodies.pop(signed.digest, None)
+
+    def put_fork(self, proof: ForkProof) -> None:
+        """Proofs are in the log."""
