@@ -24,6 +24,12 @@ RunId = NewType("RunId", bytes)
 Address = tuple[str, int]
 """(host, port): an IPv4 or IPv6 literal and a TCP or UDP port."""
 
+
+def is_loopback(host: str) -> bool:
+    """Whether an IP literal leads back to this machine."""
+    return host == "::1" or host.startswith("127.")
+
+
 DIGEST_BYTES = 32
 
 

@@ -22,7 +22,7 @@ from mesh.node.joining import (
     join_with_code,
     join_with_token,
 )
-from mesh.types import Address
+from mesh.types import Address, is_loopback
 
 if TYPE_CHECKING:
     from mesh.node.node import Node
@@ -162,10 +162,11 @@ async def _invite_code(node: Node, params: dict[str, Any], emit: Outbox) -> Mapp
 
 
 def _named(node: Node) -> str:
-    """`--host ADDR ` where a joiner could not find us by searching the network."""
-    if node.config.discovery != "none":
-        return ""
+    """`--host ADDR ` where a joiner could not find us by searching the network: on loopback only
+    one that searches there would."""
     host, port = node.config.bind[0], node.runtime.doors.port
+    if node.config.discovery != "none" and not is_loopback(host):
+        return ""
     return f"--host {host} " if port == DEFAULT_PORT else f"--host {host}:{port} "
 
 

@@ -15,7 +15,7 @@ import attrs
 
 from mesh.errors import AddressInUse
 from mesh.ports import Env, Listener, TrustStore
-from mesh.types import Address
+from mesh.types import Address, is_loopback
 
 DEFAULT_PORT = 7446
 PORT_FILE = "port"
@@ -41,7 +41,7 @@ async def open_doors(env: Env, bind: Address, trust: TrustStore) -> Doors:
     if asked:
         return await _open(env, (host, asked), trust)
     kept = (env.disk.read(PORT_FILE) or b"").decode("ascii", "replace")
-    first = int(kept) if kept.isdigit() else 0 if host.startswith("127.") else DEFAULT_PORT
+    first = int(kept) if kept.isdigit() else 0 if is_loopback(host) else DEFAULT_PORT
     last: AddressInUse | None = None
     for port in [first, *[0] * TRIES_MAX]:
         try:

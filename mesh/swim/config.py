@@ -16,6 +16,7 @@ import attrs
 
 from mesh.swim.effects import MemberView
 from mesh.swim.messages import BEAT_MS_MAX
+from mesh.types import is_loopback
 
 
 @attrs.frozen
@@ -187,5 +188,4 @@ PROFILES = {"lan": LAN, "wan": WAN, "loopback": LOOPBACK}
 def profile_for(name: str, host: str) -> SwimConfig:
     """The profile of that name; of an unknown one (an old options file), or without, what suits the
     address that the node listens at."""
-    alone = host == "::1" or host.startswith("127.")
-    return PROFILES.get(name, LOOPBACK if alone else LAN)
+    return PROFILES.get(name, LOOPBACK if is_loopback(host) else LAN)

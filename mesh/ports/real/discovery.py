@@ -27,6 +27,7 @@ import trio
 from mesh.limits import DISCOVERY_QUEUE_MAX, NAME_BYTES_MAX
 from mesh.ports import Announcement, Discovery
 from mesh.ports.real.mdns_sockets import confine
+from mesh.types import is_loopback
 
 if TYPE_CHECKING:
     from zeroconf import DNSQuestionType, ServiceInfo, Zeroconf
@@ -61,7 +62,7 @@ class StaticDiscovery:
 
 def discovery_at(host: str) -> Discovery:
     """mDNS on the interface that has the address `host`."""
-    quiet_s = LOOPBACK_QUIET_S if _is_loopback(host) else 0.0
+    quiet_s = LOOPBACK_QUIET_S if is_loopback(host) else 0.0
     return ZeroconfDiscovery([host], announce_after_s=quiet_s)
 
 
@@ -71,7 +72,7 @@ class ZeroconfDiscovery:
 
     def __init__(self, interfaces: Sequence[str], *, announce_after_s: float = 0.0) -> None:
         assert interfaces, "name the interfaces, or use StaticDiscovery"
-        within = {_is_loopback(each) for each in interfaces}
+        within = {is_loopback(each) for each in interfaces}
         assert len(within) == 1, "what is said on loopback is said nowhere else"
         self._loopback = within.pop()
         self._interfaces = list(interfaces)
@@ -221,13 +222,6 @@ class ZeroconfDiscovery:
                 deliver(found)
 
         return ServiceBrowser(zeroconf, SERVICE, handlers=[on_change], question_type=question)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def service_info(what: Announcement) -> ServiceInfo:
