@@ -39,7 +39,7 @@ def sense(n: int = 0):
 @every("50ms")
 def buses(last: int = 0):
     last = i2c(0, address=0x48, register=0, size=2)
-    spi(0, select=6, first=0x80, size=4).set(last)
+    spi(0, select=7, first=0x80, size=4).set(last)
     emit(2, last)
 
 @every("100ms")

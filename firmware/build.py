@@ -14,6 +14,7 @@ import argparse
 import functools
 import hashlib
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "build" / "firmware"
 BUILD_TIMEOUT_S = 300.0
 COMPILERS = ("zig", "gcc")
+BOOT2_AT, BOOT2_BYTES = 0x10000000, 256
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ TARGETS = {
         Target("stm32f405", 1, "cortex-m4", 64_000_000, ("stm32.c", "stm32f405.c")),
         Target("stm32h7a3", 2, "cortex-m7", 64_000_000, ("stm32.c", "stm32h7a3.c")),
         Target("nrf52840", 3, "cortex-m4", 64_000_000, ("nrf52840.c",)),
-        Target("rp2040", 4, "cortex-m0plus", 125_000_000, ("rp2040.c",)),
+        Target("rp2040", 4, "cortex-m0plus", 96_000_000, ("rp2040.c", "boot2.c")),
     )
 }
 HOST = "host"
@@ -153,8 +155,36 @@ def build(target: str, compiler: str = "zig", out: Path = OUT) -> Path:
         )
         if done.returncode:
             raise BuildFailed(f"{target}: {done.stderr.strip()}")
+        if target == "rp2040":
+            seal_boot2(made)
         made.replace(output)
     return output
+
+
+def crc32_of_rom(data: bytes) -> int:
+    """CRC-32 as the boot ROM of an RP2040 counts it: most significant bit first, not inverted."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc >> 31 else 0)) & 0xFFFFFFFF
+    return crc
+
+
+def seal_boot2(elf: Path) -> None:
+    """Write the checksum that the boot ROM compares into the last word of the segment at the
+    start of flash."""
+    image = bytearray(elf.read_bytes())
+    (table,) = struct.unpack_from("<I", image, 0x1C)
+    size, count = struct.unpack_from("<HH", image, 0x2A)
+    for at in range(table, table + size * count, size):
+        kind, offset, _, address, length = struct.unpack_from("<IIIII", image, at)
+        if kind == 1 and address == BOOT2_AT and length >= BOOT2_BYTES:
+            end = offset + BOOT2_BYTES - 4
+            struct.pack_into("<I", image, end, crc32_of_rom(bytes(image[offset:end])))
+            elf.write_bytes(image)
+            return
+    raise BuildFailed(f"{elf.name}: nothing at {BOOT2_AT:#x}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

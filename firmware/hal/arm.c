@@ -97,6 +97,23 @@ void arm_wait_us(uint32_t us)
         __asm volatile("" ::: "memory");
 }
 
+bool arm_wait(uint32_t address, uint32_t mask, uint32_t wanted, uint32_t turns)
+{
+    do {
+        if ((REG(address) & mask) == wanted)
+            return true;
+    } while (--turns > 0);
+    return false;
+}
+
+uint32_t arm_ms_of_us(uint32_t now_us)
+{
+    static uint32_t ms, until_us;
+    for (; now_us - until_us >= 1000; until_us += 1000)
+        ms++;
+    return ms;
+}
+
 static uint32_t reset_cause(void *self)
 {
     (void)self;
@@ -112,10 +129,15 @@ static void pet(void *self)
 static void restart(void *self)
 {
     (void)self;
-    start_again();
+    part_restart();
 }
 
 /* -- flash -------------------------------------------------------------------------------------- */
+
+uint32_t arm_word(const uint8_t bytes[4])
+{
+    return get_u32(bytes);
+}
 
 static const uint8_t *slot(void *self, uint32_t slot)
 {

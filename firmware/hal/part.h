@@ -28,8 +28,9 @@ extern const struct part PART;
 /* -- what the part's file gives ----------------------------------------------------------------- */
 
 /* Clocks, link, second UART, a time that runs on while flash is erased, watchdog. */
-void part_start(void);
+void part_start(void); /* and something that ends sleep each millisecond: start_ticks, or its own */
 uint32_t part_now_ms(void);
+_Noreturn void part_restart(void); /* the whole part, peripherals too */
 uint32_t part_reset_cause(void); /* read once, at start */
 void part_pet(void);
 /* False when the generator gives nothing in bounded time. */
@@ -59,6 +60,11 @@ void arm_received(uint8_t byte); /* of the link, from its interrupt */
 void arm_overrun(void);          /* the link lost at least one byte */
 void arm_uart_received(uint8_t byte);
 void arm_wait_us(uint32_t us); /* at least */
+/* False when the bits of `mask` do not become `wanted` within `turns` looks. */
+bool arm_wait(uint32_t address, uint32_t mask, uint32_t wanted, uint32_t turns);
+/* Milliseconds out of a counter of microseconds that is looked at once an hour or more. */
+uint32_t arm_ms_of_us(uint32_t now_us);
+uint32_t arm_word(const uint8_t bytes[4]); /* as the flash takes it */
 
 /* -- buses (bus.c); `param` as in docs/leaf-vm.md ----------------------------------------------- */
 

@@ -26,7 +26,7 @@ static struct leaf leaf;
 static volatile uint32_t fault_mark __attribute__((section(".noinit")));
 static bool has_failed;
 
-_Noreturn void start_again(void)
+_Noreturn void start_request_reset(void)
 {
     __asm volatile("dsb" ::: "memory");
     REG(RESET_CONTROL) = RESET_REQUEST;
@@ -37,7 +37,7 @@ _Noreturn void start_again(void)
 void start_fault(void)
 {
     fault_mark = FAULT_MARK;
-    start_again();
+    part_restart();
 }
 
 void start_tick(void)
@@ -57,7 +57,7 @@ void start_sleep(bool (*is_needed)(void))
     __asm volatile("cpsie i" ::: "memory");
 }
 
-static void tick_each_ms(void)
+void start_ticks(void)
 {
     REG(SYSTICK_RELOAD) = CLOCK_HZ / 1000 - 1;
     REG(SYSTICK_VALUE) = 0;
@@ -86,7 +86,6 @@ static bool is_released(void)
 static _Noreturn void run(void)
 {
     part_start();
-    tick_each_ms();
     if (is_released()) {
         struct slots slots = {.hal = &ARM_HAL};
         slots_forget(&slots);

@@ -14,7 +14,8 @@ void start_fault(void); /* anything that should not happen: note it and start ag
 void start_tick(void);  /* SysTick: only there to end the sleep of `start_sleep` */
 void start_sleep(bool (*is_needed)(void));
 bool start_has_failed(void); /* the last start ended in `start_fault` */
-_Noreturn void start_again(void);
+void start_ticks(void); /* SysTick each millisecond, for parts where it runs on in sleep */
+_Noreturn void start_request_reset(void); /* by the processor's own register */
 
 /* The 16 entries that all Cortex-M have; a part puts its interrupts behind them. */
 #define CORE_VECTORS                                                                               \

@@ -19,15 +19,6 @@ enum {
     LOW_SPEED_HZ = 32000,
 };
 
-bool stm32_wait(uint32_t address, uint32_t mask, uint32_t wanted, uint32_t turns)
-{
-    do {
-        if ((REG(address) & mask) == wanted)
-            return true;
-    } while (--turns > 0);
-    return false;
-}
-
 /* -- time, watchdog, randomness ----------------------------------------------------------------- */
 
 /* A timer that counts milliseconds by itself: erasing flash stops the processor for up to half a
@@ -42,6 +33,7 @@ static void start_time(void)
 
 void stm32_start(void)
 {
+    start_ticks();
     start_time();
     REG(RNG_BASE + RNG_CR) = RNG_ON;
     REG(WATCHDOG_BASE + WATCHDOG_KEY) = KEY_START;
@@ -56,6 +48,11 @@ uint32_t part_now_ms(void)
     return REG(TIM2_BASE + TIM_CNT);
 }
 
+void part_restart(void)
+{
+    start_request_reset();
+}
+
 void part_pet(void)
 {
     REG(WATCHDOG_BASE + WATCHDOG_KEY) = KEY_PET;
@@ -63,7 +60,7 @@ void part_pet(void)
 
 bool part_random(uint32_t *word)
 {
-    if (!stm32_wait(RNG_BASE + RNG_SR, RNG_READY | RNG_FAULTS, RNG_READY, RNG_TURNS))
+    if (!arm_wait(RNG_BASE + RNG_SR, RNG_READY | RNG_FAULTS, RNG_READY, RNG_TURNS))
         return false;
     *word = REG(RNG_BASE + RNG_DR);
     return true;

@@ -50,7 +50,5 @@ void stm32_pin_mode(uint32_t pin, enum pin_function mode, uint32_t pull);
 void stm32_pin_alternate(uint32_t pin, uint32_t number);
 /* TIM2 at 1 kHz, watchdog, random numbers; the part has switched their clocks on. */
 void stm32_start(void);
-/* False when the bits of `mask` do not become `wanted` within `turns` looks. */
-bool stm32_wait(uint32_t address, uint32_t mask, uint32_t wanted, uint32_t turns);
 
 #endif

@@ -85,9 +85,9 @@ static void start_clocks(void)
     REG(FLASH_ACR) = ACR_2_WAITS_CACHES;
     REG(RCC_PLLCFGR) = PLL_16_128_2_3;
     REG(RCC_CR) |= PLL_ON;
-    stm32_wait(RCC_CR, PLL_READY, PLL_READY, CLOCK_TURNS);
+    arm_wait(RCC_CR, PLL_READY, PLL_READY, CLOCK_TURNS);
     REG(RCC_CFGR) = SWITCH_TO_PLL | APB1_HALF; /* timers of APB1 run at twice its clock: 64 MHz */
-    stm32_wait(RCC_CFGR, 3 << 2, SWITCHED, CLOCK_TURNS);
+    arm_wait(RCC_CFGR, 3 << 2, SWITCHED, CLOCK_TURNS);
     REG(RCC_AHB1ENR) |= 7;                          /* ports A to C */
     REG(RCC_AHB2ENR) |= 1 << 6;                     /* RNG */
     REG(RCC_APB1ENR) |= 1 | 1 << 17 | 1 << 29;      /* TIM2, USART2, DAC */
@@ -144,7 +144,7 @@ static void uart_interrupt(void)
 
 static void usart_send(uint32_t base, uint8_t byte)
 {
-    stm32_wait(base + SR, SR_ROOM, SR_ROOM, ROOM_TURNS);
+    arm_wait(base + SR, SR_ROOM, SR_ROOM, ROOM_TURNS);
     REG(base + DR) = byte;
 }
 
@@ -178,7 +178,7 @@ static void flash_open(void)
 
 static bool flash_done(uint32_t turns)
 {
-    bool done = stm32_wait(FLASH_SR, BUSY, 0, turns);
+    bool done = arm_wait(FLASH_SR, BUSY, 0, turns);
     REG(FLASH_CR) = LOCK;
     return done && !(REG(FLASH_SR) & FLASH_ERRORS);
 }
@@ -207,8 +207,7 @@ bool part_program(uint32_t at, const uint8_t unit[FLASH_UNIT])
     for (uint32_t i = 0; i < FLASH_UNIT && done; i += 4) {
         flash_open();
         REG(FLASH_CR) = BY_WORD | PROGRAM;
-        REG(at + i) = unit[i] | (uint32_t)unit[i + 1] << 8 | (uint32_t)unit[i + 2] << 16 |
-                      (uint32_t)unit[i + 3] << 24;
+        REG(at + i) = arm_word(unit + i);
         done = flash_done(PROGRAM_TURNS);
     }
     return done;
@@ -230,7 +229,7 @@ bool adc_read(uint32_t input, int32_t *counts)
     REG(ADC1_BASE + ADC_SQR3) = input;
     REG(ADC1_BASE + ADC_SR) = 0;
     REG(ADC1_BASE + ADC_CR2) = ADC_ON | ADC_START;
-    bool done = stm32_wait(ADC1_BASE + ADC_SR, ADC_DONE, ADC_DONE, ADC_TURNS);
+    bool done = arm_wait(ADC1_BASE + ADC_SR, ADC_DONE, ADC_DONE, ADC_TURNS);
     *counts = (int32_t)(REG(ADC1_BASE + ADC_DR) & 0xFFF);
     return done;
 }

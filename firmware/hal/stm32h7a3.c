@@ -102,7 +102,7 @@ static void start_usart(uint32_t base, uint32_t interrupt)
 void part_start(void)
 {
     REG(RCC_CR) |= HSI48_ON; /* for random numbers */
-    stm32_wait(RCC_CR, HSI48_READY, HSI48_READY, CLOCK_TURNS);
+    arm_wait(RCC_CR, HSI48_READY, HSI48_READY, CLOCK_TURNS);
     REG(RCC_AHB1ENR) |= 1 << 5;                 /* ADC */
     REG(RCC_AHB2ENR) |= 1 << 6;                 /* RNG */
     REG(RCC_AHB4ENR) |= 7;                      /* ports A to C */
@@ -150,7 +150,7 @@ static void uart_interrupt(void)
 
 static void usart_send(uint32_t base, uint8_t byte)
 {
-    stm32_wait(base + ISR, ROOM, ROOM, ROOM_TURNS);
+    arm_wait(base + ISR, ROOM, ROOM, ROOM_TURNS);
     REG(base + TDR) = byte;
 }
 
@@ -185,7 +185,7 @@ static void flash_open(void)
 static bool flash_done(uint32_t turns)
 {
     __asm volatile("dsb" ::: "memory"); /* what was written has reached the flash */
-    bool done = stm32_wait(FLASH_SR, WORKING, 0, turns);
+    bool done = arm_wait(FLASH_SR, WORKING, 0, turns);
     REG(FLASH_CR) = LOCK;
     return done && !(REG(FLASH_SR) & FLASH_ERRORS);
 }
@@ -204,8 +204,7 @@ bool part_program(uint32_t at, const uint8_t unit[FLASH_UNIT])
     for (uint32_t i = 0; i < FLASH_UNIT && done; i += 4) {
         flash_open();
         REG(FLASH_CR) = PROGRAM;
-        REG(at + i) = unit[i] | (uint32_t)unit[i + 1] << 8 | (uint32_t)unit[i + 2] << 16 |
-                      (uint32_t)unit[i + 3] << 24;
+        REG(at + i) = arm_word(unit + i);
         if (i % FLASH_WORD == FLASH_WORD - 4)
             done = flash_done(PROGRAM_TURNS);
     }
@@ -227,7 +226,7 @@ void adc_configure(uint32_t input)
         REG(ADC_SMPR1) = SLOW;
         REG(ADC_SMPR2) = SLOW;
         REG(ADC_CR) = ADC_REGULATOR | ADC_ENABLE;
-        stm32_wait(ADC_ISR, ADC_READY, ADC_READY, ADC_TURNS);
+        arm_wait(ADC_ISR, ADC_READY, ADC_READY, ADC_TURNS);
     }
     REG(ADC_PCSEL) |= 1u << CHANNEL[input];
 }
@@ -236,7 +235,7 @@ bool adc_read(uint32_t input, int32_t *counts)
 {
     REG(ADC_SQR1) = (uint32_t)CHANNEL[input] << 6;
     REG(ADC_CR) = ADC_REGULATOR | ADC_ENABLE | ADC_START;
-    bool done = stm32_wait(ADC_ISR, ADC_DONE, ADC_DONE, ADC_TURNS);
+    bool done = arm_wait(ADC_ISR, ADC_DONE, ADC_DONE, ADC_TURNS);
     *counts = (int32_t)(REG(ADC_DR) & 0xFFF); /* reading takes the flag back */
     return done;
 }

@@ -56,14 +56,19 @@ def _without(count: int, *taken: int) -> frozenset[int]:
 
 # PA9 PA10: link; PA13 PA14: debugger; PA15: low at start to forget; PB3..PB7: buses.
 _STM32_PINS = _without(48, 9, 10, 13, 14, 15, 19, 20, 21, 22, 23)
+# P0.06 P0.08: link; P0.11: low at start to forget; P0.26 P0.27, P1.13..P1.15: buses; P0.00 P0.01:
+# the slow crystal; P0.09 P0.10: NFC; P0.18: reset.
+_NRF52840_PINS = _without(48, 0, 1, 6, 8, 9, 10, 11, 18, 26, 27, 45, 46, 47)
+# GPIO 0 1: link; 22: low at start to forget; 16, 18..21: buses.
+_RP2040_PINS = _without(30, 0, 1, 16, 18, 19, 20, 21, 22)
 
 BOARDS = {
     each.kind: each
     for each in (
         Board(BoardKind.STM32F405, "STM32F405", _STM32_PINS, 16, 2),
         Board(BoardKind.STM32H7A3, "STM32H7A3/B3", _STM32_PINS, 16, 2),
-        Board(BoardKind.NRF52840, "nRF52840", _without(48), 8, 0),
-        Board(BoardKind.RP2040, "RP2040", _without(30), 4, 0),
+        Board(BoardKind.NRF52840, "nRF52840", _NRF52840_PINS, 8, 0),
+        Board(BoardKind.RP2040, "RP2040", _RP2040_PINS, 4, 0),
         Board(BoardKind.LINUX, "Linux", frozenset(range(65_536)), 65_536, 65_536, 65_536, 65_536),
     )
 }

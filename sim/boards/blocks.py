@@ -28,6 +28,13 @@ class Host(Protocol):
     def request_reset(self, cause: str) -> None: ...
 
 
+class Bus(Host, Protocol):
+    """The same, for a peripheral that reads and writes RAM by itself."""
+
+    def memory(self, address: int, size: int) -> bytes: ...
+    def put(self, address: int, data: bytes) -> None: ...
+
+
 class Block:
     """A peripheral. Offsets are from `base`; an access is 1, 2 or 4 bytes."""
 
@@ -95,15 +102,16 @@ class FlashController(Registers):
 
 
 class Core(Block):
-    """The system control space: SysTick, interrupt enables, AIRCR."""
+    """The system control space: SysTick, interrupt enables, VTOR, AIRCR."""
 
     CONTROL, RELOAD, VALUE = 0x010, 0x014, 0x018
-    ENABLE, DISABLE, RESET_CONTROL = 0x100, 0x180, 0xD0C
+    ENABLE, DISABLE, VECTORS, RESET_CONTROL = 0x100, 0x180, 0xD08, 0xD0C
     RESET_REQUEST = 0x05FA0004
 
-    def __init__(self, host: Host, clock_hz: int) -> None:
+    def __init__(self, host: Host, clock_hz: int, vectors_at: int) -> None:
         super().__init__(host, 0xE000E000, 0x1000)
         self._clock_hz = clock_hz
+        self._vectors_at = vectors_at
         self.reset()
 
     def reset(self) -> None:
@@ -111,6 +119,7 @@ class Core(Block):
         self._due_ns = 0
         self._ticked = False
         self.enabled: set[int] = set()
+        self.vectors_at = self._vectors_at
 
     def _period_ns(self) -> int:
         return (self._reload + 1) * NS_PER_S // self._clock_hz
@@ -131,6 +140,8 @@ class Core(Block):
             first = FIRST_INTERRUPT + (at & 0x1F) * 8
             named = {first + bit for bit in range(32) if value >> bit & 1}
             self.enabled = self.enabled | named if at < self.DISABLE else self.enabled - named
+        elif at == self.VECTORS:
+            self.vectors_at = value
         elif at == self.RESET_CONTROL and value == self.RESET_REQUEST:
             self.host.request_reset("software")
 

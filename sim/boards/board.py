@@ -11,47 +11,17 @@ Each part has a maker in MAKERS that puts its peripherals into the machine and r
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import attrs
 
-from sim.boards import stm32f405, stm32h7a3
+from sim.boards import nrf52840, rp2040, stm32f405, stm32h7a3
 from sim.boards.flash import Cut
 from sim.boards.image import Image, firmware
 from sim.boards.machine import Machine, Processor
-from sim.boards.pins import Pins
-from sim.boards.stm32 import PINS, Dac, Gpio, RandomGenerator, Timer, Watchdog
-from sim.boards.uart import Uart
+from sim.boards.wiring import Maker, Wiring
 
 NS_PER_MS = 1_000_000
 ADC_INPUTS = 16
 STACK_PAINT = 0x5EAF5EAF
-
-
-@attrs.define
-class Wiring:
-    """What a board's part gives to the outside."""
-
-    link: Uart
-    uart: Uart
-    """UART 0 of the rules."""
-    pins: Pins
-    dac: Callable[[int], int | None]
-    """Counts that an output puts out, None while it is off."""
-    scl: int
-    sda: int
-    sck: int
-    miso: int
-    mosi: int
-    release: int
-    """Held low at start: forget."""
-    on_reset: Callable[[str], None]
-    """Told the cause before the part starts."""
-
-
-Maker = Callable[[Machine, list[int], int], Wiring]
-"""machine, counts of the converter inputs, seed -> wiring"""
 
 
 @attrs.frozen
@@ -138,62 +108,9 @@ class Board:
         return top - at
 
 
-def _stm32_common(
-    machine: Machine, gpio: int, others: tuple[int, int], seed: int
-) -> tuple[Pins, Dac]:
-    """Ports A to C, TIM2, DAC, RNG and watchdog; `others` are where the last two are."""
-    pins = Pins(PINS)
-    random_at, watchdog_at = others
-    ports = [Gpio(machine, gpio + 0x400 * port, pins, 16 * port) for port in range(3)]
-    dac = Dac(machine, 0x4000_7400)
-    machine.add(
-        *ports,
-        Timer(machine, 0x4000_0000, machine.processor.clock_hz),
-        dac,
-        RandomGenerator(machine, random_at, seed),
-        Watchdog(machine, watchdog_at),
-    )
-    return pins, dac
-
-
-def _stm32_wiring(
-    link: Uart, uart: Uart, pins: Pins, dac: Dac, causes: Callable[[str], None]
-) -> Wiring:
-    return Wiring(
-        link=link, uart=uart, pins=pins, dac=dac.counts,
-        scl=22, sda=23, sck=19, miso=20, mosi=21, release=15, on_reset=causes,
-    )  # fmt: skip
-
-
-def _make_stm32f405(machine: Machine, adc: list[int], seed: int) -> Wiring:
-    pins, dac = _stm32_common(machine, 0x4002_0000, (0x5006_0800, 0x4000_3000), seed)
-    rcc = stm32f405.Rcc(machine, 0x4002_3800)
-    link, uart = (
-        stm32f405.Usart(machine, base, exception)
-        for base, exception in ((0x4001_1000, 16 + 37), (0x4000_4400, 16 + 38))
-    )
-    machine.add(rcc, link, uart, stm32f405.Flash(machine, 0x4002_3C00, machine.flash))
-    machine.add(stm32f405.Adc(machine, 0x4001_2000, adc))
-    return _stm32_wiring(link.uart, uart.uart, pins, dac, partial(_set_cause, rcc))
-
-
-def _make_stm32h7a3(machine: Machine, adc: list[int], seed: int) -> Wiring:
-    pins, dac = _stm32_common(machine, 0x5802_0000, (0x4802_1800, 0x5800_4800), seed)
-    rcc = stm32h7a3.Rcc(machine, 0x5802_4400)
-    link, uart = (
-        stm32h7a3.Usart(machine, base, exception)
-        for base, exception in ((0x4001_1000, 16 + 37), (0x4000_4400, 16 + 38))
-    )
-    machine.add(rcc, link, uart, stm32h7a3.Flash(machine, 0x5200_2000, machine.flash))
-    machine.add(stm32h7a3.Adc(machine, 0x4002_2000, adc))
-    return _stm32_wiring(link.uart, uart.uart, pins, dac, partial(_set_cause, rcc))
-
-
-def _set_cause(rcc: stm32f405.Rcc | stm32h7a3.Rcc, cause: str) -> None:
-    rcc.flags |= rcc.CAUSES[cause]
-
-
 MAKERS: dict[str, tuple[Processor, Maker]] = {
-    "stm32f405": (stm32f405.PROCESSOR, _make_stm32f405),
-    "stm32h7a3": (stm32h7a3.PROCESSOR, _make_stm32h7a3),
+    "stm32f405": (stm32f405.PROCESSOR, stm32f405.make),
+    "stm32h7a3": (stm32h7a3.PROCESSOR, stm32h7a3.make),
+    "nrf52840": (nrf52840.PROCESSOR, nrf52840.make),
+    "rp2040": (rp2040.PROCESSOR, rp2040.make),
 }

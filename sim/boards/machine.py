@@ -19,16 +19,18 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import attrs
 from unicorn import (
     UC_ARCH_ARM,
+    UC_HOOK_CODE,
     UC_HOOK_MEM_WRITE_PROT,
     UC_MODE_MCLASS,
     UC_MODE_THUMB,
     UC_PROT_EXEC,
+    UC_PROT_NONE,
     UC_PROT_READ,
     Uc,
     UcError,
@@ -59,6 +61,9 @@ SAVED = (
     arm.UC_ARM_REG_PC,
     arm.UC_ARM_REG_XPSR,
 )
+
+
+RomCall = Callable[[int, int, int, int], int | None]
 
 
 class BoardFault(Exception):
@@ -93,6 +98,8 @@ class Machine:
         self.resets = 0
         self.on_reset: Callable[[str], None] = lambda _cause: None
         """Told the cause of each start, before it."""
+        self.begin: Callable[[], tuple[int, int]] = self._from_vectors
+        """Stack and address of the first instruction; a part with a boot ROM knows better."""
         self._random = random.Random(seed)  # noqa: S311 - what RAM holds at power on
         self._uc = uc = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
         uc.ctl_set_cpu_model(processor.cpu_model)
@@ -104,7 +111,7 @@ class Machine:
             uc.mem_map(base, size)
         uc.hook_add(UC_HOOK_MEM_WRITE_PROT, self._on_flash_store)
         self.flash = FlashMemory(processor.flash_base, flash, uc.mem_write)
-        self.core = Core(self, processor.clock_hz)
+        self.core = Core(self, processor.clock_hz, processor.vectors_at)
         self._blocks: list[Block] = []
         self._controller: FlashController | None = None
         self._pages: dict[int, list[Block]] = {}
@@ -130,6 +137,30 @@ class Machine:
                     self._pages[page] = []
                     self._map(page * PAGE)
                 self._pages[page].append(block)
+
+    def add_rom(self, base: int, code: bytes, calls: Mapping[int, RomCall]) -> None:
+        """Put read-only memory there. Reaching an address of `calls` calls that with the first four
+        registers, and what it returns goes into the first one; then the code there runs."""
+
+        def called(_uc: Uc, address: int, _size: int, _data: object) -> None:
+            self._guarded(partial(self._call, calls[address]))
+
+        self._uc.mem_map(base, -len(code) % PAGE + len(code), UC_PROT_READ | UC_PROT_EXEC)
+        self._uc.mem_write(base, code)
+        for address in calls:
+            self._uc.hook_add(UC_HOOK_CODE, called, begin=address, end=address)
+
+    def _call(self, call: RomCall) -> int:
+        answer = call(*(self.register(each) for each in SAVED[:4]))
+        if answer is not None:
+            self._uc.reg_write(arm.UC_ARM_REG_R0, answer)
+        return 0
+
+    def hide_flash(self, hidden: bool) -> None:
+        """Nothing can be read from it, and no code run there."""
+        flash = self.processor
+        rights = UC_PROT_NONE if hidden else UC_PROT_READ | UC_PROT_EXEC
+        self._uc.mem_protect(flash.flash_base, flash.flash_bytes, rights)
 
     def _map(self, base: int) -> None:
         def read(_uc: Uc, at: int, size: int, _data: object) -> int:
@@ -194,8 +225,11 @@ class Machine:
         for register in SAVED[:-1]:
             self._uc.reg_write(register, 0)
         self._uc.reg_write(arm.UC_ARM_REG_PRIMASK, 0)
-        self._uc.reg_write(arm.UC_ARM_REG_SP, self.word(self.processor.vectors_at))
-        self._pc = self.word(self.processor.vectors_at + 4)
+        stack, self._pc = self.begin()
+        self._uc.reg_write(arm.UC_ARM_REG_SP, stack)
+
+    def _from_vectors(self) -> tuple[int, int]:
+        return self.word(self.core.vectors_at), self.word(self.core.vectors_at + 4)
 
     @property
     def is_dark(self) -> bool:
@@ -212,7 +246,15 @@ class Machine:
     def register(self, number: int) -> int:
         return int(self._uc.reg_read(number))
 
+    @property
+    def is_masked(self) -> bool:
+        """Interrupts are off."""
+        return bool(self.register(arm.UC_ARM_REG_PRIMASK) & 1)
+
     # -- meddling ----------------------------------------------------------------------------------
+    def put(self, address: int, data: bytes) -> None:
+        self._uc.mem_write(address, data)
+
     def jump(self, address: int) -> None:
         """Go on there, as a program that lost its way."""
         self._pc = address | 1
@@ -315,7 +357,7 @@ class Machine:
         uc.reg_write(arm.UC_ARM_REG_SP, stack)
         uc.reg_write(arm.UC_ARM_REG_LR, RETURN_AT | 1)
         self.core.taken(number)
-        handler = self.word(self.processor.vectors_at + 4 * number)
+        handler = self.word(self.core.vectors_at + 4 * number)
         self._in_handler = True
         self._emulate(handler, RETURN_AT, HANDLER_INSTRUCTIONS_MAX)
         self._in_handler = False

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from unicorn import arm_const as arm
 
-from sim.boards.blocks import FlashController, Host, Registers
-from sim.boards.flash import FlashMemory
-from sim.boards.machine import Processor
-from sim.boards.uart import Uart
+from sim.boards import stm32_family as family
+from sim.boards.blocks import Host, Registers
+from sim.boards.machine import Machine, Processor
+from sim.boards.wiring import Wiring
 
 PROCESSOR = Processor(
     cpu_model=arm.UC_CPU_ARM_CORTEX_M4,
@@ -20,11 +20,9 @@ PROCESSOR = Processor(
     vectors_at=0x0800_0000,
     ram=((0x2000_0000, 0x2000),),
 )
-USART1, USART2 = 0x4001_1000, 0x4000_4400
-USART1_EXCEPTION, USART2_EXCEPTION = 16 + 37, 16 + 38
 
 
-class Rcc(Registers):
+class Rcc(family.Rcc):
     """Clocks come on at once; CSR tells why the part started."""
 
     NAMES: Mapping[int, str] = {
@@ -38,7 +36,7 @@ class Rcc(Registers):
         0x74: "CSR",
     }
     RESET: Mapping[int, int] = {0x00: 0x83, 0x04: 0x24003010}
-    CR, CFGR, CSR = 0x00, 0x08, 0x74
+    CR, CFGR, REASONS, FORGET = 0x00, 0x08, 0x74, 1 << 24
     CAUSES: Mapping[str, int] = {
         "power": 1 << 27 | 1 << 26 | 1 << 25,
         "pin": 1 << 26,
@@ -47,28 +45,19 @@ class Rcc(Registers):
         "watchdog": 1 << 29 | 1 << 26,
     }
 
-    def __init__(self, host: Host, base: int) -> None:
-        self.flags = 0
-        super().__init__(host, base)
-
     def load(self, at: int) -> int:
         value = super().load(at)
         if at == self.CR:
             return value | value >> 24 << 25 & 1 << 25
         if at == self.CFGR:
             return value | (value & 3) << 2
-        return value | self.flags if at == self.CSR else value
-
-    def store(self, at: int, value: int) -> None:
-        if at == self.CSR and value & 1 << 24:
-            self.flags, value = 0, 0
-        super().store(at, value)
+        return value
 
 
-class Usart(Registers):
+class Usart(family.Usart):
     """The first generation: one byte of buffer, SR and DR."""
 
-    SR, DR, CR1 = 0x00, 0x04, 0x0C
+    STATUS, OUT, CR1, ON, DEPTH = 0x00, 0x04, 0x0C, 0x2004, 1
     NAMES: Mapping[int, str] = {
         0x00: "SR",
         0x04: "DR",
@@ -78,40 +67,14 @@ class Usart(Registers):
         0x14: "CR3",
     }
 
-    def __init__(self, host: Host, base: int, exception: int) -> None:
-        self.uart = Uart(host, depth=1)
-        self._exception = exception
-        super().__init__(host, base)
-
-    def reset(self) -> None:
-        super().reset()
-        self.uart.reset()
-
     def load(self, at: int) -> int:
-        uart = self.uart
-        if at == self.SR:
-            return uart.has_overrun() << 3 | uart.has_received() << 5 | uart.has_room() << 7
-        if at == self.DR:
-            uart.overrun = False  # SR was read before
-            return uart.receive()
+        if at == self.OUT:
+            self.uart.overrun = False  # SR was read before
+            return self.uart.receive()
         return super().load(at)
 
-    def store(self, at: int, value: int) -> None:
-        super().store(at, value)
-        if at == self.DR:
-            self.uart.send(value)
-        elif at == self.CR1:
-            self.uart.is_on = value & 0x2004 == 0x2004
 
-    def pending(self) -> Iterable[int]:
-        wanted = self.values[self.CR1] >> 5 & 1
-        return (self._exception,) if wanted and self.uart.has_received() else ()
-
-    def next_event_ns(self) -> int | None:
-        return self.uart.next_event_ns()
-
-
-class Flash(FlashController):
+class Flash(family.Flash):
     """Words of 32 bits at a time; sectors of 16 KB; everything stops while it works.
 
     A bit that is 0 cannot be programmed to 1, and programming what is programmed already is allowed
@@ -126,48 +89,21 @@ class Flash(FlashController):
         0x10: "CR",
         0x14: "OPTCR",
     }
-    KEYS = (0x45670123, 0xCDEF89AB)
     LOCK, PROGRAM, ERASE, START, BY_WORD = 1 << 31, 1, 2, 1 << 16, 2 << 8
     SEQUENCE_ERROR = 1 << 7
     SECTOR_BYTES = 0x4000
     PROGRAM_NS, ERASE_NS = 16_000, 250_000_000  # typical, data sheet table 48
 
-    def __init__(self, host: Host, base: int, memory: FlashMemory) -> None:
-        self._memory = memory
-        super().__init__(host, base)
-
-    def reset(self) -> None:
-        super().reset()
-        self.values[self.CR] = self.LOCK
-        self._keys = 0
-
     def store(self, at: int, value: int) -> None:
-        if at == self.KEYR:
-            self._unlock(value)
-        elif at == self.SR:
+        if at == self.SR:
             self.values[at] &= ~value
-        elif at == self.CR:
-            self._control(value)
         else:
             super().store(at, value)
 
-    def _unlock(self, key: int) -> None:
-        assert key == self.KEYS[self._keys], "a wrong key locks until reset"
-        self._keys += 1
-        if self._keys == 2:
-            self.values[self.CR] &= ~self.LOCK
-            self._keys = 0
-
-    def _control(self, value: int) -> None:
-        if self.values[self.CR] & self.LOCK:
-            self._memory.mistakes["control while locked"] += 1
-            return
-        self.values[self.CR] = value & ~self.START
+    def control(self, value: int) -> None:
         if value & self.START and value & self.ERASE:
             assert value & 3 << 8 == self.BY_WORD
-            sector = value >> 3 & 0xF
-            self._memory.erase(self._memory.base + sector * self.SECTOR_BYTES, self.SECTOR_BYTES)
-            self.host.stall_to(self.host.now_ns + self.ERASE_NS)
+            self.erase_sector(value >> 3 & 0xF, self.SECTOR_BYTES, self.ERASE_NS)
 
     def flash_store(self, address: int, size: int, value: int) -> None:
         control = self.values[self.CR]
@@ -211,3 +147,13 @@ class Adc(Registers):
         if at == self.DR:
             self.values[self.SR] &= ~2
         return super().load(at)
+
+
+def make(machine: Machine, adc: list[int], seed: int) -> Wiring:
+    lines = (
+        Usart(machine, family.USART1, family.USART1_EXCEPTION),
+        Usart(machine, family.USART2, family.USART2_EXCEPTION),
+    )
+    machine.add(Flash(machine, 0x4002_3C00, machine.flash), Adc(machine, 0x4001_2000, adc))
+    places = family.Places(gpio=0x4002_0000, random=0x5006_0800, watchdog=0x4000_3000)
+    return family.wire(machine, places, Rcc(machine, 0x4002_3800), lines, seed)

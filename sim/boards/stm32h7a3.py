@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from unicorn import arm_const as arm
 
-from sim.boards.blocks import FlashController, Host, Registers
-from sim.boards.flash import ERASED, FlashMemory
-from sim.boards.machine import Processor
-from sim.boards.uart import Uart
+from sim.boards import stm32_family as family
+from sim.boards.blocks import Host, Registers
+from sim.boards.flash import ERASED
+from sim.boards.machine import Machine, Processor
+from sim.boards.wiring import Wiring
 
 PROCESSOR = Processor(
     cpu_model=arm.UC_CPU_ARM_CORTEX_M7,
@@ -20,10 +21,9 @@ PROCESSOR = Processor(
     vectors_at=0x0800_0000,
     ram=((0x2000_0000, 0x2000),),
 )
-USART_FIFO_BYTES = 16
 
 
-class Rcc(Registers):
+class Rcc(family.Rcc):
     """Clocks come on at once; RSR tells why the part started."""
 
     NAMES: Mapping[int, str] = {
@@ -36,7 +36,7 @@ class Rcc(Registers):
         0x150: "APB2ENR",
     }
     RESET: Mapping[int, int] = {0x00: 0x25}
-    CR, RSR = 0x00, 0x130
+    CR, REASONS, FORGET = 0x00, 0x130, 1 << 16
     CAUSES: Mapping[str, int] = {
         "power": 1 << 23 | 1 << 22 | 1 << 21,
         "pin": 1 << 22,
@@ -45,26 +45,15 @@ class Rcc(Registers):
         "watchdog": 1 << 26 | 1 << 22,
     }
 
-    def __init__(self, host: Host, base: int) -> None:
-        self.flags = 0
-        super().__init__(host, base)
-
     def load(self, at: int) -> int:
         value = super().load(at)
-        if at == self.CR:
-            return value | (value >> 12 & 1) << 13
-        return value | self.flags if at == self.RSR else value
-
-    def store(self, at: int, value: int) -> None:
-        if at == self.RSR and value & 1 << 16:
-            self.flags, value = 0, 0
-        super().store(at, value)
+        return value | (value >> 12 & 1) << 13 if at == self.CR else value
 
 
-class Usart(Registers):
+class Usart(family.Usart):
     """The second generation, with its FIFO switched on."""
 
-    CR1, ISR, ICR, RDR, TDR = 0x00, 0x1C, 0x20, 0x24, 0x28
+    CR1, STATUS, ICR, RDR, OUT, DEPTH = 0x00, 0x1C, 0x20, 0x24, 0x28, 16
     NAMES: Mapping[int, str] = {
         0x00: "CR1",
         0x04: "CR2",
@@ -77,40 +66,16 @@ class Usart(Registers):
     }
     ON = 1 << 29 | 1 << 2 | 1
 
-    def __init__(self, host: Host, base: int, exception: int) -> None:
-        self.uart = Uart(host, depth=USART_FIFO_BYTES)
-        self._exception = exception
-        super().__init__(host, base)
-
-    def reset(self) -> None:
-        super().reset()
-        self.uart.reset()
-
     def load(self, at: int) -> int:
-        uart = self.uart
-        if at == self.ISR:
-            return uart.has_overrun() << 3 | uart.has_received() << 5 | uart.has_room() << 7
-        return uart.receive() if at == self.RDR else super().load(at)
+        return self.uart.receive() if at == self.RDR else super().load(at)
 
     def store(self, at: int, value: int) -> None:
         super().store(at, value)
-        if at == self.TDR:
-            self.uart.send(value)
-        elif at == self.CR1:
-            self.uart.is_on = value & self.ON == self.ON
-        elif at == self.ICR and value & 8:
+        if at == self.ICR and value & 8:
             self.uart.overrun = False
 
-    def pending(self) -> Iterable[int]:
-        wanted = self.values[self.CR1] >> 5 & 1
-        raised = self.uart.has_received() or self.uart.has_overrun()
-        return (self._exception,) if wanted and raised else ()
 
-    def next_event_ns(self) -> int | None:
-        return self.uart.next_event_ns()
-
-
-class Flash(FlashController):
+class Flash(family.Flash):
     """Words of 16 bytes, each with ECC: written once between erasures, in whole. Sectors of 8 KB.
 
     The firmware runs from the same bank, so everything stops while it works. A word that is
@@ -125,50 +90,26 @@ class Flash(FlashController):
         0x10: "SR",
         0x14: "CCR",
     }
-    KEYS = (0x45670123, 0xCDEF89AB)
     LOCK, PROGRAM, ERASE, START = 1, 2, 4, 1 << 5
     BUFFER_NOT_EMPTY, SEQUENCE_ERROR, STROBE_ERROR = 2, 1 << 18, 1 << 19
     WORD_BYTES, SECTOR_BYTES = 16, 0x2000
     PROGRAM_NS, ERASE_NS = 90_000, 2_200_000  # typical, data sheet
 
-    def __init__(self, host: Host, base: int, memory: FlashMemory) -> None:
-        self._memory = memory
-        super().__init__(host, base)
-
     def reset(self) -> None:
         super().reset()
-        self.values[self.CR] = self.LOCK
-        self._keys = 0
         self._buffer: dict[int, int] = {}
 
     def store(self, at: int, value: int) -> None:
-        if at == self.KEYR:
-            self._unlock(value)
-        elif at == self.CCR:
+        if at == self.CCR:
             self.values[self.SR] &= ~value
-        elif at == self.CR:
-            self._control(value)
         else:
             super().store(at, value)
 
-    def _unlock(self, key: int) -> None:
-        assert key == self.KEYS[self._keys], "a wrong key locks until reset"
-        self._keys += 1
-        if self._keys == 2:
-            self.values[self.CR] &= ~self.LOCK
-            self._keys = 0
-
-    def _control(self, value: int) -> None:
-        if self.values[self.CR] & self.LOCK:
-            self._memory.mistakes["control while locked"] += 1
-            return
-        self.values[self.CR] = value & ~self.START
+    def control(self, value: int) -> None:
         if not value & self.PROGRAM:
             self._buffer.clear()
         if value & self.START and value & self.ERASE:
-            sector = value >> 6 & 0x7F
-            self._memory.erase(self._memory.base + sector * self.SECTOR_BYTES, self.SECTOR_BYTES)
-            self.host.stall_to(self.host.now_ns + self.ERASE_NS)
+            self.erase_sector(value >> 6 & 0x7F, self.SECTOR_BYTES, self.ERASE_NS)
 
     def load(self, at: int) -> int:
         value = super().load(at)
@@ -245,3 +186,13 @@ class Adc(Registers):
         if at == self.DR:
             self.values[self.ISR] &= ~4
         return super().load(at)
+
+
+def make(machine: Machine, adc: list[int], seed: int) -> Wiring:
+    lines = (
+        Usart(machine, family.USART1, family.USART1_EXCEPTION),
+        Usart(machine, family.USART2, family.USART2_EXCEPTION),
+    )
+    machine.add(Flash(machine, 0x5200_2000, machine.flash), Adc(machine, 0x4002_2000, adc))
+    places = family.Places(gpio=0x5802_0000, random=0x4802_1800, watchdog=0x5800_4800)
+    return family.wire(machine, places, Rcc(machine, 0x5802_4400), lines, seed)

@@ -22,6 +22,8 @@ class Uart:
         self._depth = depth
         self.byte_ns = BITS_PER_BYTE * NS_PER_S // baud
         self.overruns = 0
+        self.last_ns = 0
+        """When the last byte came that was received."""
         self.sent: deque[int] = deque()
         self._coming: deque[tuple[int, int]] = deque()
         self._line_free_ns = 0
@@ -60,11 +62,12 @@ class Uart:
     # -- the part's half ---------------------------------------------------------------------------
     def _arrive(self) -> None:
         while self._coming and self._coming[0][0] <= self._host.now_ns:
-            byte = self._coming.popleft()[1]
+            came_ns, byte = self._coming.popleft()
             if not self.is_on:
                 continue
             if len(self._fifo) < self._depth:
                 self._fifo.append(byte)
+                self.last_ns = came_ns
             else:
                 self.overrun = True
                 self.overruns += 1
@@ -72,6 +75,11 @@ class Uart:
     def has_received(self) -> bool:
         self._arrive()
         return bool(self._fifo)
+
+    @property
+    def received(self) -> int:
+        """Bytes that wait in the FIFO, as of the last look."""
+        return len(self._fifo)
 
     def has_overrun(self) -> bool:
         self._arrive()

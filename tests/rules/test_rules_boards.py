@@ -48,6 +48,23 @@ def test_pins_of_the_stm32_are_those_that_its_firmware_leaves_to_rules() -> None
         assert frozenset(range(48)) - BOARDS[kind].pins == numbers
 
 
+def _taken(part: str) -> str:
+    """The expression by which a part says which pins are not for rules."""
+    text = (HAL / part).read_text()
+    return text[text.index("bool pin_exists") :].partition("taken = ")[2].partition(";")[0]
+
+
+@pytest.mark.parametrize("kind", [BoardKind.NRF52840, BoardKind.RP2040])
+def test_pins_of_the_others_are_those_that_their_firmware_leaves_to_rules(kind: BoardKind) -> None:
+    part = f"{kind.name.lower()}.c"
+    named = dict(re.findall(r"(LINK_OUT|LINK_IN|PINS) = (\d+)", (HAL / part).read_text()))
+    shifts = re.findall(r"1u(?:ll)? << (\w+)", _taken(part))
+    numbers = {int(named.get(each, each)) for each in shifts}
+
+    assert len(numbers) >= 8
+    assert frozenset(range(int(named["PINS"]))) - BOARDS[kind].pins == numbers
+
+
 def test_a_program_for_one_kind_of_board_is_held_to_that_board() -> None:
     dac = Resource(Class.DAC, Access.WRITE, 0)
 
