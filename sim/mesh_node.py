@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mesh.errors import StoreBroken, StoreFull
 from mesh.limits import MIB
 from mesh.node.config import NodeConfig
 from mesh.node.node import Node
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 CACHE_BYTES_MAX = 64 * MIB
 RUN_ENV = ("PATH", "HOME")
+RESTART_S = 2.0
+"""After which a service manager starts a node again that did not come up."""
 
 
 @attrs.frozen
@@ -85,9 +88,23 @@ class MeshNode:
         self.start()
 
     async def _run(self, env: Env) -> None:
-        node = Node(env, self._config(env))
-        self.node = node
-        await node.run()
+        """As a service manager runs it: when its disk would not let it start, again a bit later."""
+        while not await self._lives_on(env):
+            self.node = None
+            await env.clock.sleep_until(env.clock.monotonic() + RESTART_S)
+
+    async def _lives_on(self, env: Env) -> bool:
+        """Run the node to its end; False when its disk kept it from coming up."""
+        self.node = None
+        try:
+            self.node = Node(env, self._config(env))
+            await self.node.run()
+        except (StoreBroken, StoreFull, ExceptionGroup) as error:
+            came_up = self.node is not None and self.node.came_up
+            if came_up or not _of_disk(error):
+                raise
+            return False
+        return True
 
     def _gone(self) -> None:
         self.node = None
@@ -159,3 +176,10 @@ class MeshNode:
         except StreamBroken:
             lost = True
         return RunOutcome(view, tuple(events), refusal, lost, began_s, world.now_s)
+
+
+def _of_disk(error: Exception) -> bool:
+    """Whether a disk that fails or is full is all that it says."""
+    if isinstance(error, ExceptionGroup):
+        return all(_of_disk(each) for each in error.exceptions)
+    return isinstance(error, (StoreBroken, StoreFull))

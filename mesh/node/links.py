@@ -27,6 +27,8 @@ from mesh.wire.errors import WireError
 from mesh.wire.frame import FrameReader
 from mesh.wire.messages import BULK_LANE, CONTROL_LANE, PROTOCOL_VERSION, Hello
 
+TIMER_SLACK_S = 1e-6
+"""A deadline so near is now: sleeping for less than a clock can show would be a busy loop."""
 logger = logging.getLogger(__name__)
 
 
@@ -117,7 +119,7 @@ class Links:
                 for node, target in self._targets.items():
                     if node in self.by_node or target.dialling:
                         continue
-                    if target.next_dial_s <= now_s:
+                    if target.next_dial_s <= now_s + TIMER_SLACK_S:
                         target.dialling = True
                         nursery.start_soon(self._dial, node, target)
                     else:

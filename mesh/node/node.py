@@ -61,6 +61,8 @@ class Node:
         self._ended = trio.Event()
         self._nursery: trio.Nursery
         self._stop = trio.Event()
+        self.came_up = False
+        """Whether it has got as far as answering its user."""
 
     @property
     def runtime(self) -> MeshRuntime:
@@ -106,6 +108,7 @@ class Node:
                 if identity is not None and identity.me() is not None:
                     await self.enter(identity)
                 await self._nursery.start(server.serve)
+                self.came_up = True
                 self._nursery.start_soon(self._count_cache)
                 await self._stop.wait()
                 self._housekeeping.stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from mesh.cas.files import read_cache
 from mesh.limits import PEERS_FILE_MAX
 from mesh.ports import Disk
 from mesh.swim.effects import MemberView, State
@@ -53,8 +54,8 @@ def save_peers(
 
 
 def load_peers(disk: Disk) -> list[tuple[NodeId, Address]]:
-    """What was stored; nothing when there is no file or it is damaged."""
-    data = disk.read(PEERS_FILE)
+    """What was stored; nothing when there is none that can be read."""
+    data = read_cache(disk, PEERS_FILE)
     if data is None:
         return []
     try:

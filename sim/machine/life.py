@@ -109,6 +109,12 @@ class Life:
         try:
             with self._scope:
                 await main(self.env)
+        except BaseExceptionGroup as group:  # of these, what is cancelled from outside goes on
+            bugs, others = group.split(Exception)
+            if bugs is not None:
+                self.failed(bugs)
+            if others is not None:
+                raise others from None
         except Exception as error:  # noqa: BLE001 - it ends this process, not the world
             self.failed(error)
         finally:
