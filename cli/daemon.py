@@ -248,11 +248,13 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def _log_tail(path: Path, begin: int) -> list[str]:
-    """The last lines that were written after the log had `begin` bytes."""
+    """The last lines that were written after the log had `begin` bytes, in this file if the node
+    has begun a new one since."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(file.tell() - LOG_TAIL_BYTES, begin))
+            end = file.tell()
+            file.seek(max(end - LOG_TAIL_BYTES, begin if begin <= end else 0))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []

@@ -193,6 +193,10 @@ BULK_STREAMS_SERVED_MAX = 8
 STRUCT_BYTES_MAX = 64 * MIB
 """A tree or a toolchain as a blob."""
 
+# -- the node's log -----------------------------------------------------------------------------
+NODE_LOG_BYTES_MAX = 8 * MIB
+"""`node.log` becomes `node.log.1` when it is longer; one old file is kept."""
+
 # -- local stores ---------------------------------------------------------------------------------
 FILE_HASHES_MAX = 400_000
 """Digests of project files remembered between runs; the oldest are dropped."""
@@ -291,6 +295,8 @@ SYNC_ASKED_PER_S = 400
 SYNC_ASKED_BURST = 4000
 SYNC_DIGEST_EVERY_S = 1.0
 """How often one peer is told our digest, besides the pings that carry it."""
+SYNC_COMPARE_EVERY_S = 0.2
+"""Two peers compare their writers at most so often."""
 SYNC_SECTIONS_MAX = 4096
 """Writers in one message."""
 SYNC_SECTION_FEEDS_MAX = 512

@@ -21,6 +21,7 @@ from mesh.node.real_env import real_env
 from mesh.ports import Discovery, Env
 from mesh.ports.real.discovery import StaticDiscovery, discovery_at
 from mesh.ports.real.disk import RealDisk
+from mesh.ports.real.logfile import LOG_FILE, BoundedLog
 from mesh.swim.config import PROFILES
 from mesh.types import Address
 
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
+        handlers=[BoundedLog(arguments.home.absolute() / LOG_FILE)],
     )
     config = _config(arguments)
     # Most of what a node makes lives for one message; the default of 700 scans it all too often.
