@@ -19,7 +19,8 @@ events mean (`mesh.state`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 from mesh.limits import LOG_DISPUTED_FRAMES_MAX, LOG_HEADERS_BATCH_MAX
@@ -30,6 +31,7 @@ from mesh.log.forks import ForkProof, fork_of
 from mesh.log.frame import Frame, SignedHeader
 from mesh.log.holdings import Holdings, LogConfig
 from mesh.log.model import EMPTY, FeedId, Head
+from mesh.log.store import Stored
 from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
 
@@ -70,15 +72,27 @@ class Log(Holdings):
         self._try(changes, lambda: self._add_fork(proof, changes))
         return self._done(changes)
 
-    def restore(self, frame: Frame, *, dropped: bool = False) -> Added:
-        """Take a frame from our own disk, in any order. `dropped`: its body went under the rules of
-        retention."""
-        changes = Changes()
-        mark = DROPPED if dropped else None
-        self._try(
-            changes, lambda: self._add(frame, changes, verified=True, own_disk=True, mark=mark)
-        )
-        return self._done(changes)
+    def load(self) -> Iterator[Added]:
+        """Take everything that the store has kept, piece by piece, in any order and with holes:
+        what follows a hole waits until somebody brings what is missing."""
+        for stored in self.store.load():
+            changes = Changes()
+            if stored.fork is not None:
+                self._try(changes, partial(self._add_fork, stored.fork, changes))
+            elif stored.frame is not None:
+                self._try(changes, partial(self._restore, stored, changes))
+            yield self._done(changes)
+
+    def _restore(self, stored: Stored, changes: Changes) -> None:
+        frame = stored.frame
+        assert frame is not None
+        chain = self._chains.get(frame.feed)
+        index = chain.index_of(frame.signed) if chain is not None else None
+        mark = DROPPED if stored.is_dropped else None
+        if chain is not None and index is not None and mark is not None:
+            chain.marks[index] = mark
+        else:
+            self._add(frame, changes, verified=True, own_disk=True, mark=mark)
 
     # -- what is taken away ----------------------------------------------------------------------
     def drop(self, headers: Iterable[SignedHeader]) -> int:

@@ -9,16 +9,32 @@ Not here: the one on disk (`segments`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
+
+import attrs
 
 from mesh.log.forks import ForkProof
 from mesh.log.frame import Frame, SignedHeader
 from mesh.types import Digest
 
 
+@attrs.frozen
+class Stored:
+    """One thing that a store had kept."""
+
+    frame: Frame | None = None
+    is_dropped: bool = False
+    """The frame's body went under the rules of retention."""
+    fork: ForkProof | None = None
+
+
 class FrameStore(Protocol):
     """What a log needs of it."""
+
+    def load(self) -> Iterator[Stored]:
+        """Everything that was kept, in the order it came; a later entry holds."""
+        ...
 
     def put(self, frame: Frame) -> None:
         """Keep a header and, if it is there, the body. Again with the body when that came later."""
@@ -40,6 +56,10 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.bodies: dict[Digest, bytes] = {}
+
+    def load(self) -> Iterator[Stored]:
+        """Nothing: memory begins empty."""
+        return iter(())
 
     def put(self, frame: Frame) -> None:
         if frame.body is not None:
