@@ -625,6 +625,27 @@ class StoreBroken(EnvironmentFault):
     hint = "look at the kernel's log, and at the disk; other nodes take over its work meanwhile"
 
 
+class NoSuchBlob(UserError):
+    """This node's store has no blob `{blob}`"""
+
+    code = "VM505"
+    hint = "`vitte cache ls` shows what it has; the beginning of an id is enough"
+
+
+class AmbiguousBlob(UserError):
+    """`{blob}` is the beginning of {count} blob ids"""
+
+    code = "VM506"
+    hint = "give more digits"
+
+
+class TooManyPins(UserError):
+    """There are {limit} pinned blobs already"""
+
+    code = "VM507"
+    hint = "`vitte cache ls --pinned` shows them, `vitte cache pin --remove BLOB` unpins one"
+
+
 # -- 6xx: small machines and the lines to them --------------------------------------------------
 class SerialUnavailable(EnvironmentFault):
     """The serial device `{device}` cannot be opened: {why}"""

@@ -344,6 +344,11 @@ EVENT_LABEL_BYTES_MAX = 256
 EVENT_MS_MAX = 2**31 - 1
 """24 days."""
 EVENT_COPIES_MAX = 64
+STATE_BYTES_MAX = GIB
+"""The state in one checkpoint."""
+STATE_CHUNK_EVENTS = 1024
+"""Kept events of a state that are decoded at once."""
+STATE_CHUNKS_MAX = 8192
 
 # -- leaves -------------------------------------------------------------------------------------
 LEAF_LINES_MAX = 128

@@ -1,56 +1,56 @@
-"""The blob store: content-addressed plain files, `ab/cdef...` below one folder, one per blob.
+"""The blob store: content under its blob id (`mesh.wire.blobid`), small ones in packs and large
+ones as files, all of it a cache that may lose anything and give back nothing wrong.
 
 Rules
-- A blob becomes visible by one rename of a complete file; half-written ones live in `tmp`, which is
-  emptied at the start.
-- No fsync: this is a cache. What a crash tore is found by its digest: the first use of a blob in a
-  process hashes it, later uses compare its file's state. A damaged blob is moved to `bad` and
-  counts as missing.
-- Blob files are read-only and are copied out, never hard-linked: an action could write through a
-  link.
-- A project file may *back* a blob (`add_source`): it is hashed again when it is used, and copied
-  in only when somebody needs a file of the store. InputChanged when it is no longer that content.
+- A blob becomes visible by one append of its record, or by one rename of a complete file.
+- No fsync but where it is asked for (`sync`): what a crash tore is found by its id. Small blobs are
+  hashed whenever they are read; a file is hashed at its first use in a process, later uses compare
+  its state. Chunks are hashed one by one (`read_chunk`). A damaged blob is put into `bad`, counts
+  as missing, and `on_damaged` is called.
+- Blob files are read-only and are copied out (the kernel shares the blocks where the file system
+  can), never hard-linked: an action could write through a link.
+- A project file may *back* a blob (`add_source`): it is hashed again when it is used, and never
+  copied in as long as it is there. InputChanged when it is no longer that content.
 - Small blobs are also kept in memory.
+- What is leased or pinned (`keep`) is never removed to make room (`trim`).
 
 The store's own files are behind the `Disk` port; sources, and where things are copied out to, are
 real files of this machine. Thread-safe. Deliberately not here: fetching from peers, who may have
-what, pinning.
+what, when to make room.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
 
-from mesh.cas.filehash import is_racy
+from mesh.cas.chunks import ChunkWriter
+from mesh.cas.evict import Evictor, LastCopy, Trimmed, Uses
 from mesh.cas.files import pour, read_all
-from mesh.cas.memory import BlobMemory
+from mesh.cas.keep import Keep
+from mesh.cas.packs import Packs
+from mesh.cas.reads import BlobMissing, Reads
 from mesh.cas.shelf import Shelf
-from mesh.cas.sources import Sources
-from mesh.cas.writer import BlobWriter
+from mesh.cas.writer import BlobReceiver
 from mesh.errors import InputChanged, StoreBroken
 from mesh.limits import BLOB_BYTES_MAX, SMALL_BLOB_BYTES_MAX
 from mesh.ports import Disk
-from mesh.ports.disk import DiskFile, NotPlainFile
-from mesh.ports.real.disk import full_disk_as_error
+from mesh.ports.disk import DiskFile
 from mesh.ports.real.diskfile import RealDiskFile
-from mesh.ports.real.files import open_plain, write_all
-from mesh.types import Digest, digest_of
+from mesh.ports.real.files import open_plain
+from mesh.types import Digest
+from mesh.wire.blobid import Manifest, blob_id
 
-BLOBS_FOLDER = "store/blobs"
-
-
-class BlobMissing(LookupError):
-    """This store does not hold the blob (any more); `digest` says which."""
-
-    def __init__(self, digest: Digest) -> None:
-        super().__init__(digest.hex())
-        self.digest = digest
+__all__ = ["BlobMissing", "BlobStore", "Entry", "StoreStats"]
+logger = logging.getLogger(__name__)
+BLOBS_FOLDER = "store/cas"
+OLD_FOLDER = "store/blobs"
+"""Where blobs were when their ids were plain hashes; emptied when it is found."""
 
 
 @attrs.frozen
@@ -59,10 +59,29 @@ class StoreStats:
 
     blobs: int
     size_bytes: int
+    """Of their contents."""
+    packed: int
+    """Blobs that are in packs."""
+    packs: int
+    disk_bytes: int
+    """With the packs' heads and holes."""
     sources: int
     memory_bytes: int
+    pins: int
+    leases: int
     damaged: int
     imported: int
+
+
+@attrs.frozen
+class Entry:
+    """One blob of the disk, for lists."""
+
+    digest: Digest
+    size_bytes: int
+    packed: bool
+    used: int
+    """By the counter of uses of this process; 0 when it was not."""
 
 
 class BlobStore:
@@ -70,14 +89,26 @@ class BlobStore:
 
     def __init__(self, disk: Disk, folder: str = BLOBS_FOLDER) -> None:
         self._shelf = Shelf(disk, folder)
-        self._memory = BlobMemory()
-        self._sources = Sources()
+        self._packs = Packs(disk, f"{folder}/packs")
+        self._uses = Uses()
+        self._reads = reads = Reads(self._shelf, self._packs, self._uses)
+        self._memory, self._sources, self._manifests = reads.memory, reads.sources, reads.manifests
         self._imported = 0
+        self.keep = Keep(disk, f"{folder}/pins")
+        """Leases and pins."""
+        self.last_copy: LastCopy = lambda _digest: False
+        """Asked before a blob is removed, in a worker thread; set by whoever knows the others'."""
+
+    def when_damaged(self, call: Callable[[Digest], None]) -> None:
+        """Call when a blob turned out damaged, perhaps in a worker thread."""
+        self._reads.on_damaged = call
 
     # -- asking ----------------------------------------------------------------------------------
     def has(self, digest: Digest) -> bool:
         """Whether the blob can be used now, as far as a glance tells."""
-        if self._memory.get(digest) is not None or self._shelf.has(digest):
+        if self._packs.has(digest) or self._memory.get(digest) is not None:
+            return True
+        if self._shelf.has(digest):
             return True
         source = self._sources.get(digest)
         return source is not None and os.path.isfile(source)
@@ -88,6 +119,9 @@ class BlobStore:
 
     def size(self, digest: Digest) -> int:
         """Size in bytes."""
+        packed = self._packs.size(digest)
+        if packed is not None:
+            return packed
         data = self._memory.get(digest)
         if data is not None:
             return len(data)
@@ -101,130 +135,169 @@ class BlobStore:
         raise BlobMissing(digest)
 
     def name(self, digest: Digest) -> str:
-        """The name on the disk of the blob's file, which need not exist."""
+        """The name on the disk of a large blob's file, which need not exist."""
         return self._shelf.name(digest)
+
+    def entries(self) -> Iterator[Entry]:
+        """All blobs of the disk: walks it, so for people, not for hot paths."""
+        for item in self._packs.entries():
+            yield Entry(item.blob, item.size_bytes, True, self._uses.get(item.blob))
+        for digest, info in self._shelf.blobs():
+            yield Entry(digest, info.size_bytes, False, self._uses.get(digest))
 
     def stats(self) -> StoreStats:
         """Counts everything: walks the whole store, so for people, not for hot paths."""
-        sizes = [info.size_bytes for _, info in self._shelf.files()]
+        sizes = [entry.size_bytes for entry in self.entries()]
         return StoreStats(
             blobs=len(sizes),
             size_bytes=sum(sizes),
+            packed=len(self._packs),
+            packs=self._packs.count,
+            disk_bytes=self._shelf.count() + self._packs.size_bytes,
             sources=len(self._sources),
             memory_bytes=self._memory.size_bytes,
-            damaged=self._shelf.damaged,
+            pins=len(self.keep.pins),
+            leases=self.keep.leases,
+            damaged=self._shelf.damaged + self._packs.damaged,
             imported=self._imported,
         )
 
     @property
     def size_bytes(self) -> int:
-        """Of the blobs on the disk. Known after one call of `count`, cheap from then on."""
-        return self._shelf.size_bytes
+        """On the disk. Known after one call of `count`, cheap from then on."""
+        return self._shelf.size_bytes + self._packs.size_bytes
 
     def count(self) -> int:
-        """Walk the store once; its size in bytes."""
-        return self._shelf.count()
+        """Walk the store once; its size in bytes. Empties an old one."""
+        disk = self._shelf.disk
+        if disk.names(OLD_FOLDER):
+            logger.info("%s is of an older version and is emptied", OLD_FOLDER)
+            disk.remove_tree(OLD_FOLDER)
+        self._shelf.count()
+        return self.size_bytes
 
     # -- putting ---------------------------------------------------------------------------------
     def put(self, data: bytes) -> Digest:
         """Store `data`. Raises StoreFull, StoreBroken."""
-        digest = digest_of(data)
+        digest = blob_id(data)
+        self._put(digest, data)
+        return digest
+
+    def put_all(self, contents: Sequence[bytes], *, durable: bool = False) -> list[Digest]:
+        """Store many, the small ones with one write; with `durable` those survive a power cut.
+
+        Raises StoreFull, StoreBroken; some may be stored then.
+        """
+        digests = [blob_id(data) for data in contents]
+        small = []
+        for digest, data in zip(digests, contents, strict=True):
+            if len(data) <= SMALL_BLOB_BYTES_MAX:
+                small.append((digest, data))
+            else:
+                self._put(digest, data)
         try:
-            if not self._shelf.has(digest):
-                with self._shelf.aside() as aside:
-                    aside.file.write(data)
-                    self._shelf.adopt(aside, digest)
+            self._packs.put_all(small)
         except OSError as error:
             raise StoreBroken(why=error) from None
-        self._memory.put(digest, data)
-        return digest
+        if durable:
+            self.sync()
+        return digests
+
+    def sync(self) -> None:
+        """Have all small blobs that were put survive a power cut. Raises StoreFull, StoreBroken."""
+        try:
+            self._packs.sync()
+        except OSError as error:
+            raise StoreBroken(why=error) from None
 
     def hold(self, data: bytes) -> Digest:
         """Keep a small blob in memory only, for a while: whoever sent it has it still."""
         if len(data) > SMALL_BLOB_BYTES_MAX:
             return self.put(data)
-        digest = digest_of(data)
+        digest = blob_id(data)
         self._memory.put(digest, data)
         return digest
 
     def put_file(self, path: Path, *, move: bool = False) -> tuple[Digest, int]:
         """Store a regular file; (digest, size_bytes). Raises NotPlainFile, OSError, StoreFull.
 
-        `move` takes the file away when it is on the same file system and has no other name (through
-        which it could still change); otherwise it is copied, and with `move` then removed.
+        `move` takes the file away. A large one is moved when it is on the same file system and has
+        no other name (through which it could still change); otherwise it is copied, then removed.
         """
         name = os.fspath(path)
-        taken = self._shelf.take(name) if move else None
-        if taken is not None:
-            return taken
-        with RealDiskFile(open_plain(name), name) as source, self._shelf.aside() as aside:
-            digest, size = pour(source, source.info().size_bytes, aside.file.write)
-            self._shelf.adopt(aside, digest)
+        fd = open_plain(name)
+        with RealDiskFile(fd, name) as source:
+            data = os.read(fd, SMALL_BLOB_BYTES_MAX + 1)
+            if len(data) <= SMALL_BLOB_BYTES_MAX and not os.read(fd, 1):
+                digest, size = blob_id(data), len(data)
+                self._keep_small(digest, data)
+            else:
+                os.lseek(fd, 0, os.SEEK_SET)
+                taken = self._shelf.take(name) if move else None
+                if taken is not None:
+                    self._manifests.note(taken[0], taken[1].manifest())
+                    return taken[0], taken[1].size_bytes
+                digest, size = self._pour_in(source)
         if move:
             os.unlink(name)
         return digest, size
 
-    def writer(self, digest: Digest, size_bytes: int) -> BlobWriter:
-        """Receive a blob piece by piece: see BlobWriter. Raises WireError when it is too large."""
-        return BlobWriter(self._shelf, digest, size_bytes)
+    def receiver(self, digest: Digest, size_bytes: int) -> BlobReceiver:
+        """Receive a blob from begin to end: see BlobReceiver. Raises WireError when too large."""
+        return BlobReceiver(self._shelf, digest, size_bytes, self._keep_small)
+
+    def writer(self, digest: Digest, manifest: Manifest) -> ChunkWriter:
+        """Receive a blob chunk by chunk: see ChunkWriter. Raises WireError when the manifest is
+        that of another blob, StoreFull, StoreBroken."""
+        return ChunkWriter(self._shelf, digest, manifest, self._keep_small)
 
     def add_source(self, digest: Digest, path: Path) -> None:
         """Let the project file at `path` stand for the blob until somebody needs it."""
         oldest = self._sources.add(digest, os.fspath(path))
         if oldest is not None:
             with contextlib.suppress(BlobMissing, InputChanged):
-                self._import(oldest)
+                self.bring_in(oldest)
             self._sources.forget(oldest)
+
+    def bring_in(self, digest: Digest) -> None:
+        """Have the blob on the disk, and not only in memory or as a project file."""
+        if self._packs.has(digest) or self._shelf.has(digest):
+            return
+        data = self._memory.get(digest)
+        if data is not None:
+            self._put(digest, data)
+            return
+        source = self._sources.get(digest)
+        if source is None:
+            raise BlobMissing(digest)
+        with self._sources.open(digest, source) as file:
+            found, _ = self._pour_in(file, digest)
+            if found != digest:
+                raise InputChanged(path=source)
+        self._imported += 1
 
     # -- getting ---------------------------------------------------------------------------------
     def read(self, digest: Digest, max_bytes: int = BLOB_BYTES_MAX) -> bytes:
         """The content, always verified. Raises ValueError when it is larger than `max_bytes`,
         InputChanged when only a project file had it and that has changed."""
-        data = self._memory.get(digest)
-        if data is not None:
-            return _bounded(data, max_bytes)
-        for source in self._places(digest):
-            found = self._read_checked(source, digest, max_bytes)
-            if found is not None:
-                self._memory.put(digest, found)
-                return found
-        raise BlobMissing(digest)
+        return self._reads.read(digest, max_bytes)
 
-    def open(self, digest: Digest) -> DiskFile:
-        """Open a verified file of the store for reading; imports a source first."""
-        if not self._shelf.has(digest):
-            data = self._memory.get(digest)
-            if data is not None:
-                self.put(data)
-            else:
-                self._import(digest)
-        self._check_file(digest)
-        try:
-            return self._shelf.open(digest)
-        except OSError:  # trimmed meanwhile, or it cannot be read
-            raise BlobMissing(digest) from None
+    def manifest_of(self, digest: Digest) -> Manifest:
+        """The digests of its chunks. Reads the whole blob when nobody has asked before: in a
+        worker thread. Raises InputChanged."""
+        return self._reads.manifest_of(digest)
+
+    def read_chunk(self, digest: Digest, index: int) -> bytes:
+        """One chunk, always verified; IndexError when there is none of that index. As blocking as
+        `manifest_of` the first time. Raises InputChanged."""
+        return self._reads.read_chunk(digest, index)
 
     def copy_to(self, digest: Digest, fd: int) -> None:
         """Write the content to the real file `fd`, verified; on an error `fd` holds rubbish.
 
         Raises BlobMissing, InputChanged, StoreFull.
         """
-        data = self._memory.get(digest)
-        with full_disk_as_error("the file system of an output or a work tree"):
-            if data is not None:
-                write_all(fd, data)
-                return
-            start = os.lseek(fd, 0, os.SEEK_CUR)
-            for source in self._places(digest):
-                try:
-                    if self._copy_checked(source, digest, fd):
-                        return
-                except OSError as error:
-                    if source is not None or error.errno != errno.EIO:
-                        raise  # else the disk cannot read it: as good as missing
-                os.lseek(fd, start, os.SEEK_SET)
-                os.ftruncate(fd, start)
-        raise BlobMissing(digest)
+        self._reads.copy_to(digest, fd)
 
     def copy_out(self, digest: Digest, dest: Path | str, *, executable: bool = False) -> None:
         """Make the new real file `dest` (0644 or 0755 whatever the umask) with the content.
@@ -244,118 +317,56 @@ class BlobStore:
         finally:
             os.close(fd)
 
-    def trim(self, keep_bytes: int) -> int:
-        """Remove the least recently used blobs until at most `keep_bytes` stay; bytes freed."""
-        return self._shelf.trim(keep_bytes)
+    # -- keeping house ---------------------------------------------------------------------------
+    def trim(self, keep_bytes: int) -> Trimmed:
+        """Remove the least recently used blobs until at most `keep_bytes` stay, but for those that
+        are kept. Raises StoreFull, OSError."""
+        evictor = Evictor(self._shelf, self._packs, self.keep, self._uses)
+        trimmed = evictor.trim(keep_bytes, self.last_copy)
+        self._packs.save()
+        return trimmed
+
+    def save(self) -> None:
+        """Write down what makes the next start warm. Raises StoreFull, OSError."""
+        self._packs.save()
+
+    def verify(self, digest: Digest) -> bool:
+        """Read the blob from the disk and compare; a damaged one is quarantined. False when it is
+        damaged or gone. Raises OSError when the disk cannot read."""
+        return self._reads.verify(digest)
 
     # -- inside ----------------------------------------------------------------------------------
-    def _places(self, digest: Digest) -> Iterator[str | None]:
-        """Where the content may be: None is the store's own file, then a project file's path."""
-        if self._shelf.has(digest):
-            yield None
-        source = self._sources.get(digest)
-        if source is not None:
-            yield source
-
-    def _import(self, digest: Digest) -> None:
-        source = self._sources.get(digest)
-        if source is None:
-            raise BlobMissing(digest)
-        with self._sources.open(digest, source) as file, self._shelf.aside() as aside:
-            found, _ = pour(file, file.info().size_bytes, aside.file.write)
-            if found != digest:
-                raise InputChanged(path=source)
-            self._shelf.adopt(aside, digest)
-        self._imported += 1
-
-    def _open_any(self, source: str | None, digest: Digest) -> DiskFile | None:
-        if source is not None:
-            return self._sources.open(digest, source)
+    def _put(self, digest: Digest, data: bytes) -> None:
         try:
-            return self._shelf.open(digest)
-        except NotPlainFile:
-            self._reject(None, digest)
-            return None
-        except OSError:
-            return None  # trimmed meanwhile, or it cannot be read: as good as missing
+            if len(data) <= SMALL_BLOB_BYTES_MAX:
+                self._keep_small(digest, data)
+            elif not self._shelf.has(digest):
+                with self._shelf.aside() as aside:
+                    aside.file.write(data)
+                    aside.adopt(self._shelf, digest)
+        except OSError as error:
+            raise StoreBroken(why=error) from None
 
-    def _read_checked(self, source: str | None, digest: Digest, max_bytes: int) -> bytes | None:
-        file = self._open_any(source, digest)
-        if file is None:
-            return None
-        with file:
-            size = file.info().size_bytes
-            if size > max_bytes:
-                raise ValueError(f"blob {digest.hex()} has {size} bytes, over {max_bytes}")
-            try:
-                data = read_all(file, size)
-            except OSError:
-                if source is None:
-                    return None  # the disk cannot read it: as good as missing
-                raise
-        if digest_of(data) == digest:
-            return data
-        self._reject(source, digest)
-        return None
-
-    def _copy_checked(self, source: str | None, digest: Digest, target: int) -> bool:
-        """Copy and make sure; False (and quarantined) when the file was not that blob."""
-        file = self._open_any(source, digest)
-        if file is None:
-            return False
-        with file:
-            before = file.info()
-            if before.size_bytes <= SMALL_BLOB_BYTES_MAX:
-                data = read_all(file, before.size_bytes)
-                return self._copy_small(data, source, digest, target)
-            if self._shelf.is_checked(digest, before.state):
-                file.copy_to(target)
-                found = digest
-            else:
-                found, _ = pour(file, before.size_bytes, lambda chunk: write_all(target, chunk))
-            after = file.info()
-        if found == digest and before.state == after.state:
-            if source is None or not is_racy(before.state):
-                self._shelf.note_checked(digest, before.state)
-            return True
-        self._reject(source, digest)
-        return False
-
-    def _copy_small(self, data: bytes, source: str | None, digest: Digest, target: int) -> bool:
-        if digest_of(data) != digest:
-            self._reject(source, digest)
-            return False
+    def _keep_small(self, digest: Digest, data: bytes) -> None:
+        self._packs.put(digest, data)
         self._memory.put(digest, data)
-        write_all(target, data)
-        return True
+        self._uses.touch(digest)
 
-    def _check_file(self, digest: Digest) -> None:
-        file = self._open_any(None, digest)
-        if file is None:
-            raise BlobMissing(digest)
-        with file:
-            before = file.info()
-            if self._shelf.is_checked(digest, before.state):
-                return
-            try:
-                found, _ = pour(file, before.size_bytes)
-            except OSError:
-                raise BlobMissing(digest) from None
-        if found != digest:
-            self._reject(None, digest)
-            raise BlobMissing(digest)
-        self._shelf.note_checked(digest, before.state)
-
-    def _reject(self, source: str | None, digest: Digest) -> None:
-        """The file is not that blob: a changed source is the user's, a damaged blob ours."""
-        if source is not None:
-            self._sources.forget(digest)
-            raise InputChanged(path=source)
-        self._shelf.quarantine(digest)
-        self._memory.drop(digest)
-
-
-def _bounded(data: bytes, max_bytes: int) -> bytes:
-    if len(data) > max_bytes:
-        raise ValueError(f"blob has {len(data)} bytes, over {max_bytes}")
-    return data
+    def _pour_in(self, source: DiskFile, expected: Digest | None = None) -> tuple[Digest, int]:
+        """Copy a file in, but not under another id than `expected`."""
+        size = source.info().size_bytes
+        if size <= SMALL_BLOB_BYTES_MAX:
+            data = read_all(source, size + 1)
+            digest = blob_id(data)
+            if len(data) <= SMALL_BLOB_BYTES_MAX:
+                if expected in (None, digest):
+                    self._keep_small(digest, data)
+                return digest, len(data)
+            raise InputChanged(path="a file that is being copied")
+        with self._shelf.aside() as aside:
+            state = pour(source, size, aside.file.write)
+            digest = state.blob_id()
+            if expected in (None, digest):
+                aside.adopt(self._shelf, digest)
+                self._manifests.note(digest, state.manifest())
+            return digest, state.size_bytes

@@ -1,4 +1,4 @@
-"""SHA-256 of project files, remembered by their stat signature so that a warm run reads nothing.
+"""Blob ids of project files, remembered by their stat signature so that a warm run reads nothing.
 
 Rules
 - A digest is remembered under (path, device, inode, size, mtime, ctime); any difference rehashes.
@@ -27,12 +27,13 @@ from mesh.errors import InputChanged
 from mesh.limits import FILE_HASHES_MAX, MIB, PATH_BYTES_MAX
 from mesh.ports.real.files import file_time_ns
 from mesh.types import DIGEST_BYTES, Digest
+from mesh.wire.blobid import BlobHash
 
 RACY_NS = 20_000_000
 """Above the 10 ms tick of the slowest kernel clock in use (CONFIG_HZ=100)."""
 
 _READ_BYTES = MIB
-_MAGIC = b"vitte-filehash 1\n"
+_MAGIC = b"vitte-filehash 2\n"
 _NOT_TO_BE_TRUSTED = (0, 0, 0, -1, -1)
 """A signature that no file has."""
 _RECORD = struct.Struct(">QQQqqH32s")
@@ -52,11 +53,11 @@ def is_racy(sig: tuple[int, ...]) -> bool:
 
 
 def hash_fd(fd: int) -> Digest:
-    """SHA-256 of everything from the current position of `fd` to its end."""
-    state = sha256()
+    """The blob id of everything from the current position of `fd` to its end."""
+    state = BlobHash()
     while chunk := os.read(fd, _READ_BYTES):
         state.update(chunk)
-    return Digest(state.digest())
+    return state.blob_id()
 
 
 class FileHasher:
@@ -71,7 +72,7 @@ class FileHasher:
             self._known = _parse(load)
 
     def digest(self, path: Path | str) -> Digest:
-        """SHA-256 of the file's content.
+        """The blob id of the file's content.
 
         Raises InputChanged when it changes while being read, OSError when it cannot be read.
         """

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 
 from mesh.errors import StoreBroken
 from mesh.limits import MIB
 from mesh.ports import Disk
 from mesh.ports.disk import DiskFile
-from mesh.types import Digest
+from mesh.wire.blobid import BlobHash
 
 logger = logging.getLogger(__name__)
 _READ_BYTES = MIB
@@ -20,18 +19,19 @@ _READ_BYTES_MIN = 4096
 
 def pour(
     file: DiskFile, size_bytes: int, write: Callable[[bytes], object] | None = None
-) -> tuple[Digest, int]:
-    """Read from here to the end, handing every piece to `write`; (digest, size_bytes) of it all.
+) -> BlobHash:
+    """Read from here to the end, handing every piece to `write`; what that says of it all.
 
     `size_bytes` is what to expect: asking for much more than there is costs a large buffer.
     """
-    state, total = sha256(), 0
-    while chunk := file.read(max(_READ_BYTES_MIN, min(_READ_BYTES, size_bytes - total + 1))):
+    state = BlobHash()
+    while chunk := file.read(
+        max(_READ_BYTES_MIN, min(_READ_BYTES, size_bytes - state.size_bytes + 1))
+    ):
         state.update(chunk)
-        total += len(chunk)
         if write is not None:
             write(chunk)
-    return Digest(state.digest()), total
+    return state
 
 
 def read_all(file: DiskFile, size_bytes: int) -> bytes:

@@ -46,7 +46,7 @@ from mesh.executor.slot import Ended, LauncherFailed, NotStarted, OnOutput, Requ
 from mesh.limits import INLINE_BLOB_BYTES_MAX, MIB
 from mesh.ports import Clock, Exec
 from mesh.ports.actions import Execution, Job, SandboxChoice, SandboxWarning
-from mesh.types import digest_of
+from mesh.wire.blobid import blob_id
 from mesh.wire.errors import WireError
 from mesh.wire.messages import PHASE_RUNNING, PHASE_STORING
 
@@ -255,7 +255,7 @@ class Executor:
         if rewriter is not None:
             data = rewriter.back(data)
         if len(data) <= INLINE_BLOB_BYTES_MAX:
-            return LogBlob(digest_of(data), len(data), lost_bytes, data)
+            return LogBlob(blob_id(data), len(data), lost_bytes, data)
         return LogBlob(self._store.put(data), len(data), lost_bytes)
 
     def _cannot_spawn(self, job: Job, why: str) -> CannotSpawn:

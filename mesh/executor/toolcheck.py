@@ -11,8 +11,9 @@ from mesh.action.model import Tool, Toolchain
 from mesh.action.platform import native_platform, this_platform
 from mesh.errors import InputChanged
 from mesh.ports.actions import FileDigests
-from mesh.types import Digest, digest_of
+from mesh.types import Digest
 from mesh.wire import schema
+from mesh.wire.blobid import blob_id
 
 FRESH_S = 5.0
 _ANSWERS_MAX = 256
@@ -33,7 +34,7 @@ class ToolCheck:
         `now_s` is monotonic time; `digest` is the toolchain's when the caller knows it (encoding a
         large one just to know takes longer than the answer). Blocking when many tools are new.
         """
-        key = digest if digest is not None else digest_of(schema.encode_struct(toolchain))
+        key = digest if digest is not None else blob_id(schema.encode_struct(toolchain))
         known = self._answers.get(key)
         if known is not None and now_s - known[0] < FRESH_S:
             return known[1]

@@ -17,7 +17,6 @@ from mesh.node.config import LinkConfig
 from mesh.node.counters import Counters
 from mesh.node.link import RECEIVE_BYTES
 from mesh.ports import ByteStream, Env, StreamBroken
-from mesh.ports.disk import DiskFile
 from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.frame import FrameReader, frame
@@ -94,23 +93,23 @@ class BlobServer:
         self.served_bytes += len(data)
 
     async def _give_large(self, stream: ByteStream, digest: Digest, size_bytes: int) -> None:
-        # In a thread: a project file that stands for the blob is copied and hashed first.
-        with await self._env.exec.run_sync(self._store.open, digest) as file:
-            await self._send(stream, _header(digest, size_bytes))
-            while data := _read(file):
-                await self._send(stream, frame(encode_message(BlobChunk(data))))
-                self.served_bytes += len(data)
+        # In a thread: a blob that nobody has asked for yet is hashed first.
+        manifest = await self._env.exec.run_sync(self._store.manifest_of, digest)
+        await self._send(stream, _header(digest, size_bytes))
+        for index in range(manifest.chunks):
+            data = self._chunk(digest, index)
+            await self._send(stream, frame(encode_message(BlobChunk(data))))
+            self.served_bytes += len(data)
+
+    def _chunk(self, digest: Digest, index: int) -> bytes:
+        try:
+            return self._store.read_chunk(digest, index)
+        except (BlobMissing, InputChanged) as error:  # too late to say that we do not have it
+            raise StreamBroken(f"lost on the way: {error}") from None
 
     async def _send(self, stream: ByteStream, data: bytes) -> None:
         with patience(self._config.bulk_message_s):
             await stream.send_all(data)
-
-
-def _read(file: DiskFile) -> bytes:
-    try:
-        return file.read(BLOB_CHUNK_BYTES)
-    except OSError as error:  # too late to say that we do not have it
-        raise StreamBroken(f"the disk fails: {error}") from None
 
 
 def _header(digest: Digest, size_bytes: int | None) -> bytes:

@@ -161,7 +161,7 @@ class BlobExchange:
     async def _receive(
         self, bulk: Bulk, digest: Digest, size_bytes: int, progress: Progress
     ) -> None:
-        with self._store.writer(digest, size_bytes) as writer:
+        with self._store.receiver(digest, size_bytes) as writer:
             while writer.written_bytes < size_bytes:
                 chunk = await bulk.next()
                 full = min(BLOB_CHUNK_BYTES, size_bytes - writer.written_bytes)

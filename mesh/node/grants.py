@@ -22,8 +22,9 @@ from mesh.limits import (
 )
 from mesh.node.perform import Performer, plain_text
 from mesh.scheduler import model as m
-from mesh.types import Digest, NodeId, digest_of
+from mesh.types import Digest, NodeId
 from mesh.wire import messages as wire
+from mesh.wire.blobid import blob_id
 
 SENT_DIGESTS_MAX = 65_536
 GRANT_BYTES_MAX = FRAME_BYTES_MAX // 2 - 64 * 1024
@@ -91,7 +92,7 @@ class GrantPacker:
         sent = self._sent.setdefault(peer, {})
         blobs: list[bytes] = []
         for data in (job.tree_bytes, job.toolchain_bytes):
-            digest = digest_of(data)
+            digest = blob_id(data)
             if digest in sent:
                 continue
             self._performer.offer(data)  # no project file stands for it: the thief may ask for it

@@ -29,8 +29,9 @@ from mesh.ports.actions import Job
 from mesh.scheduler import model as m
 from mesh.scheduler.config import SchedulerConfig
 from mesh.scheduler.core import Scheduler
-from mesh.types import Digest, NodeId, RunId, digest_of
+from mesh.types import Digest, NodeId, RunId
 from mesh.wire import messages as wire
+from mesh.wire.blobid import blob_id
 
 TICK_S, TICK_MAX_S = 0.1, 0.5
 """How late an expiry or a straggler may be noticed."""
@@ -247,7 +248,7 @@ class WorkDriver:
             each = self._judge(peer, job, finished)
             judged.append((finished, each))
             outputs.update(entry.digest for entry in (each.result.outputs if each.result else ()))
-        wanted = [b.data for b in message.blobs if outputs and digest_of(b.data) in outputs]
+        wanted = [b.data for b in message.blobs if outputs and blob_id(b.data) in outputs]
         self._stolen.keep(wanted)
         for finished, each in judged:
             self._finish(peer, finished, each.result, each.verdict, each.reason)

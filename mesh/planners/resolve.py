@@ -47,6 +47,7 @@ from mesh.planners.toolchain import Hasher, Toolchains, Tools
 from mesh.planners.tree import TreeBuilder
 from mesh.planners.validate import host_path, shown
 from mesh.types import Digest, digest_of
+from mesh.wire.blobid import blob_id
 from mesh.wire.errors import WireError
 from mesh.wire.schema import encode_struct
 
@@ -222,7 +223,7 @@ class Resolver:
             env=env,
             cwd=step.cwd,
             mounts=self._insides,
-            inputs=digest_of(tree_bytes),
+            inputs=blob_id(tree_bytes),
             outputs=_sorted(step.outputs),
             toolchain=toolchain_digest,
         )
@@ -255,7 +256,7 @@ def _toolchain(tools: Tools, platform: str, glance: Glance) -> tuple[Toolchain, 
     if known is None:
         toolchain = Toolchain(platform, tuple(Tool(path, digest) for path, digest in rows))
         data = encode_struct(toolchain)
-        known = glance.toolchains[platform, rows] = (toolchain, data, digest_of(data))
+        known = glance.toolchains[platform, rows] = (toolchain, data, blob_id(data))
     return known
 
 

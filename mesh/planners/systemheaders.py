@@ -21,7 +21,8 @@ from mesh.limits import INCLUDE_FILE_BYTES_MAX, INCLUDE_TEXTS_MAX, SCAN_READS_MA
 from mesh.planners.includes import Directives, directives
 from mesh.planners.outside import OutsideFiles
 from mesh.planners.searchpath import SearchPaths
-from mesh.types import Digest, digest_of
+from mesh.types import Digest
+from mesh.wire.blobid import blob_id
 
 Folders = tuple[str, ...]
 
@@ -44,7 +45,7 @@ class IncludeMemory:
                 text = file.read(INCLUDE_FILE_BYTES_MAX + 1)
             if len(self._texts) >= INCLUDE_TEXTS_MAX:
                 self._texts.clear()
-            if len(text) > INCLUDE_FILE_BYTES_MAX or digest_of(text) != digest:
+            if len(text) > INCLUDE_FILE_BYTES_MAX or blob_id(text) != digest:
                 raise AskCompiler  # too large, or another text by now
             self._texts[digest] = directives(text)
         found = self._texts.get(digest)

@@ -25,7 +25,8 @@ from mesh.limits import LINKS_FOLLOWED_MAX, TREE_ENTRIES_MAX
 from mesh.planners.base import Mount
 from mesh.planners.toolchain import Hasher
 from mesh.planners.validate import host_path, inside_path
-from mesh.types import Digest, digest_of
+from mesh.types import Digest
+from mesh.wire.blobid import blob_id
 
 
 class TreeBuilder:
@@ -93,7 +94,7 @@ class TreeBuilder:
 
     def add_content(self, path: str, content: bytes) -> None:
         """Add a file that exists nowhere yet."""
-        digest = digest_of(content)
+        digest = blob_id(content)
         self.inline[digest] = content
         self._put(TreeEntry(path, FILE, digest, len(content)))
 

@@ -41,7 +41,8 @@ class FileInfo:
 
 
 class DiskFile(Protocol):
-    """A file that is open: for reading (`Disk.open`, `Disk.take`) or new (`Disk.create`)."""
+    """A file that is open: for reading (`Disk.open`, `Disk.take`) or for both (`Disk.create`,
+    `Disk.reopen`)."""
 
     def info(self) -> FileInfo: ...
 
@@ -49,8 +50,16 @@ class DiskFile(Protocol):
         """The next bytes, at most that many; b"" at the end."""
         ...
 
+    def read_at(self, offset: int, max_bytes: int) -> bytes:
+        """Up to that many bytes from there, as many as there are; `read` goes on where it was."""
+        ...
+
     def write(self, data: bytes) -> None:
         """Append all of it. Raises StoreFull."""
+        ...
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Put all of it there; a gap before it reads as zeros. Raises StoreFull."""
         ...
 
     def copy_to(self, fd: int) -> None:
@@ -95,6 +104,11 @@ class Disk(Protocol):
     def create(self, name: str) -> DiskFile:
         """A new empty file, read-only for everybody but the one returned. Raises FileExistsError,
         StoreFull."""
+        ...
+
+    def reopen(self, name: str) -> DiskFile:
+        """A file that was made by `create`, to go on writing it. Raises FileNotFoundError,
+        NotPlainFile."""
         ...
 
     def take(self, path: str, name: str) -> DiskFile | None:

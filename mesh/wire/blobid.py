@@ -93,6 +93,10 @@ class Manifest:
         root = _page(_TWO_LEVELS, self.size_bytes, ids)
         return (root, *(page for part in parts for page in part.pages()))
 
+    def named_pages(self) -> tuple[tuple[Digest, bytes], ...]:
+        """The pages, each with the id that names it."""
+        return tuple((_id_of_page(page), page) for page in self.pages())
+
     def _part(self, start: int) -> Manifest:
         first = start // BLOB_CHUNK_BYTES
         last = first + MANIFEST_CHUNKS_MAX
@@ -164,6 +168,11 @@ class ManifestReader:
         self._parts: list[bytes] = []
         self.manifest: Manifest | None = None
         """Once it is complete."""
+
+    @property
+    def wanted(self) -> Digest | None:
+        """The id that names the next page; None when nothing is missing."""
+        return None if self.manifest is not None else self._expected[0]
 
     def feed(self, page: bytes) -> None:
         """The next page. Raises WireError ("manifest", "oversized")."""

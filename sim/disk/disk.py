@@ -189,6 +189,7 @@ class SimDisk:
     def put_bytes(self, name: str, inode: Inode, offset: int, data: bytes) -> None:
         """Write what there is room for."""
         grown = max(0, offset + len(data) - len(inode.data))
+        inode.data.extend(bytes(max(0, offset - len(inode.data))))
         inode.data[offset : offset + len(data)] = data
         self.used_bytes += grown
         self._changed(inode, Write(inode, offset, data, name))

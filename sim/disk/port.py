@@ -105,6 +105,9 @@ class DiskPort:
         self.disk.put_name(name, inode)
         return SimDiskFile(self, name, inode)
 
+    def reopen(self, name: str) -> SimDiskFile:
+        return self.open(name)
+
     def take(self, path: str, name: str) -> SimDiskFile | None:
         """Never: real files are on another disk than this one."""
         self._begin("take", name)
@@ -259,14 +262,23 @@ class SimDiskFile:
         self._position += len(data)
         return data
 
+    def read_at(self, offset: int, max_bytes: int) -> bytes:
+        self._check()
+        self._port.before_read(self._name, self._inode)
+        return bytes(self._inode.data[offset : offset + max_bytes])
+
     def write(self, data: bytes) -> None:
+        self.write_at(self._position, data)
+        self._position += len(data)
+
+    def write_at(self, offset: int, data: bytes) -> None:
         self._check()
         disk = self._port.disk
         disk.troubles.check_change(self._name)
         disk.troubles.check("fail-writes", self._name, errno.EIO)
-        disk.need_room(len(data), self._name)
-        self._port.put(self._name, self._inode, self._position, data)
-        self._position += len(data)
+        grown = max(0, offset + len(data) - len(self._inode.data))
+        disk.need_room(grown, self._name)
+        self._port.put(self._name, self._inode, offset, data)
 
     def copy_to(self, fd: int) -> None:
         write_all(fd, self.read(max(1, len(self._inode.data))))

@@ -38,7 +38,8 @@ from mesh.ports.actions import (
     Job,
     SandboxChoice,
 )
-from mesh.types import Digest, digest_of
+from mesh.types import Digest
+from mesh.wire.blobid import blob_id
 from mesh.wire.errors import WireError
 from mesh.wire.messages import PHASE_RUNNING, PHASE_STORING
 from sim.machine.clock import SimClock
@@ -173,7 +174,7 @@ class SimRunner:
         if not data:
             return LogBlob()
         if len(data) <= INLINE_BLOB_BYTES_MAX:
-            return LogBlob(digest_of(data), len(data), 0, data)
+            return LogBlob(blob_id(data), len(data), 0, data)
         return LogBlob(self._store.put(data), len(data))
 
     async def _pass(self, duration_s: float) -> None:

@@ -16,16 +16,18 @@ from mesh.cas import sources
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.memory import BlobMemory
 from mesh.errors import InputChanged, StoreFull
-from mesh.limits import BLOB_BYTES_MAX, SMALL_BLOB_BYTES_MAX
+from mesh.limits import BLOB_BYTES_MAX, BLOB_CHUNK_BYTES, SMALL_BLOB_BYTES_MAX
 from mesh.ports.disk import NotPlainFile
 from mesh.ports.real.disk import RealDisk
-from mesh.types import Digest, digest_of
+from mesh.types import Digest
+from mesh.wire.blobid import blob_id
 from mesh.wire.errors import WireError
 
-BIG = bytes(range(256)) * 1024
+BIG = bytes(range(256)) * 2048 + b"and more"
 SMALL = b"small"
 ROOTS: WeakKeyDictionary[BlobStore, Path] = WeakKeyDictionary()
 """Where each store of a test is."""
+DISKS: WeakKeyDictionary[BlobStore, RealDisk] = WeakKeyDictionary()
 
 
 @pytest.fixture
@@ -34,8 +36,9 @@ def store(tmp_path: Path) -> BlobStore:
 
 
 def store_at(root: Path) -> BlobStore:
-    store = BlobStore(RealDisk(root), "here")
-    ROOTS[store] = root
+    disk = RealDisk(root)
+    store = BlobStore(disk, "here")
+    ROOTS[store], DISKS[store] = root, disk
     return store
 
 
@@ -49,14 +52,24 @@ def file_of(store: BlobStore, digest: Digest) -> Path:
     return ROOTS[store] / store.name(digest)
 
 
-def damage(store: BlobStore, data: bytes, wrong: bytes) -> None:
-    path = file_of(store, digest_of(data))
-    path.chmod(0o644)
-    path.write_bytes(wrong)
+def damage(store: BlobStore, data: bytes) -> None:
+    """Flip a bit of the last byte, wherever the blob is."""
+    folder = ROOTS[store] / "here"
+    for path in [file_of(store, blob_id(data)), *folder.glob("packs/*.pack")]:
+        if path.exists() and data in (found := path.read_bytes()):
+            path.chmod(0o644)
+            end = found.index(data) + len(data) - 1
+            path.write_bytes(found[:end] + bytes([found[end] ^ 1]) + found[end + 1 :])
+            return
+    raise AssertionError("nowhere")
 
 
 def use(store: BlobStore, way: str, digest: Digest, dest: Path) -> object:
-    return store.copy_out(digest, dest) if way == "copy_out" else getattr(store, way)(digest)
+    if way == "copy_out":
+        return store.copy_out(digest, dest)
+    if way == "read_chunk":
+        return store.read_chunk(digest, store.manifest_of(digest).chunks - 1)
+    return getattr(store, way)(digest)
 
 
 def litter(store: BlobStore) -> list[str]:
@@ -71,14 +84,16 @@ def test_put_then_get_in_every_way(store: BlobStore, tmp_path: Path, data: bytes
         assert each.has(digest)
         assert each.size(digest) == len(data)
         assert each.read(digest) == data
-        assert file_of(each, digest).read_bytes() == data
-        with each.open(digest) as file:
-            assert file.read(len(data) + 1) == data
+        manifest = each.manifest_of(digest)
+        chunks = [each.read_chunk(digest, index) for index in range(manifest.chunks)]
+        assert b"".join(chunks) == data
+        assert manifest.blob_id() == digest
         dest = tmp_path / f"out-{id(each)}"
         each.copy_out(digest, dest, executable=True)
         assert dest.read_bytes() == data
         assert dest.stat().st_mode & 0o777 == 0o755
-    assert file_of(store, digest).stat().st_mode & 0o777 == 0o444
+    if len(data) > SMALL_BLOB_BYTES_MAX:
+        assert file_of(store, digest).stat().st_mode & 0o777 == 0o444
     assert litter(store) == []
 
 
@@ -92,10 +107,10 @@ def test_every_blob_is_under_its_own_digest(store: BlobStore, contents: list[byt
 
 
 def test_absent_blob_is_missing(store: BlobStore, tmp_path: Path) -> None:
-    digest = digest_of(b"nobody put this")
+    digest = blob_id(b"nobody put this")
     assert not store.has(digest)
     assert store.missing([digest, digest]) == [digest]
-    for use in (store.read, store.size, store.open):
+    for use in (store.read, store.size, store.manifest_of):
         with pytest.raises(BlobMissing):
             use(digest)
     with pytest.raises(BlobMissing):
@@ -108,11 +123,11 @@ def test_put_file_moves_or_copies(store: BlobStore, tmp_path: Path, data: bytes)
     moved, kept = tmp_path / "moved", tmp_path / "kept"
     moved.write_bytes(data)
     kept.write_bytes(data)
-    assert store.put_file(kept) == (digest_of(data), len(data))
-    assert store.put_file(moved, move=True) == (digest_of(data), len(data))
+    assert store.put_file(kept) == (blob_id(data), len(data))
+    assert store.put_file(moved, move=True) == (blob_id(data), len(data))
     assert kept.exists()
     assert not moved.exists()
-    assert reopened(store).read(digest_of(data)) == data
+    assert reopened(store).read(blob_id(data)) == data
 
 
 def test_file_with_another_name_is_copied_not_moved(store: BlobStore, tmp_path: Path) -> None:
@@ -145,12 +160,12 @@ def test_read_refuses_more_than_asked(store: BlobStore) -> None:
 
 
 @pytest.mark.parametrize("data", [SMALL, BIG])
-@pytest.mark.parametrize("way", ["read", "open", "copy_out"])
+@pytest.mark.parametrize("way", ["read", "read_chunk", "manifest_of", "copy_out"])
 def test_damaged_blob_is_quarantined(
     store: BlobStore, tmp_path: Path, data: bytes, way: str
 ) -> None:
     digest = store.put(data)
-    damage(store, data, data[:-1] + b"!")
+    damage(store, data)
     store = reopened(store)
     with pytest.raises(BlobMissing):
         use(store, way, digest, tmp_path / "out")
@@ -164,19 +179,19 @@ def test_damaged_blob_is_quarantined(
 def test_damage_in_the_same_process_is_seen(store: BlobStore, tmp_path: Path) -> None:
     digest = store.put(BIG)
     store.copy_out(digest, tmp_path / "first")
-    damage(store, BIG, BIG[:-1] + b"!")
+    damage(store, BIG)
     with pytest.raises(BlobMissing):
         store.copy_out(digest, tmp_path / "second")
 
 
 # -- fetching ------------------------------------------------------------------------------------
-def test_writer_stores_what_is_right(store: BlobStore) -> None:
-    digest = digest_of(BIG)
-    with store.writer(digest, len(BIG)) as writer:
-        writer.write(BIG[:1000])
+def test_receiver_stores_what_is_right(store: BlobStore) -> None:
+    digest = blob_id(BIG)
+    with store.receiver(digest, len(BIG)) as receiver:
+        receiver.write(BIG[:1000])
         assert not store.has(digest)
-        writer.write(BIG[1000:])
-        writer.finish()
+        receiver.write(BIG[1000:])
+        receiver.finish()
     assert reopened(store).read(digest) == BIG
 
 
@@ -188,14 +203,14 @@ def test_writer_stores_what_is_right(store: BlobStore) -> None:
         ([b"small", b"!"], "oversized"),
     ],
 )
-def test_writer_refuses_what_is_wrong(store: BlobStore, pieces: list[bytes], reason: str) -> None:
-    digest = digest_of(SMALL)
+def test_receiver_refuses_what_is_wrong(store: BlobStore, pieces: list[bytes], reason: str) -> None:
+    digest = blob_id(SMALL)
 
     def receive() -> None:
-        with store.writer(digest, len(SMALL)) as writer:
+        with store.receiver(digest, len(SMALL)) as receiver:
             for piece in pieces:
-                writer.write(piece)
-            writer.finish()
+                receiver.write(piece)
+            receiver.finish()
 
     with pytest.raises(WireError) as caught:
         receive()
@@ -204,20 +219,20 @@ def test_writer_refuses_what_is_wrong(store: BlobStore, pieces: list[bytes], rea
     assert litter(store) == []
 
 
-def test_writer_refuses_absurd_sizes(store: BlobStore) -> None:
+def test_receiver_refuses_absurd_sizes(store: BlobStore) -> None:
     with pytest.raises(WireError):
-        store.writer(digest_of(b""), BLOB_BYTES_MAX + 1)
+        store.receiver(blob_id(b""), BLOB_BYTES_MAX + 1)
     assert litter(store) == []
 
 
 def test_crash_while_writing_leaves_nothing_visible(store: BlobStore) -> None:
-    writer = store.writer(digest_of(BIG), len(BIG))
-    writer.write(BIG)
+    receiver = store.receiver(blob_id(BIG), len(BIG))
+    receiver.write(BIG)
     assert litter(store) != []
     again = reopened(store)
-    assert not again.has(digest_of(BIG))
+    assert not again.has(blob_id(BIG))
     assert litter(again) == []
-    writer.close()
+    receiver.close()
 
 
 # -- project files as sources --------------------------------------------------------------------
@@ -225,7 +240,7 @@ def test_crash_while_writing_leaves_nothing_visible(store: BlobStore) -> None:
 def test_source_serves_without_import(store: BlobStore, tmp_path: Path, data: bytes) -> None:
     source = tmp_path / "source"
     source.write_bytes(data)
-    digest = digest_of(data)
+    digest = blob_id(data)
     store.add_source(digest, source)
     assert store.has(digest)
     assert store.size(digest) == len(data)
@@ -235,25 +250,28 @@ def test_source_serves_without_import(store: BlobStore, tmp_path: Path, data: by
     assert store.stats().blobs == 0
 
 
-def test_source_is_imported_when_a_file_is_needed(store: BlobStore, tmp_path: Path) -> None:
+def test_source_is_served_by_chunks_and_brought_in_on_demand(
+    store: BlobStore, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     source.write_bytes(BIG)
-    store.add_source(digest_of(BIG), source)
-    with store.open(digest_of(BIG)) as file:
-        assert file.read(len(BIG)) == BIG
-    assert file_of(store, digest_of(BIG)).read_bytes() == BIG
+    store.add_source(blob_id(BIG), source)
+    assert store.read_chunk(blob_id(BIG), 1) == BIG[BLOB_CHUNK_BYTES : 2 * BLOB_CHUNK_BYTES]
+    assert store.stats().imported == 0
+    store.bring_in(blob_id(BIG))
+    assert file_of(store, blob_id(BIG)).read_bytes() == BIG
     source.unlink()
-    assert reopened(store).read(digest_of(BIG)) == BIG
+    assert reopened(store).read(blob_id(BIG)) == BIG
     assert store.stats().imported == 1
 
 
 @pytest.mark.parametrize("data", [SMALL, BIG])
 @pytest.mark.parametrize("change", ["other", "removed", "linked"])
-@pytest.mark.parametrize("way", ["read", "open", "copy_out"])
+@pytest.mark.parametrize("way", ["read", "read_chunk", "manifest_of", "copy_out"])
 def test_changed_source_is_an_input_changed(
     store: BlobStore, tmp_path: Path, data: bytes, change: str, way: str
 ) -> None:
-    source, digest = tmp_path / "source", digest_of(data)
+    source, digest = tmp_path / "source", blob_id(data)
     source.write_bytes(data)
     store.add_source(digest, source)
     source.unlink()
@@ -274,10 +292,10 @@ def test_too_many_sources_import_the_oldest(
     for number in range(10):
         path = tmp_path / str(number)
         path.write_bytes(path.name.encode())
-        store.add_source(digest_of(path.name.encode()), path)
+        store.add_source(blob_id(path.name.encode()), path)
     assert store.stats().sources == 4
     for number in range(10):
-        assert store.read(digest_of(str(number).encode())) == str(number).encode()
+        assert store.read(blob_id(str(number).encode())) == str(number).encode()
 
 
 # -- bounds --------------------------------------------------------------------------------------
@@ -285,18 +303,18 @@ def test_memory_is_bounded_and_drops_the_oldest() -> None:
     memory = BlobMemory(limit_bytes=100)
     blobs = [bytes([number]) * 40 for number in range(4)]
     for data in blobs:
-        memory.put(digest_of(data), data)
+        memory.put(blob_id(data), data)
     assert memory.size_bytes <= 100
-    assert memory.get(digest_of(blobs[0])) is None
-    assert memory.get(digest_of(blobs[-1])) == blobs[-1]
-    memory.put(digest_of(b"x"), b"x" * (SMALL_BLOB_BYTES_MAX + 1))
-    assert memory.get(digest_of(b"x")) is None
+    assert memory.get(blob_id(blobs[0])) is None
+    assert memory.get(blob_id(blobs[-1])) == blobs[-1]
+    memory.put(blob_id(b"x"), b"x" * (SMALL_BLOB_BYTES_MAX + 1))
+    assert memory.get(blob_id(b"x")) is None
 
 
 def test_trim_removes_the_least_recently_used(store: BlobStore) -> None:
     old, young = store.put(BIG), store.put(BIG + b"2")
     os.utime(file_of(store, old), (1, 1))
-    assert store.trim(len(BIG) + 10) == len(BIG)
+    assert store.trim(len(BIG) + 10).freed_bytes == len(BIG)
     again = reopened(store)
     assert not again.has(old)
     assert again.has(young)
@@ -311,7 +329,9 @@ def small_store(tmp_path: Path) -> Iterator[BlobStore]:
     where.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", where]).returncode:
         pytest.skip("mounting a tmpfs is not permitted")
-    yield store_at(where / "blobs")
+    store = store_at(where / "blobs")
+    yield store
+    DISKS[store].close()
     subprocess.run(["umount", where], check=True)
 
 
@@ -320,10 +340,10 @@ def test_full_disk_damages_nothing(small_store: BlobStore, tmp_path: Path) -> No
     (tmp_path / "big").write_bytes(BIG)
 
     def fetch() -> None:
-        with small_store.writer(digest_of(BIG), len(BIG)) as writer:
+        with small_store.receiver(blob_id(BIG), len(BIG)) as receiver:
             for start in range(0, len(BIG), 65536):
-                writer.write(BIG[start : start + 65536])
-            writer.finish()
+                receiver.write(BIG[start : start + 65536])
+            receiver.finish()
 
     for fill in (
         lambda: small_store.put(BIG),
@@ -333,5 +353,5 @@ def test_full_disk_damages_nothing(small_store: BlobStore, tmp_path: Path) -> No
         with pytest.raises(StoreFull):
             fill()
         assert litter(small_store) == []
-    assert not small_store.has(digest_of(BIG))
+    assert not small_store.has(blob_id(BIG))
     assert reopened(small_store).read(digest) == SMALL

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from mesh.cas import filehash
 from mesh.cas.filehash import FileHasher
 from mesh.errors import InputChanged
 from mesh.types import digest_of
+from mesh.wire.blobid import blob_id
 
 OLD_NS = 1_600_000_000_000_000_000
 
@@ -23,10 +23,10 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filehash, "RACY_NS", -(10**12))
 
 
-def test_digest_is_sha256(tmp_path: Path) -> None:
+def test_digest_is_the_blob_id(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"x" * 3_000_000)
-    assert FileHasher().digest(path) == sha256(b"x" * 3_000_000).digest()
+    assert FileHasher().digest(path) == blob_id(b"x" * 3_000_000)
 
 
 @pytest.mark.usefixtures("settled")

@@ -12,7 +12,8 @@ from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.results import ResultCache
 from mesh.errors import StoreBroken, StoreFull
 from mesh.limits import SMALL_BLOB_BYTES_MAX
-from mesh.types import Digest, digest_of
+from mesh.types import Digest
+from mesh.wire.blobid import blob_id
 from sim.disk import SimDisk
 from sim.kernel.world import World
 
@@ -30,9 +31,9 @@ def store_on(disk: SimDisk) -> BlobStore:
 
 
 def fetch(store: BlobStore, data: bytes) -> None:
-    with store.writer(digest_of(data), len(data)) as writer:
-        writer.write(data)
-        writer.finish()
+    with store.receiver(blob_id(data), len(data)) as receiver:
+        receiver.write(data)
+        receiver.finish()
 
 
 def test_the_store_works_on_the_simulated_disk(tmp_path: Path) -> None:
@@ -44,11 +45,11 @@ def test_the_store_works_on_the_simulated_disk(tmp_path: Path) -> None:
         assert again.read(digest) == data
         again.copy_out(digest, tmp_path / digest.hex())
         assert (tmp_path / digest.hex()).read_bytes() == data
-    assert store_on(disk).count() == len(BIG) + 5
+    assert store_on(disk).stats().size_bytes == len(BIG) + 5
     (tmp_path / "output").write_bytes(b"made by an action")
     store.put_file(tmp_path / "output", move=True)
     assert not (tmp_path / "output").exists()
-    assert store_on(disk).read(digest_of(b"made by an action")) == b"made by an action"
+    assert store_on(disk).read(blob_id(b"made by an action")) == b"made by an action"
 
 
 def test_a_disk_that_cannot_write_is_said_and_leaves_no_litter() -> None:
@@ -60,9 +61,9 @@ def test_a_disk_that_cannot_write_is_said_and_leaves_no_litter() -> None:
     with pytest.raises(StoreBroken):
         fetch(store, BIG)
     fault.undo()
-    assert not store.has(digest_of(BIG))
+    assert not store.has(blob_id(BIG))
     fetch(store, BIG)
-    assert store_on(disk).read(digest_of(BIG)) == BIG
+    assert store_on(disk).read(blob_id(BIG)) == BIG
 
 
 def test_what_cannot_be_read_is_missing_and_comes_back_with_the_disk() -> None:
@@ -73,7 +74,7 @@ def test_what_cannot_be_read_is_missing_and_comes_back_with_the_disk() -> None:
     with pytest.raises(BlobMissing):
         store.read(digest)
     with pytest.raises(BlobMissing):
-        store.open(digest)
+        store.manifest_of(digest)
     fault.undo()
     assert store.read(digest) == BIG
 
@@ -98,10 +99,10 @@ def test_after_a_power_cut_a_blob_is_whole_or_missing(seed: int) -> None:
     again = store_on(disk)
     for data in BLOBS:
         try:
-            found = again.read(digest_of(data))
+            found = again.read(blob_id(data))
         except BlobMissing:
             again.put(data)
-            found = again.read(digest_of(data))
+            found = again.read(blob_id(data))
         assert found == data
 
 
@@ -116,7 +117,7 @@ def test_rot_is_noticed_by_whoever_starts_next(seed: int) -> None:
     missing = []
     for data in BLOBS:
         try:
-            assert again.read(digest_of(data)) == data
+            assert again.read(blob_id(data)) == data
         except BlobMissing:
             missing.append(data)
     assert len(missing) == 1
@@ -128,7 +129,7 @@ def test_results_after_a_power_cut_are_those_that_were_put(seed: int) -> None:
     disk = new_disk(seed)
     cache = ResultCache(disk.open())
     known = {
-        digest_of(bytes([number])): SignedResult(b"body %d" % number, bytes(64))
+        blob_id(bytes([number])): SignedResult(b"body %d" % number, bytes(64))
         for number in range(50)
     }
     for action, signed in known.items():
@@ -137,5 +138,5 @@ def test_results_after_a_power_cut_are_those_that_were_put(seed: int) -> None:
     again = ResultCache(disk.open())
     found = again.many(known)
     assert found == {action: known[action] for action in found}
-    again.put(SignedResult(b"new", bytes(64)), digest_of(b"new"))
-    assert ResultCache(disk.open()).get(digest_of(b"new")) == SignedResult(b"new", bytes(64))
+    again.put(SignedResult(b"new", bytes(64)), blob_id(b"new"))
+    assert ResultCache(disk.open()).get(blob_id(b"new")) == SignedResult(b"new", bytes(64))

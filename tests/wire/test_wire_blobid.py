@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -67,7 +68,7 @@ def test_above_a_chunk_an_id_is_as_the_specification_says() -> None:
 def test_the_id_does_not_depend_on_the_pieces(size: int, cuts: list[int]) -> None:
     data, state = content(size), BlobHash()
     borders = [0, *sorted(min(cut, size) for cut in cuts), size]
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         state.update(data[start:end])
     assert state.blob_id() == blob_id(data) == state.manifest().blob_id()
     assert state.size_bytes == size

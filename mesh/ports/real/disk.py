@@ -99,8 +99,14 @@ class RealDisk:
                 raise
 
     def sync(self, name: str) -> None:
+        # Not under the lock while it is being synced: others append meanwhile.
         with self._lock, full_disk_as_error(name):
-            os.fdatasync(self._append_fd(name))
+            fd = os.dup(self._append_fd(name))
+        try:
+            with full_disk_as_error(name):
+                os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
     def truncate(self, name: str, size_bytes: int) -> None:
         os.truncate(self.path(name), size_bytes)
@@ -123,6 +129,12 @@ class RealDisk:
                 raise StoreFull(path=where) from None
             raise
         return RealDiskFile(fd, where)
+
+    def reopen(self, name: str) -> RealDiskFile:
+        where = self._at(name)
+        os.close(open_plain(where))
+        os.chmod(where, 0o600)  # noqa: PTH101 - as `create` made it, nobody may write it
+        return RealDiskFile(os.open(where, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC), where)
 
     def take(self, path: str, name: str) -> RealDiskFile | None:
         fd, where = open_plain(path), self._at(name)

@@ -35,11 +35,31 @@ class RealDiskFile:
     def read(self, max_bytes: int) -> bytes:
         return os.read(self._fd, max_bytes)
 
+    def read_at(self, offset: int, max_bytes: int) -> bytes:
+        data = os.pread(self._fd, max_bytes, offset)
+        while data and len(data) < max_bytes:
+            more = os.pread(self._fd, max_bytes - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
     def write(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            if error.errno in FULL:
+                raise StoreFull(path=self._path) from None
+            raise
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.pwrite(self._fd, view, offset)
+                view, offset = view[written:], offset + written
         except OSError as error:
             if error.errno in FULL:
                 raise StoreFull(path=self._path) from None

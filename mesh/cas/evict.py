@@ -1,0 +1,124 @@
+"""Making room: the least recently used blobs go until the store is small enough.
+
+Rules
+- What is leased, pinned, or the last copy of something that is needed stays, however old.
+- First go fetches that nobody goes on with, then blobs that this process has not used, in the order
+  of the file system's times (small ones: of their pack's), then the others, oldest use first.
+- Removing is one blob at a time under the lock that a new lease takes, so that no lease is ever
+  late. Packs are compacted afterwards, as far as it takes.
+
+Blocking: runs in a worker thread. Not here: when (`mesh.node.node`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import attrs
+
+from mesh.cas.keep import Keep
+from mesh.cas.packs import Packs
+from mesh.cas.shelf import Shelf
+from mesh.limits import BLOB_USES_MAX, PACKED_BLOBS_MAX
+from mesh.types import Digest
+
+LastCopy = Callable[[Digest], bool]
+"""Whether no other node is known to have a blob that somebody needs."""
+
+
+@attrs.frozen
+class Trimmed:
+    """What `trim` did."""
+
+    freed_bytes: int
+    dropped: int
+    """Blobs."""
+    kept: int
+    """Blobs that would have gone, were they not leased, pinned or last copies."""
+
+
+class Uses:
+    """When each blob was last used by this process, by a counter. Bounded; thread-safe."""
+
+    def __init__(self) -> None:
+        self._ticks = count(1)
+        self._uses: dict[Digest, int] = {}
+        self._lock = threading.Lock()
+
+    def touch(self, digest: Digest) -> None:
+        self._uses[digest] = next(self._ticks)
+        if len(self._uses) > BLOB_USES_MAX:
+            self._forget_half()
+
+    def get(self, digest: Digest) -> int:
+        """0 when it was not used."""
+        return self._uses.get(digest, 0)
+
+    def _forget_half(self) -> None:
+        with self._lock:
+            if len(self._uses) > BLOB_USES_MAX:
+                newest = sorted(self._uses.items(), key=lambda each: each[1])[BLOB_USES_MAX // 2 :]
+                self._uses = dict(newest)
+
+
+@attrs.frozen
+class _Candidate:
+    order: tuple[int, float, int]
+    digest: Digest
+    size_bytes: int
+    packed: bool
+
+
+@attrs.frozen
+class Evictor:
+    """The parts of a store that making room is about."""
+
+    shelf: Shelf
+    packs: Packs
+    keep: Keep
+    uses: Uses
+
+    def trim(self, keep_bytes: int, last_copy: LastCopy) -> Trimmed:
+        """Have at most `keep_bytes` on the disk, if what must stay allows it."""
+        before = self.shelf.count() + self.packs.size_bytes
+        freed = self.shelf.drop_partial() if before > keep_bytes else 0
+        surplus = before - freed - keep_bytes - (self.packs.size_bytes - self.packs.live_bytes)
+        many = len(self.packs) - PACKED_BLOBS_MAX
+        dropped = kept = 0
+        if surplus > 0 or many > 0:
+            kept_now, version = self.keep.kept(), self.keep.version
+            for each in sorted(self._candidates(), key=lambda one: one.order):
+                if surplus <= 0 and many <= 0:
+                    break
+                if last_copy(each.digest):
+                    kept += 1
+                    continue
+                with self.keep.lock:
+                    if self.keep.version != version:
+                        kept_now, version = self.keep.kept(), self.keep.version
+                    if each.digest in kept_now:
+                        kept += 1
+                        continue
+                    surplus -= self._remove(each)
+                    many -= each.packed
+                    dropped += 1
+        self.packs.compact(max(0, keep_bytes - self.shelf.size_bytes))
+        after = self.shelf.size_bytes + self.packs.size_bytes
+        return Trimmed(max(0, before - after), dropped, kept)
+
+    def _remove(self, each: _Candidate) -> int:
+        if each.packed:
+            return self.packs.drop([each.digest])
+        self.shelf.remove(each.digest, each.size_bytes)
+        return each.size_bytes
+
+    def _candidates(self) -> Iterator[_Candidate]:
+        get, used_s = self.uses.get, self.packs.used_s()
+        for number, item in enumerate(self.packs.entries()):
+            order = (get(item.blob), used_s.get(item.pack, 0.0), number)
+            yield _Candidate(order, item.blob, item.size_bytes, packed=True)
+        for number, (digest, info) in enumerate(self.shelf.blobs()):
+            order = (get(digest), info.used_s, number)
+            yield _Candidate(order, digest, info.size_bytes, packed=False)
