@@ -99,6 +99,15 @@ def t(message: str, **params: object) -> str:
     return text.format(**params) if params else text
 
 
+def said(sentence: str) -> str:
+    """What a node said, in the user's language where it is known."""
+    if _catalogue is None:
+        return sentence
+    from cli.sentences import translate
+
+    return translate(sentence)
+
+
 def n(one: str, many: str, count: int, **params: object) -> str:
     """Singular or plural, as the language has it; `{count}` is filled in."""
     if _catalogue is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli.client import ask
 from cli.homes import home_to_ask
-from cli.i18n import n, t
+from cli.i18n import n, said, t
 from cli.leaves import row
 from cli.shell import out
 from cli.text import human_bytes, human_seconds, print_json, printable, table, width
@@ -82,7 +82,7 @@ def _note(node: dict[str, Any]) -> str:
     if node["queued"]:
         parts.append(n("{count} shard queued", "{count} shards queued", node["queued"]))
     if node["note"]:
-        parts.append(printable(node["note"]))
+        parts.append(printable(said(node["note"])))
     return "; ".join(parts)
 
 
@@ -99,7 +99,7 @@ def _run(run: dict[str, Any]) -> str:
 
 
 def _health(view: dict[str, Any]) -> list[str]:
-    return [f"# {printable(sentence)}" for sentence in view["health"]]
+    return [f"# {printable(said(sentence))}" for sentence in view["health"]]
 
 
 def state_word(state: str) -> str:

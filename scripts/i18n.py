@@ -4,8 +4,9 @@
     python scripts/i18n.py compile    write each .mo beside its .po
     python scripts/i18n.py missing    a .po fragment with every untranslated message
 
-Messages are found in the syntax tree: literal arguments of `t(...)` and `n(...)` in `cli/` and
-`sim/app/`, the templates and hints of `mesh.errors`, and the strings that click passes to gettext.
+Messages are found in the syntax tree: literal arguments of `t(...)`, `n(...)` and `said(...)` in
+`cli/` and `sim/app/`, the templates and hints of `mesh.errors`, and the strings that click passes
+to gettext.
 No tool beyond Python is needed; the format is the one of GNU gettext (.po text, .mo version 0 as
 its manual says).
 """
@@ -34,7 +35,7 @@ def messages() -> dict[Key, str]:
     """Every message of ours that can be shown, and where it comes from."""
     found: dict[Key, str] = {}
     for path in sorted([*(ROOT / "cli").rglob("*.py"), *(ROOT / "sim" / "app").rglob("*.py")]):
-        for key in _calls(path, {"t": 1, "n": 2}):
+        for key in _calls(path, {"t": 1, "n": 2, "said": 1}):
             found.setdefault(key, str(path.relative_to(ROOT)))
     from mesh.errors import catalogue
 

@@ -9,7 +9,7 @@ import click
 from cli import homes
 from cli.client import Call, ask
 from cli.commands.base import Command, option
-from cli.i18n import t
+from cli.i18n import said, t
 from cli.progress import ENCODING, outcome_text, plan_text, safe_line, shard_text
 from cli.settings import Settings
 from cli.shell import out
@@ -106,7 +106,7 @@ def explain(settings: Settings, run: str | None, shard: str | None) -> int:
 
 def _explain_all(view: dict[str, Any]) -> list[str]:
     rows = [
-        [printable(each["name"]), _how(each), _seconds(each), printable(each["why"])]
+        [printable(each["name"]), _how(each), _seconds(each), printable(said(each["why"]))]
         for each in view["shards"]
     ]
     return [
@@ -119,8 +119,11 @@ def _explain_one(view: dict[str, Any]) -> list[str]:
     result: list[str] = []
     for each in view["shards"]:
         result.append(f"{printable(each['name'])}: {_how(each)}, {_seconds(each)}")
-        result.append(f"  {printable(each['why'])}")
-        nodes = [[printable(r["node"]), printable(r["reason"])] for r in each.get("nodes", [])]
+        result.append(f"  {printable(said(each['why']))}")
+        nodes = [
+            [printable(reason["node"]), printable(said(reason["reason"]))]
+            for reason in each.get("nodes", [])
+        ]
         if nodes:
             result += ["", *table([t("NODE"), t("REASON")], nodes, width())]
         moments = [
@@ -128,7 +131,7 @@ def _explain_one(view: dict[str, Any]) -> list[str]:
                 f"{entry['at_s']:.3f} s",
                 entry["phase"],
                 printable(entry["where"]) or "-",
-                printable(entry["detail"]),
+                printable(said(entry["detail"])),
             ]
             for entry in each.get("timeline", [])
         ]
