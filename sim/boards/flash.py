@@ -3,7 +3,7 @@
 A part's controller says what is allowed (word size, unlocking, how often) and calls `program` and
 `erase`; here is what they do to the bits, how many there were, and the cut. A cut is at one
 operation: `clean` before it did anything, `torn` in the middle of it (any bits may have changed),
-`half` with half the sector erased. Every program operation of one word of the part counts.
+`half` when its first half was done. Every program operation of one word of the part counts.
 """
 
 from __future__ import annotations
@@ -34,6 +34,27 @@ class Cut:
     """Which bits a torn operation has changed."""
 
 
+@attrs.frozen
+class Operation:
+    """One change: what stood there, and what stands there when power lasts."""
+
+    at: int
+    before: bytes
+    after: bytes
+
+    def torn(self, tear: Tear, seed: int) -> bytes:
+        """What stands there when power fails during it."""
+        before, after, half = self.before, self.after, len(self.before) // 2
+        if tear is Tear.CLEAN:
+            return before
+        if tear is Tear.HALF:
+            return after[:half] + before[half:]
+        bits = random.Random(seed).randbytes(len(before))  # noqa: S311 - to be repeatable
+        return bytes(
+            old & mix | new & ~mix & 0xFF for old, new, mix in zip(before, after, bits, strict=True)
+        )
+
+
 class FlashMemory:
     """The cells. `put` writes them where the processor reads them."""
 
@@ -46,6 +67,8 @@ class FlashMemory:
         self.cut: Cut | None = None
         self.on_cut: Callable[[], None] = lambda: None
         self.dark = False
+        self.journal: list[Operation] | None = None
+        """All operations are noted there, if it is one."""
         self.written: set[int] = set()
         """Addresses of words programmed since they were erased; for parts that care. What stood in
         the image counts as written where it is not erased."""
@@ -63,50 +86,31 @@ class FlashMemory:
 
     def program(self, at: int, word: bytes) -> None:
         """Clear the bits that are 0 in `word`."""
-        tear = self._operation()
         before = self.read(at, len(word))
         after = bytes(old & new for old, new in zip(before, word, strict=True))
-        if tear is not None:
-            after = before if tear is Tear.CLEAN else self._mixed(before, after)
-        self._store(at, after)
-        if after != before:
+        if self._carry_out(Operation(at, before, after)) != before:
             self.written.add(at)
-        self._end(tear)
 
     def erase(self, at: int, size: int) -> None:
         """Set all bits of a sector."""
-        tear = self._operation()
-        before, after = self.read(at, size), bytes([ERASED]) * size
-        if tear is Tear.CLEAN:
-            after = before
-        elif tear is Tear.HALF:
-            after = after[: size // 2] + before[size // 2 :]
-        elif tear is Tear.TORN:
-            after = self._mixed(before, after)
-        self._store(at, after)
-        if tear is None:
+        erased = bytes([ERASED]) * size
+        self._carry_out(Operation(at, self.read(at, size), erased))
+        if not self.dark:
             self.written = {each for each in self.written if not at <= each < at + size}
-        self._end(tear)
 
-    def _operation(self) -> Tear | None:
+    def _carry_out(self, operation: Operation) -> bytes:
+        """Do it, or what power is left for; gives what stands there then."""
         assert not self.dark, "no power"
         self.operations += 1
+        if self.journal is not None:
+            self.journal.append(operation)
         cut = self.cut
-        return cut.tear if cut is not None and cut.operation == self.operations else None
-
-    def _mixed(self, before: bytes, after: bytes) -> bytes:
-        assert self.cut is not None
-        bits = random.Random(self.cut.seed).randbytes(len(before))  # noqa: S311 - to be repeatable
-        return bytes(
-            old & mix | new & ~mix & 0xFF for old, new, mix in zip(before, after, bits, strict=True)
-        )
-
-    def _store(self, at: int, data: bytes) -> None:
-        offset = at - self.base
+        is_cut = cut is not None and cut.operation == self.operations
+        data = operation.torn(cut.tear, cut.seed) if cut and is_cut else operation.after
+        offset = operation.at - self.base
         self.data[offset : offset + len(data)] = data
-        self._put(at, data)
-
-    def _end(self, tear: Tear | None) -> None:
-        if tear is not None:
+        self._put(operation.at, data)
+        if is_cut:
             self.dark = True
             self.on_cut()
+        return data

@@ -271,5 +271,6 @@ def make(machine: Machine, adc: list[int], seed: int) -> Wiring:
     )
     return Wiring(
         link=link.uart, uart=uart.uart, pins=pins,
-        scl=27, sda=26, sck=47, miso=46, mosi=45, release=11, on_reset=power.set_cause,
+        scl=27, sda=26, sck=47, miso=46, mosi=45, slots=(0x8000, 0x9000),
+        release=11, on_reset=power.set_cause,
     )  # fmt: skip

@@ -461,5 +461,6 @@ def make(machine: Machine, adc: list[int], seed: int) -> Wiring:
 
     return Wiring(
         link=link.uart, uart=uart.uart, pins=pins,
-        scl=21, sda=20, sck=18, miso=16, mosi=19, release=22, on_reset=set_cause,
+        scl=21, sda=20, sck=18, miso=16, mosi=19, release=22,
+        slots=(0x1000_6000, 0x1000_7000), on_reset=set_cause,
     )  # fmt: skip

@@ -140,6 +140,7 @@ class Places:
     gpio: int
     random: int
     watchdog: int
+    slots: tuple[int, int]
 
 
 def wire(
@@ -161,5 +162,6 @@ def wire(
     )
     return Wiring(
         link=link.uart, uart=uart.uart, pins=pins, dac=dac.counts,
-        scl=22, sda=23, sck=19, miso=20, mosi=21, release=15, on_reset=rcc.set_cause,
+        scl=22, sda=23, sck=19, miso=20, mosi=21, release=15,
+        slots=places.slots, on_reset=rcc.set_cause,
     )  # fmt: skip

@@ -155,5 +155,7 @@ def make(machine: Machine, adc: list[int], seed: int) -> Wiring:
         Usart(machine, family.USART2, family.USART2_EXCEPTION),
     )
     machine.add(Flash(machine, 0x4002_3C00, machine.flash), Adc(machine, 0x4001_2000, adc))
-    places = family.Places(gpio=0x4002_0000, random=0x5006_0800, watchdog=0x4000_3000)
+    places = family.Places(
+        gpio=0x4002_0000, random=0x5006_0800, watchdog=0x4000_3000, slots=(0x0800_8000, 0x0800_C000)
+    )
     return family.wire(machine, places, Rcc(machine, 0x4002_3800), lines, seed)

@@ -194,5 +194,7 @@ def make(machine: Machine, adc: list[int], seed: int) -> Wiring:
         Usart(machine, family.USART2, family.USART2_EXCEPTION),
     )
     machine.add(Flash(machine, 0x5200_2000, machine.flash), Adc(machine, 0x4002_2000, adc))
-    places = family.Places(gpio=0x5802_0000, random=0x4802_1800, watchdog=0x5800_4800)
+    places = family.Places(
+        gpio=0x5802_0000, random=0x4802_1800, watchdog=0x5800_4800, slots=(0x0800_8000, 0x0800_A000)
+    )
     return family.wire(machine, places, Rcc(machine, 0x5802_4400), lines, seed)

@@ -24,6 +24,8 @@ class Wiring:
     sck: int
     miso: int
     mosi: int
+    slots: tuple[int, int]
+    """Addresses in flash."""
     release: int
     """Held low at start: forget."""
     on_reset: Callable[[str], None]

@@ -1,0 +1,263 @@
+"""Power that fails during a flash operation: where it can, what a leaf does after it.
+
+One run on a board notes every flash operation of a deploy, of confirming it, of going back (the
+old rules, signed again with a higher counter) and of confirming that. A leaf is a function of its
+flash, so a cut during operation k is the flash before it with what that operation left behind;
+each such flash is started, and asked. A good leaf still knows its key and runs the program of
+before or the one of after; anything else is a brick. For a double cut, the leaf tries again after
+the first one, and power fails during that as well.
+
+Deliberately not here: what a cut does to the bits (`flash`), which are tried (`powercut`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+
+from mesh.leaf import messages
+from mesh.leaf.frame import Frame, FrameReader, Kind, encode
+from mesh.leaf.messages import LeafHello, Op, Status
+from mesh.leaf.transfer import Deployed
+from sim.boards.board import Board, BoardConfig
+from sim.boards.flash import Operation, Tear
+from sim.boards.machine import BoardFault
+from sim.boards.workbench import Workbench
+
+START_MAX_MS = 20_000
+LOOK_EACH_MS = 20
+HELLO_EACH_MS = 1000
+PACKAGE_AT = 224
+"""In a slot: firmware/core/slots.h."""
+
+OLD_RULES = '@every("1s")\ndef old(n: int = 0):\n    n += 1\n    emit(1, n)\n'
+NEW_RULES = '@every("1s")\ndef new(n: int = 0):\n    n += 2\n    emit(2, n)\n'
+
+
+@attrs.frozen
+class Phase:
+    """A part of the journey, and the programs (by counter) that a leaf may run when it is cut."""
+
+    name: str
+    allowed: tuple[int, int]
+    flash: bytes
+    """Before its first operation."""
+    operations: tuple[Operation, ...]
+
+
+@attrs.frozen
+class Known:
+    """What is true of one board's leaf, whatever happens."""
+
+    board: str
+    base: int
+    """Address of flash."""
+    key: bytes
+    packages: Mapping[int, bytes]
+    """By counter."""
+
+
+@attrs.frozen
+class Journey:
+    """What one board did."""
+
+    known: Known
+    phases: tuple[Phase, ...]
+
+
+@attrs.frozen
+class Case:
+    """A flash to be started."""
+
+    phase: str
+    operation: int
+    tear: Tear
+    allowed: tuple[int, int]
+    flash: bytes
+    seed: int
+
+
+@attrs.frozen
+class Verdict:
+    """What a leaf did with the flash that it found."""
+
+    counter: int
+    """Of the program it runs; 0: none, or it does not answer."""
+    key: bytes
+    why: str
+
+
+class _Recorder:
+    """A bench whose flash operations are noted, phase by phase."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+        self.phases: list[Phase] = []
+
+    def deploy(self, name: str, allowed: tuple[int, int], package: bytes) -> None:
+        self._begin()
+        outcome = self.bench.deploy(package)
+        assert isinstance(outcome, Deployed), outcome
+        self._end(name, allowed)
+
+    def confirm(self, name: str, allowed: tuple[int, int]) -> None:
+        self._begin()
+        answer = self.bench.ask(Op.CONFIRM, [allowed[1]])
+        assert answer.error == 0, answer
+        self._end(name, allowed)
+
+    def _begin(self) -> None:
+        self._flash = self.bench.chip.flash_image()
+        self.bench.chip.machine.flash.journal = []
+
+    def _end(self, name: str, allowed: tuple[int, int]) -> None:
+        memory = self.bench.chip.machine.flash
+        assert memory.journal is not None
+        self.phases.append(Phase(name, allowed, self._flash, tuple(memory.journal)))
+        memory.journal = None
+
+
+def journey(board: str) -> Journey:
+    """Let a board make the journey once."""
+    bench = Workbench(board, BoardConfig(seed=11))
+    key = bench.provision()
+    packages = {
+        counter: bench.package(rules, counter)
+        for counter, rules in ((1, OLD_RULES), (2, NEW_RULES), (3, OLD_RULES))
+    }
+    recorder = _Recorder(bench)
+    recorder.deploy("first", (0, 1), packages[1])
+    recorder.confirm("first", (1, 1))
+    recorder.phases.clear()
+    recorder.deploy("deploy", (1, 2), packages[2])
+    recorder.confirm("confirm", (1, 2))
+    recorder.deploy("rollback", (2, 3), packages[3])
+    recorder.confirm("confirm rollback", (2, 3))
+    mistakes = bench.chip.machine.flash.mistakes
+    assert not mistakes, mistakes
+    base = bench.chip.machine.flash.base
+    return Journey(Known(board, base, key, packages), tuple(recorder.phases))
+
+
+def cases_of(known: Known, phase: Phase, chosen: Sequence[int]) -> Iterator[Case]:
+    """Every tear of the chosen operations of a phase."""
+    flash = bytearray(phase.flash)
+    for index, operation in enumerate(phase.operations):
+        begin = operation.at - known.base
+        end = begin + len(operation.before)
+        assert flash[begin:end] == operation.before
+        if index in chosen:
+            for tear in Tear:
+                seed = 3 * index + 1
+                torn = bytes(flash[:begin]) + operation.torn(tear, seed) + bytes(flash[end:])
+                yield Case(phase.name, index, tear, phase.allowed, torn, seed)
+        flash[begin:end] = operation.after
+
+
+def chosen_of(count: int, most: int | None) -> list[int]:
+    """The first, the last ones (marks are written last) and some in between; all without `most`."""
+    if most is None or count <= most:
+        return list(range(count))
+    spread = {(count - 1) * i // (most - 1) for i in range(most)}
+    return sorted(spread)
+
+
+# -- asking a leaf ------------------------------------------------------------------------------
+class Prober:
+    """Says hello to a board and asks for its status; nothing has to be signed for that."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._reader = FrameReader()
+        self.hello: LeafHello | None = None
+        self.status: Status | None = None
+
+    def ask(self) -> bool:
+        """Whether it answered in its time. Raises BoardFault."""
+        said_ms = -float(HELLO_EACH_MS)
+        begun_ms = self._board.now_ms
+        while self._board.now_ms - begun_ms < START_MAX_MS and self.status is None:
+            if self._board.now_ms - said_ms >= HELLO_EACH_MS:
+                said_ms = self._board.now_ms
+                self._say()
+            self._board.run_ms(LOOK_EACH_MS)
+            for frame in self._reader.feed(self._board.link.take()):
+                self._take(frame)
+        return self.status is not None
+
+    def _say(self) -> None:
+        if self.hello is None:
+            frame = Frame(Kind.HELLO, 0, messages.host_hello(bytes(messages.NONCE_BYTES)))
+        else:
+            frame = Frame(Kind.REQUEST, self.hello.epoch, messages.request(1, Op.STATUS, ()))
+        self._board.link.put(b"\0" + encode(frame))
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind is Kind.HELLO and self.hello is None:
+            self.hello = messages.decode_hello(frame.body)
+            self._say()
+        elif frame.kind is Kind.ANSWER and self.hello is not None:
+            answer = messages.decode_answer(frame.body)
+            if answer.error == 0:
+                self.status = messages.decode_status(answer.results)
+
+
+def start(board: Board, packages: Mapping[int, bytes]) -> Verdict:
+    """Switch a board on and see what it runs."""
+    board.power_on()
+    prober = Prober(board)
+    try:
+        answered = prober.ask()
+    except BoardFault as fault:
+        return Verdict(0, b"", f"fault: {fault}")
+    if not answered or prober.status is None or prober.hello is None:
+        return Verdict(0, b"", "it does not answer")
+    slot, key = prober.status.slot, prober.hello.key
+    if slot == 0:
+        return Verdict(0, key, "it runs nothing")
+    at = board.wiring.slots[slot - 1] + PACKAGE_AT
+    for counter, package in packages.items():
+        if board.machine.memory(at, len(package)) == package:
+            return Verdict(counter, key, "")
+    return Verdict(0, key, "it runs something else")
+
+
+def judge(known: Known, case: Case) -> tuple[str, str]:
+    """(old | new | BRICK, why)"""
+    board = Board(known.board, BoardConfig(seed=case.seed, flash=case.flash))
+    verdict = start(board, known.packages)
+    if board.machine.flash.mistakes:
+        return "BRICK", f"flash rules broken: {dict(board.machine.flash.mistakes)}"
+    if verdict.key != known.key:
+        return "BRICK", verdict.why or "it has lost its key"
+    if verdict.counter not in case.allowed:
+        return "BRICK", verdict.why or f"it runs program {verdict.counter}"
+    return ("old", "new")[case.allowed.index(verdict.counter)], ""
+
+
+# -- double cuts --------------------------------------------------------------------------------
+def second_cuts(known: Known, case: Case, count: int) -> list[Case]:
+    """Start after a first cut of a deploy, deploy again unless the new program is there, and cut
+    what that takes in `count` places, in one way each."""
+    bench = Workbench(known.board, BoardConfig(seed=case.seed, flash=case.flash))
+    bench.admitted.add(known.key)
+    journal: list[Operation] = []
+    bench.chip.machine.flash.journal = journal
+    bench.trust()
+    new = case.allowed[1]
+    if not _is_there(bench.chip, known.packages[new]):
+        bench.deploy(known.packages[new])
+    phase = Phase(f"{case.phase} again", case.allowed, case.flash, tuple(journal))
+    cases = list(cases_of(known, phase, chosen_of(len(journal), count)))
+    return [each for i, each in enumerate(cases) if (i // len(Tear) + i) % len(Tear) == 0]
+
+
+def _is_there(board: Board, package: bytes) -> bool:
+    at = (slot + PACKAGE_AT for slot in board.wiring.slots)
+    return any(board.machine.memory(each, len(package)) == package for each in at)
+
+
+def judge_twice(known: Known, count: int, case: Case) -> list[tuple[str, str]]:
+    """What comes of each second cut after that first one."""
+    return [judge(known, each) for each in second_cuts(known, case, count)]
