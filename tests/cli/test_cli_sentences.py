@@ -75,8 +75,8 @@ def test_every_template_is_something_that_nodes_say() -> None:
             ),
             (
                 "une place était libre sur cette machine quand son tour est venu ; avant cela"
-                " lyon-2 : il a cessé de renouveler son bail ; avant cela brest : la connexion a pris"
-                " fin"
+                " lyon-2 : il a cessé de renouveler son bail ; avant cela brest : la connexion"
+                " a pris fin"
             ),
         ),
         (
