@@ -27,7 +27,7 @@ from mesh.limits import (
 from mesh.log.chain import Chain
 from mesh.log.frame import Frame
 from mesh.log.model import EMPTY, Dot, FeedId, Head, Lane, VersionVector
-from mesh.types import DIGEST_BYTES, NodeId
+from mesh.types import DIGEST_BYTES, Digest, NodeId
 from mesh.wire import schema
 from mesh.wire.errors import WireError
 from mesh.wire.schema import array, c_struct, fixed, struct, uint
@@ -73,6 +73,8 @@ class Cover:
     head: Head = attrs.field(order=lambda head: (head.count, head.digest))
     by: Dot
     """The checkpoint that says so."""
+    state: Digest
+    """Name of the blob that stands for it."""
 
 
 def covers_in(frame: Frame) -> dict[FeedId, Cover]:
@@ -86,7 +88,9 @@ def covers_in(frame: Frame) -> dict[FeedId, Cover]:
         return {}  # the views count it against its writer
     by = Dot(feed, frame.signed.seq)
     return {
-        FeedId(feed.node, point.epoch, point.lane): Cover(Head(point.count, point.head), by)
+        FeedId(feed.node, point.epoch, point.lane): Cover(
+            Head(point.count, point.head), by, Digest(read.state)
+        )
         for point in read.covers
         if point.lane == feed.lane
     }

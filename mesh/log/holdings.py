@@ -12,7 +12,7 @@ import attrs
 
 from mesh.limits import LOG_FEEDS_PER_NODE_MAX, LOG_HEADERS_BATCH_MAX, LOG_NODES_MAX
 from mesh.log.chain import DROPPED, HELD, WANTED, Chain
-from mesh.log.checkpoint import Coverage
+from mesh.log.checkpoint import Cover, Coverage
 from mesh.log.forks import ForkProof
 from mesh.log.frame import Frame, SignedHeader
 from mesh.log.model import EMPTY, MESH_BYTES, FeedId, Head, VersionVector
@@ -143,6 +143,10 @@ class Holdings:
     def covered(self, feed: FeedId) -> int:
         """Events of the feed, from 0 on, that its owner's checkpoint stands for."""
         return self._coverage.covered(feed, self._chains.get(feed))
+
+    def cover(self, feed: FeedId) -> Cover | None:
+        """The owner's checkpoint that is in force for this feed."""
+        return self._coverage.in_force(feed, self._chains.get(feed))
 
     def lost(self, feed: FeedId) -> int:
         """Events that were dropped here and that no checkpoint stands for."""

@@ -21,6 +21,7 @@ from zlib import crc32
 
 import attrs
 
+from mesh.errors import StoreFull
 from mesh.identity.keys import SIGNATURE_BYTES
 from mesh.limits import LOG_SEGMENT_BYTES
 from mesh.log.forks import ForkProof, decode_fork
@@ -144,7 +145,7 @@ class Segments:
         if body is not None:
             self._bodies[digest] = body
             place.segment, place.size_bytes = _UNWRITTEN, len(body)
-            place.body_sum, place.since_s = crc32(body), self._in_use_s
+            place.body_sum = crc32(body)
 
     def body(self, digest: Digest) -> bytes | None:
         waiting = self._bodies.get(digest)
@@ -197,7 +198,7 @@ class Segments:
             return
         try:
             batch.write(self.disk)
-        except OSError:
+        except (OSError, StoreFull):
             self.failed(batch)
             raise
         self.written(batch)
@@ -228,13 +229,17 @@ class Segments:
                     self._dropped.add(batch.number)  # while it was being written
                 else:
                     place.segment, place.offset = batch.number, at + line.body_at
+                    place.since_s = self._in_use_s
             at += len(line.data)
         self._sizes[batch.number] = at
 
     def failed(self, batch: Batch) -> None:
         """It is not, or nobody knows."""
         self._pending[:0] = batch.lines
-        info = self.disk.info(batch.name)
+        try:
+            info = self.disk.info(batch.name)
+        except OSError:
+            info = None
         if info is not None and info.size_bytes:
             self._sizes[batch.number] = info.size_bytes
             self._current = batch.number + 1

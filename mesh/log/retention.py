@@ -1,0 +1,87 @@
+"""Which bodies go, and when: `max_buffer_size_mb` and `max_buffer_age_hours`.
+
+Rules
+- Headers stay: what went can be counted and shown, and the chain still verifies.
+- By age only what its owner's checkpoint stands for goes, and only when the state that the
+  checkpoint names is here.
+- By size the same goes first, oldest first. If that is not enough, the oldest of the rest goes, the
+  lane of checkpoints and registers last, and is **lost**: it is counted, and `Log.lost` shows it.
+- Nobody is asked and nobody waited for: a member that never comes back stops nothing.
+
+Age is time in use of this store (`segments`), never the clock. Not here: the dropping itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from mesh.limits import LOG_BUFFER_DEFAULT_HOURS, LOG_BUFFER_DEFAULT_MB, MIB
+from mesh.log.frame import SignedHeader
+from mesh.log.log import Log
+from mesh.log.model import Lane
+from mesh.log.segments import Held, Segments
+from mesh.types import Digest
+
+
+@attrs.frozen
+class RetentionConfig:
+    """The two keys of the configuration."""
+
+    max_buffer_size_mb: int = LOG_BUFFER_DEFAULT_MB
+    """Megabytes (2^20 bytes) of all log files together, at least 1."""
+    max_buffer_age_hours: float = LOG_BUFFER_DEFAULT_HOURS
+
+
+@attrs.frozen
+class Choice:
+    """What is to go."""
+
+    covered: tuple[SignedHeader, ...] = ()
+    lost: tuple[SignedHeader, ...] = ()
+
+    @property
+    def lost_events(self) -> int:
+        return sum(signed.header.count for signed in self.lost)
+
+
+def choose(
+    held: Iterable[Held],
+    size_bytes: int,
+    is_covered: Callable[[SignedHeader], bool],
+    config: RetentionConfig,
+) -> Choice:
+    """Choose among the bodies that are held, given oldest first, of files of that size."""
+    max_age_s = config.max_buffer_age_hours * 3600
+    excess_bytes = size_bytes - config.max_buffer_size_mb * MIB
+    covered: list[SignedHeader] = []
+    rest: list[Held] = []
+    for each in held:
+        if not is_covered(each.signed):
+            rest.append(each)
+        elif each.age_s > max_age_s or excess_bytes > 0:
+            covered.append(each.signed)
+            excess_bytes -= each.size_bytes
+    lost: list[SignedHeader] = []
+    for each in sorted(rest, key=lambda each: each.signed.feed.lane == Lane.CTL):
+        if excess_bytes <= 0:
+            break
+        lost.append(each.signed)
+        excess_bytes -= each.size_bytes
+    return Choice(tuple(covered), tuple(lost))
+
+
+def clear_up(
+    log: Log, segments: Segments, config: RetentionConfig, has_blob: Callable[[Digest], bool]
+) -> Choice:
+    """Drop what is to go from the log. `has_blob`: whether a checkpoint's state is here. The files
+    become smaller with the next `Segments.compact`."""
+
+    def is_covered(signed: SignedHeader) -> bool:
+        cover = log.cover(signed.feed)
+        return cover is not None and signed.end <= cover.head.count and has_blob(cover.state)
+
+    choice = choose(segments.held(), segments.size_bytes, is_covered, config)
+    log.drop((*choice.covered, *choice.lost))
+    return choice
