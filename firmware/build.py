@@ -43,7 +43,7 @@ class Target:
     """In hal/, besides the shared ones."""
 
 
-SHARED = ("start.c", "arm.c", "bus.c")
+SHARED = ("whole.c", "bus.c")
 TARGETS = {
     each.name: each
     for each in (
@@ -69,6 +69,7 @@ SMALL = (
     *("-Oz", "-moutline", "-falign-loops=1", "-falign-functions=2"),
     *("-mllvm", "-inline-threshold=-50", "-mllvm", "-inlinehint-threshold=-50"),
     *("-mllvm", "-inlinecold-threshold=-50"),
+    *("-mllvm", "-inline-instr-cost=10", "-mllvm", "-inline-call-penalty=5"),
 )
 HOST_FLAGS = ("-std=c11", "-O1", "-g", "-shared", "-fPIC")
 
@@ -100,14 +101,14 @@ def arm_flags(target: Target, compiler: str) -> list[str]:
         flags += [*SMALL, "-target", "thumb-freestanding-eabi", "-fno-sanitize=all"]
     else:
         flags += ["-Os", "-flto", "-nostdlib", "-Wl,--no-warn-rwx-segments"]
+        flags += ["-fno-tree-loop-distribute-patterns"]  # or memset would call itself
     return flags
 
 
 def sources(target: str) -> list[Path]:
-    core = sorted((HERE / "core").glob("*.c"))
     if target == HOST:
-        return core + sorted((HERE / "host").glob("*.c"))
-    return core + [HERE / "hal" / name for name in (*SHARED, *TARGETS[target].files)]
+        return sorted((HERE / "core").glob("*.c")) + sorted((HERE / "host").glob("*.c"))
+    return [HERE / "hal" / name for name in (*SHARED, *TARGETS[target].files)]
 
 
 def build_line(target: str, compiler: str, output: Path) -> list[str]:
@@ -118,6 +119,7 @@ def build_line(target: str, compiler: str, output: Path) -> list[str]:
         sanitize = ("-fno-sanitize=all",) if compiler == "zig" else ()
         return [*line, *HOST_FLAGS, *WARNINGS, *sanitize, *files, "-o", str(output)]
     line += [*arm_flags(TARGETS[target], compiler), *files]
+    line += [str(HERE / "hal" / "memory.c")] if compiler == "gcc" else []
     line += ["-T", f"{target}.ld"]
     return [*line, *(["-lgcc"] if compiler == "gcc" else []), "-o", str(output)]
 

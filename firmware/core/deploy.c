@@ -13,12 +13,7 @@ static const uint8_t PROGRAM_CONTEXT[20] = "vitte-leaf-program-1";
 
 void package_digest(const uint8_t *package, uint32_t size, uint8_t out[DIGEST_BYTES])
 {
-    struct sha512 hash;
-    uint8_t digest[SHA512_BYTES];
-    sha512_start(&hash);
-    sha512_add(&hash, package, size);
-    sha512_end(&hash, digest);
-    bytes_copy(out, digest, DIGEST_BYTES);
+    sha512_pair(out, DIGEST_BYTES, package, size, 0, 0);
 }
 
 /* -- filling ------------------------------------------------------------------------------------ */
@@ -120,15 +115,15 @@ static bool is_signed(const struct leaf *leaf, const uint8_t *program, uint32_t 
 static bool is_for_us(const struct leaf *leaf, const struct program *program)
 {
     if (program->target_kind == TARGET_BOARD)
-        return program->target_board == leaf->hal->board;
+        return program->target_board == hal_board(leaf->self);
     return program->target_kind != TARGET_ONE ||
            bytes_equal(program->target_id, leaf->key, TARGET_ID_BYTES);
 }
 
-static bool has(const void *board, const struct resource *resource)
+APART static bool board_has(const void *board, const struct resource *resource)
 {
     const struct leaf *leaf = board;
-    return leaf->hal->has(leaf->self, resource);
+    return hal_has(leaf->self, resource);
 }
 
 uint8_t package_check(const struct leaf *leaf, const uint8_t *package, uint32_t size,
@@ -145,7 +140,7 @@ uint8_t package_check(const struct leaf *leaf, const uint8_t *package, uint32_t 
     if (program_read(out, program, program_size)) {
         if (!is_for_us(leaf, out))
             return ERROR_WRONG_TARGET;
-        verdict = program_verify(out, has, leaf);
+        verdict = program_verify(out, board_has, leaf);
     }
     detail[0] = verdict.flaw;
     detail[1] = (uint8_t)(verdict.rule + 1);

@@ -6,8 +6,8 @@
 
 #include "bytes.h"
 #include "sha512.h"
+#include "words.h"
 
-enum { WORDS = 8 };
 typedef uint32_t fe[WORDS];
 
 struct point {
@@ -26,132 +26,62 @@ static const fe CURVE_D = {
     0x135978a3, 0x75eb4dca, 0x4141d8ab, 0x00700a4d,
     0x7779e898, 0x8cc74079, 0x2b6ffe73, 0x52036cee,
 };
-static const fe SQRT_MINUS_1 = {
-    0x4a0ea0b0, 0xc4ee1b27, 0xad2fe478, 0x2f431806,
-    0x3dfbd7a7, 0x2b4d0099, 0x4fc1df0b, 0x2b832480,
-};
-static const fe BASE_X = {
-    0x8f25d51a, 0xc9562d60, 0x9525a7b2, 0x692cc760,
-    0xfdd6dc5c, 0xc0a4e231, 0xcd6e53fe, 0x216936d3,
-};
-static const fe BASE_Y = {
-    0x66666658, 0x66666666, 0x66666666, 0x66666666,
-    0x66666666, 0x66666666, 0x66666666, 0x66666666,
-};
 /* The order of the base point. */
 static const uint32_t ORDER[WORDS] = {
     0x5cf5d3ed, 0x5812631a, 0xa2f79cd6, 0x14def9de,
     0x00000000, 0x00000000, 0x00000000, 0x10000000,
 };
-static const fe ONE = {1};
-static const fe ZERO = {0};
-
-static void copy(uint32_t *to, const uint32_t *from)
-{
-    for (uint32_t i = 0; i < WORDS; i++)
-        to[i] = from[i];
-}
-
-/* to = to + from; returns what carries out. */
-static uint32_t add_words(uint32_t *to, const uint32_t *from)
-{
-    uint64_t carry = 0;
-    for (uint32_t i = 0; i < WORDS; i++) {
-        carry += (uint64_t)to[i] + from[i];
-        to[i] = (uint32_t)carry;
-        carry >>= 32;
-    }
-    return (uint32_t)carry;
-}
-
-/* to = to - from; returns 1 if it went below zero. */
-static uint32_t sub_words(uint32_t *to, const uint32_t *from)
-{
-    int64_t borrow = 0;
-    for (uint32_t i = 0; i < WORDS; i++) {
-        borrow += (int64_t)to[i] - from[i];
-        to[i] = (uint32_t)borrow;
-        borrow >>= 32;
-    }
-    return (uint32_t)-borrow;
-}
-
-/* to = flag ? from : to, without a branch; flag is 0 or 1. */
-static void choose(uint32_t *to, const uint32_t *from, uint32_t words, uint32_t flag)
-{
-    uint32_t mask = 0 - flag;
-    for (uint32_t i = 0; i < words; i++)
-        to[i] ^= mask & (to[i] ^ from[i]);
-}
+/* ONE, and behind it ZERO. */
+static const uint32_t ONE[1 + WORDS] = {1};
+static const uint32_t *const ZERO = ONE + 1;
 
 /* -- the field ---------------------------------------------------------------------------------- */
 
-static void fold(fe a, uint32_t overflow)
+/* a + overflow * 2^256. What overflows then is 1 at most and leaves a tiny number, or -1 and leaves
+ * one near 2^256, so that the second time nothing does. */
+static void fold(fe a, int32_t overflow)
 {
-    fe back = {0};
-    back[0] = overflow * 38;
-    back[0] = add_words(a, back) * 38;
-    a[0] += back[0]; /* a second overflow leaves a tiny number: no carry */
-}
-
-static void fe_add(fe out, const fe a, const fe b)
-{
-    fe sum;
-    copy(sum, a);
-    fold(sum, add_words(sum, b));
-    copy(out, sum);
-}
-
-static void fe_sub(fe out, const fe a, const fe b)
-{
-    fe difference, back = {0};
-    copy(difference, a);
-    back[0] = sub_words(difference, b) * 38;
-    back[0] = sub_words(difference, back) * 38;
-    difference[0] -= back[0]; /* a second borrow leaves a number near 2^256: no borrow */
-    copy(out, difference);
-}
-
-static void multiply_words(uint32_t out[2 * WORDS], const uint32_t *a, const uint32_t *b)
-{
-    for (uint32_t i = 0; i < 2 * WORDS; i++)
-        out[i] = 0;
-    for (uint32_t i = 0; i < WORDS; i++) {
-        uint64_t carry = 0;
-        for (uint32_t j = 0; j < WORDS; j++) {
-            carry += (uint64_t)a[i] * b[j] + out[i + j];
-            out[i + j] = (uint32_t)carry;
+    for (uint32_t times = 0; times < 2; times++) {
+        int64_t carry = (int64_t)overflow * 38;
+        for (uint32_t i = 0; i < WORDS; i++) {
+            carry += a[i];
+            a[i] = (uint32_t)carry;
             carry >>= 32;
         }
-        out[i + WORDS] = (uint32_t)carry;
+        overflow = (int32_t)carry;
     }
+}
+
+static void fe_sum(fe out, const fe a, const fe b, int32_t sign)
+{
+    fold(out, words_sum(out, a, b, sign));
 }
 
 static void fe_mul(fe out, const fe a, const fe b)
 {
     uint32_t product[2 * WORDS];
     uint64_t carry = 0;
-    multiply_words(product, a, b);
+    words_multiply(product, a, WORDS, b);
     for (uint32_t i = 0; i < WORDS; i++) {
         carry += (uint64_t)product[i + WORDS] * 38 + product[i];
         out[i] = (uint32_t)carry;
         carry >>= 32;
     }
-    fold(out, (uint32_t)carry);
+    fold(out, (int32_t)carry);
 }
 
 /* a ^ (2^bits - 1 - zeros): the exponents we need are all ones but for a few low bits. */
 static void fe_power(fe out, const fe a, uint32_t bits, uint32_t zeros)
 {
     fe result, base;
-    copy(base, a);
-    copy(result, ONE);
+    words_copy(base, a);
+    words_copy(result, ONE);
     for (uint32_t i = bits; i-- > 0;) {
         fe_mul(result, result, result);
         if (i >= 32 || !(zeros >> i & 1))
             fe_mul(result, result, base);
     }
-    copy(out, result);
+    words_copy(out, result);
 }
 
 static void fe_invert(fe out, const fe a)
@@ -164,45 +94,46 @@ static void fe_reduce(fe a)
 {
     static const fe P = {0xFFFFFFED, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF,
                          0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0x7FFFFFFF};
-    for (uint32_t i = 0; i < 2; i++) {
-        fe less;
-        copy(less, a);
-        choose(a, less, WORDS, 1 - sub_words(less, P));
-    }
+    words_reduce(a, P);
+    words_reduce(a, P);
 }
 
 static bool fe_equal(const fe a, const fe b)
 {
     fe difference;
     uint32_t any = 0;
-    fe_sub(difference, a, b);
+    fe_sum(difference, a, b, MINUS);
     fe_reduce(difference);
     for (uint32_t i = 0; i < WORDS; i++)
         any |= difference[i];
     return any == 0;
 }
 
+/* Numbers are least byte first, as every processor here keeps them. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied as bytes");
+
 static void load(uint32_t *to, const uint8_t *bytes, uint32_t words)
 {
-    for (uint32_t i = 0; i < words; i++)
-        to[i] = bytes[4 * i] | (uint32_t)bytes[4 * i + 1] << 8 | (uint32_t)bytes[4 * i + 2] << 16 |
-                (uint32_t)bytes[4 * i + 3] << 24;
+    bytes_copy((uint8_t *)to, bytes, 4 * words);
 }
 
 static void store(uint8_t *bytes, const uint32_t *from)
 {
-    for (uint32_t i = 0; i < 4 * WORDS; i++)
-        bytes[i] = (uint8_t)(from[i / 4] >> 8 * (i % 4));
+    bytes_copy(bytes, (const uint8_t *)from, 4 * WORDS);
 }
 
 /* -- points ------------------------------------------------------------------------------------- */
 
-static void point_set(struct point *out, const fe x, const fe y)
+static void point_copy(struct point *to, const struct point *from)
 {
-    copy(out->x, x);
-    copy(out->y, y);
-    copy(out->z, ONE);
-    fe_mul(out->t, x, y);
+    bytes_copy((uint8_t *)to, (const uint8_t *)from, sizeof *to);
+}
+
+/* The neutral element: x = t = 0, y = z = 1. */
+static void point_zero(struct point *out)
+{
+    bytes_fill((uint8_t *)out, 0, sizeof *out);
+    out->y[0] = out->z[0] = 1;
 }
 
 static void calculate(const uint16_t *lines, uint32_t count, const struct point *p,
@@ -218,8 +149,8 @@ static void calculate(const uint16_t *lines, uint32_t count, const struct point 
         uint32_t *to = (uint32_t *)(uintptr_t)of[2];
         switch (lines[i] >> 12) {
         case MULTIPLY: fe_mul(to, of[1], of[0]); break;
-        case ADD: fe_add(to, of[1], of[0]); break;
-        case SUBTRACT: fe_sub(to, of[1], of[0]); break;
+        case ADD: fe_sum(to, of[1], of[0], PLUS); break;
+        case SUBTRACT: fe_sum(to, of[1], of[0], MINUS); break;
         case TIMES_D: fe_mul(to, of[1], CURVE_D); break;
         default: fe_power(to, of[1], 252, 2); break; /* ^ ((p - 5) / 8) */
         }
@@ -274,7 +205,7 @@ static bool point_decode(struct point *out, const uint8_t bytes[KEY_BYTES])
     load(out->y, bytes, WORDS);
     uint32_t sign = out->y[WORDS - 1] >> 31;
     out->y[WORDS - 1] &= 0x7FFFFFFF;
-    copy(out->z, ONE);
+    words_copy(out->z, ONE);
     CALCULATE(CANDIDATE, out, out, out, &scratch);
     for (uint32_t i = 0; i < 2; i++) {
         CALCULATE(SQUARE, out, out, out, &scratch);
@@ -282,25 +213,37 @@ static bool point_decode(struct point *out, const uint8_t bytes[KEY_BYTES])
             break;
         if (i == 1)
             return false;
-        fe_mul(out->x, out->x, SQRT_MINUS_1);
+        fe_sum(scratch.t, ONE, ONE, PLUS);
+        fe_power(scratch.t, scratch.t, 253, 4); /* 2 ^ ((p - 1) / 4), a root of -1 */
+        fe_mul(out->x, out->x, scratch.t);
     }
     fe_reduce(out->x);
     if ((out->x[0] & 1) != sign)
-        fe_sub(out->x, ZERO, out->x);
+        fe_sum(out->x, ZERO, out->x, MINUS);
     fe_mul(out->t, out->x, out->y);
     point_encode(again, out);
     return bytes_equal(again, bytes, KEY_BYTES);
 }
 
+/* The base point is that of y = 4/5 and an even x. */
+static void point_base(struct point *out)
+{
+    uint8_t bytes[KEY_BYTES];
+    bytes_fill(bytes, 0x66, KEY_BYTES);
+    bytes[0] = 0x58;
+    point_decode(out, bytes);
+}
+
 static bool has_small_order(const struct point *p)
 {
-    struct point eight = *p;
+    struct point eight;
+    point_copy(&eight, p);
     for (uint32_t i = 0; i < 3; i++)
         point_add(&eight, &eight, &eight);
     return fe_equal(eight.x, ZERO) && fe_equal(eight.y, eight.z);
 }
 
-static uint32_t bit(const uint32_t *scalar, uint32_t index)
+static uint32_t bit_of(const uint32_t *scalar, uint32_t index)
 {
     return scalar[index / 32] >> index % 32 & 1;
 }
@@ -310,31 +253,41 @@ static uint32_t bit(const uint32_t *scalar, uint32_t index)
 /* out = number mod ORDER, bit by bit from the top. */
 static void scalar_reduce(uint32_t out[WORDS], const uint32_t number[2 * WORDS])
 {
-    uint32_t rest[WORDS] = {0};
+    uint32_t rest[WORDS];
+    words_copy(rest, ZERO);
     for (uint32_t i = 64 * WORDS; i-- > 0;) {
-        uint32_t less[WORDS];
-        add_words(rest, rest); /* the order has 253 bits: no overflow */
-        rest[0] |= bit(number, i);
-        copy(less, rest);
-        choose(rest, less, WORDS, 1 - sub_words(less, ORDER));
+        words_sum(rest, rest, rest, PLUS); /* the order has 253 bits: no overflow */
+        rest[0] |= bit_of(number, i);
+        words_reduce(rest, ORDER);
     }
-    copy(out, rest);
+    words_copy(out, rest);
 }
 
 static void hash_to_scalar(uint32_t out[WORDS], const uint8_t *first, const uint8_t *second,
                            const struct signed_text *text)
 {
     struct sha512 hash;
-    uint8_t digest[SHA512_BYTES];
     uint32_t number[2 * WORDS];
     sha512_start(&hash);
     sha512_add(&hash, first, KEY_BYTES);
     sha512_add(&hash, second, second ? KEY_BYTES : 0);
     sha512_add(&hash, text->context, text->context_bytes);
     sha512_add(&hash, text->data, text->data_bytes);
-    sha512_end(&hash, digest);
-    load(number, digest, 2 * WORDS);
+    sha512_end(&hash, (uint8_t *)number, sizeof number);
     scalar_reduce(out, number);
+}
+
+/* p = scalar * p; the same steps for every scalar. */
+static void multiply(struct point *p, const uint32_t scalar[WORDS])
+{
+    struct point sum, more;
+    point_zero(&sum);
+    for (uint32_t i = 256; i-- > 0;) {
+        point_add(&sum, &sum, &sum);
+        point_add(&more, &sum, p);
+        words_choose(sum.x, more.x, 4 * WORDS, bit_of(scalar, i));
+    }
+    point_copy(p, &sum);
 }
 
 /* -- verifying ---------------------------------------------------------------------------------- */
@@ -342,54 +295,39 @@ static void hash_to_scalar(uint32_t out[WORDS], const uint8_t *first, const uint
 bool ed25519_verify(const uint8_t key[KEY_BYTES], const struct signed_text *text,
                     const uint8_t signature[SIGNATURE_BYTES])
 {
-    struct point table[3], sum; /* B, -A, B - A */
+    struct point sum, a;
     uint32_t s[WORDS], k[WORDS], less[WORDS];
     uint8_t r[KEY_BYTES];
     load(s, signature + KEY_BYTES, WORDS);
-    copy(less, s);
-    if (!sub_words(less, ORDER) || !point_decode(&table[1], key) || has_small_order(&table[1]))
+    if (!words_sum(less, s, ORDER, MINUS) || !point_decode(&a, key) || has_small_order(&a))
         return false;
     hash_to_scalar(k, signature, key, text);
-    fe_sub(table[1].x, ZERO, table[1].x);
-    fe_sub(table[1].t, ZERO, table[1].t);
-    point_set(&table[0], BASE_X, BASE_Y);
-    point_add(&table[2], &table[0], &table[1]);
-    point_set(&sum, ZERO, ONE);
-    for (uint32_t i = 253; i-- > 0;) { /* S B - k A, both at once */
-        uint32_t which = bit(s, i) | bit(k, i) << 1;
-        point_add(&sum, &sum, &sum);
-        if (which)
-            point_add(&sum, &sum, &table[which - 1]);
-    }
+    fe_sum(a.x, ZERO, a.x, MINUS);
+    fe_sum(a.t, ZERO, a.t, MINUS);
+    multiply(&a, k);
+    point_base(&sum);
+    multiply(&sum, s);
+    point_add(&sum, &sum, &a); /* S B - k A */
     point_encode(r, &sum);
     return bytes_equal(r, signature, KEY_BYTES) && !has_small_order(&sum);
 }
 
 /* -- signing ------------------------------------------------------------------------------------ */
 
-/* out = scalar * B, encoded; the same steps for every scalar. */
+/* out = scalar * B, encoded. */
 static void base_times(uint8_t out[KEY_BYTES], const uint32_t scalar[WORDS])
 {
-    struct point base, sum, more;
-    point_set(&base, BASE_X, BASE_Y);
-    point_set(&sum, ZERO, ONE);
-    for (uint32_t i = 256; i-- > 0;) {
-        uint32_t flag = bit(scalar, i);
-        point_add(&sum, &sum, &sum);
-        point_add(&more, &sum, &base);
-        choose(sum.x, more.x, 4 * WORDS, flag);
-    }
-    point_encode(out, &sum);
+    struct point point;
+    point_base(&point);
+    multiply(&point, scalar);
+    point_encode(out, &point);
 }
 
 /* RFC 8032, section 5.1.5: the secret scalar and the prefix of the nonce. */
 static void expand(const uint8_t seed[KEY_BYTES], uint32_t scalar[WORDS], uint8_t prefix[KEY_BYTES])
 {
-    struct sha512 hash;
     uint8_t digest[SHA512_BYTES];
-    sha512_start(&hash);
-    sha512_add(&hash, seed, KEY_BYTES);
-    sha512_end(&hash, digest);
+    sha512_pair(digest, sizeof digest, seed, KEY_BYTES, 0, 0);
     digest[0] &= 0xF8;
     digest[31] = (digest[31] & 0x7F) | 0x40;
     load(scalar, digest, WORDS);
@@ -414,8 +352,8 @@ void ed25519_sign(const uint8_t seed[KEY_BYTES], const struct signed_text *text,
     hash_to_scalar(r, prefix, 0, text);
     base_times(signature, r);
     hash_to_scalar(k, signature, key, text);
-    multiply_words(product, k, a);
-    uint32_t carry = add_words(product, r); /* S = r + k a mod the order */
+    words_multiply(product, k, WORDS, a);
+    uint32_t carry = (uint32_t)words_sum(product, product, r, PLUS); /* S = r + k a mod the order */
     for (uint32_t i = WORDS; i < 2 * WORDS && carry; i++)
         carry = ++product[i] == 0;
     scalar_reduce(k, product);

@@ -25,7 +25,7 @@ static int32_t read(void *self, uint8_t resource)
 {
     struct leaf *leaf = self;
     int32_t value = 0;
-    bool good = leaf->hal->read(leaf->self, resource_of(leaf, resource), &value);
+    bool good = hal_read(leaf->self, resource_of(leaf, resource), &value);
     answered(leaf, resource, good);
     return good ? value : INT32_MIN;
 }
@@ -33,12 +33,12 @@ static int32_t read(void *self, uint8_t resource)
 static void write(void *self, uint8_t resource, int32_t value)
 {
     struct leaf *leaf = self;
-    answered(leaf, resource, leaf->hal->write(leaf->self, resource_of(leaf, resource), value));
+    answered(leaf, resource, hal_write(leaf->self, resource_of(leaf, resource), value));
 }
 
 static void add_event(struct leaf *leaf, uint8_t kind, uint8_t code, int32_t value, uint8_t slot)
 {
-    struct event event = {leaf->hal->now_ms(leaf->self), value, kind, leaf->engine.rule, code, slot};
+    struct event event = {hal_now_ms(leaf->self), value, kind, leaf->engine.rule, code, slot};
     events_add(&leaf->events, &event);
 }
 
@@ -55,7 +55,7 @@ static void ask(void *self, uint8_t prompt, int32_t value, uint8_t slot)
 static uint32_t now_ms(void *self)
 {
     struct leaf *leaf = self;
-    return leaf->hal->now_ms(leaf->self) - leaf->engine.started_ms;
+    return hal_now_ms(leaf->self) - leaf->engine.started_ms;
 }
 
 static void run(struct leaf *leaf, uint8_t index)
@@ -72,7 +72,7 @@ static void run(struct leaf *leaf, uint8_t index)
 static uint8_t level(struct leaf *leaf, const struct trigger *trigger)
 {
     int32_t value = 0;
-    leaf->hal->read(leaf->self, resource_of(leaf, trigger->resource), &value);
+    hal_read(leaf->self, resource_of(leaf, trigger->resource), &value);
     return value != 0;
 }
 
@@ -86,9 +86,9 @@ void engine_start(struct leaf *leaf)
     if (!package || package_check(leaf, package, size, &engine->program, detail) != ERROR_NONE)
         return;
     engine->running = true;
-    engine->started_ms = leaf->hal->now_ms(leaf->self);
+    engine->started_ms = hal_now_ms(leaf->self);
     for (uint8_t i = 0; i < engine->program.resource_count; i++)
-        leaf->hal->configure(leaf->self, &engine->program.resources[i]);
+        hal_configure(leaf->self, &engine->program.resources[i]);
     for (uint8_t i = 0; i < engine->program.rule_count; i++) {
         const struct trigger *trigger = &engine->program.rules[i].trigger;
         engine->due_ms[i] = engine->started_ms + trigger->period_ms;
@@ -99,7 +99,7 @@ void engine_start(struct leaf *leaf)
 }
 
 /* The board tells once that a line has ended; every rule that waits for that UART is to hear it. */
-static bool line_ended(struct leaf *leaf, uint8_t index, uint8_t fired)
+static bool has_line(struct leaf *leaf, uint8_t index, uint8_t fired)
 {
     const struct program *program = &leaf->engine.program;
     const struct resource *uart = resource_of(leaf, program->rules[index].trigger.resource);
@@ -108,7 +108,7 @@ static bool line_ended(struct leaf *leaf, uint8_t index, uint8_t fired)
         if (before->kind == TRIGGER_LINE && resource_of(leaf, before->resource)->channel == uart->channel)
             return fired >> i & 1;
     }
-    return leaf->hal->line_ended(leaf->self, uart);
+    return hal_line_ended(leaf->self, uart);
 }
 
 /* `fired`: bits of the rules before this one. */
@@ -116,7 +116,7 @@ static bool has_fired(struct leaf *leaf, uint8_t index, uint8_t fired)
 {
     struct engine *engine = &leaf->engine;
     const struct trigger *trigger = &engine->program.rules[index].trigger;
-    uint32_t now = leaf->hal->now_ms(leaf->self);
+    uint32_t now = hal_now_ms(leaf->self);
     if (trigger->kind == TRIGGER_EVERY) {
         uint32_t late_ms = now - engine->due_ms[index];
         if (late_ms > INT32_MAX)
@@ -126,13 +126,13 @@ static bool has_fired(struct leaf *leaf, uint8_t index, uint8_t fired)
         return true;
     }
     if (trigger->kind == TRIGGER_LINE)
-        return line_ended(leaf, index, fired);
+        return has_line(leaf, index, fired);
     uint8_t before = engine->level[index], after = level(leaf, trigger);
     engine->level[index] = after;
     return before != after && trigger->edge & (after ? EDGE_RISING : EDGE_FALLING);
 }
 
-void engine_poll(struct leaf *leaf)
+APART void engine_poll(struct leaf *leaf)
 {
     struct engine *engine = &leaf->engine;
     uint8_t fired = 0;

@@ -3,16 +3,8 @@
 #include "bytes.h"
 #include "sha512.h"
 
-static void digest_cut(struct sha512 *hash, uint8_t out[HEAD_BYTES])
-{
-    uint8_t digest[SHA512_BYTES];
-    sha512_end(hash, digest);
-    bytes_copy(out, digest, HEAD_BYTES);
-}
-
 static void chain(uint8_t head[HEAD_BYTES], const struct event *event)
 {
-    struct sha512 hash;
     uint8_t data[12];
     put_u32(data, event->time_ms);
     put_u32(data + 4, (uint32_t)event->value);
@@ -20,21 +12,14 @@ static void chain(uint8_t head[HEAD_BYTES], const struct event *event)
     data[9] = event->rule;
     data[10] = event->code;
     data[11] = event->slot;
-    sha512_start(&hash);
-    sha512_add(&hash, head, HEAD_BYTES);
-    sha512_add(&hash, data, sizeof data);
-    digest_cut(&hash, head);
+    sha512_pair(head, HEAD_BYTES, head, HEAD_BYTES, data, sizeof data);
 }
 
 void events_start(struct events *events, const uint8_t boot_nonce[BOOT_NONCE_BYTES])
 {
     static const uint8_t CONTEXT[18] = "vitte-leaf-chain-1";
-    struct sha512 hash;
     events->first = events->count = events->lost = 0;
-    sha512_start(&hash);
-    sha512_add(&hash, CONTEXT, sizeof CONTEXT);
-    sha512_add(&hash, boot_nonce, BOOT_NONCE_BYTES);
-    digest_cut(&hash, events->head);
+    sha512_pair(events->head, HEAD_BYTES, CONTEXT, sizeof CONTEXT, boot_nonce, BOOT_NONCE_BYTES);
 }
 
 static void drop_oldest(struct events *events)

@@ -1,18 +1,13 @@
 #include "frame.h"
 
-/* CRC-32C by half bytes: 64 bytes of table instead of 1024. */
+/* CRC-32C bit by bit: a table would make it four times as fast and three times as large. */
 uint32_t crc32c(const uint8_t *data, uint32_t size)
 {
-    static const uint32_t HALF[16] = {
-        0x00000000, 0x105EC76F, 0x20BD8EDE, 0x30E349B1, 0x417B1DBC, 0x5125DAD3,
-        0x61C69362, 0x7198540D, 0x82F63B78, 0x92A8FC17, 0xA24BB5A6, 0xB21572C9,
-        0xC38D26C4, 0xD3D3E1AB, 0xE330A81A, 0xF36E6F75,
-    };
     uint32_t crc = 0xFFFFFFFF;
     for (uint32_t i = 0; i < size; i++) {
         crc ^= data[i];
-        crc = crc >> 4 ^ HALF[crc & 15];
-        crc = crc >> 4 ^ HALF[crc & 15];
+        for (uint32_t j = 0; j < 8; j++)
+            crc = crc >> 1 ^ (0x82F63B78 & (0 - (crc & 1)));
     }
     return ~crc;
 }

@@ -5,23 +5,21 @@
 
 void leaf_note(struct leaf *leaf, uint8_t code, int32_t value)
 {
-    struct event event = {leaf->hal->now_ms(leaf->self), value, EVENT_SYSTEM, 0, code, 0};
+    struct event event = {hal_now_ms(leaf->self), value, EVENT_SYSTEM, 0, code, 0};
     events_add(&leaf->events, &event);
     if (code >= SYSTEM_WENT_BACK)
         leaf->firmware_error = code;
 }
 
-void leaf_start(struct leaf *leaf, const struct hal *hal, void *self)
+void leaf_start(struct leaf *leaf, void *self)
 {
     struct identity identity;
     bytes_fill((uint8_t *)leaf, 0, sizeof *leaf);
-    leaf->hal = hal;
     leaf->self = self;
-    leaf->slots.hal = hal;
     leaf->slots.self = self;
-    hal->random(self, leaf->boot_nonce, BOOT_NONCE_BYTES);
+    hal_random(self, leaf->boot_nonce, BOOT_NONCE_BYTES);
     events_start(&leaf->events, leaf->boot_nonce);
-    leaf_note(leaf, SYSTEM_STARTED, (int32_t)hal->reset_cause(self));
+    leaf_note(leaf, SYSTEM_STARTED, (int32_t)hal_reset_cause(self));
     slots_start(&leaf->slots);
     if (slots_identity(&leaf->slots, &identity))
         ed25519_public(identity.seed, leaf->key);
@@ -32,7 +30,7 @@ void leaf_start(struct leaf *leaf, const struct hal *hal, void *self)
 
 void leaf_poll(struct leaf *leaf)
 {
-    leaf->hal->pet(leaf->self);
+    hal_pet(leaf->self);
     session_poll(leaf);
     engine_poll(leaf);
 }

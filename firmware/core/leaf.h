@@ -1,7 +1,7 @@
 /* A leaf, whole: what it keeps in RAM, and the verbs that a board's main loop needs.
  *
  *     static struct leaf leaf;
- *     leaf_start(&leaf, &HAL, &board);
+ *     leaf_start(&leaf, &board);
  *     for (;;) leaf_poll(&leaf);
  *
  * Everything happens inside leaf_poll, one thing after the other: received bytes, due rules, events
@@ -17,7 +17,7 @@
 #include "lzss.h"
 #include "slots.h"
 
-enum { ANSWER_BYTES_MAX = BODY_BYTES_MAX, BATCH_MAX = 12, KEY_SIZE = 32 };
+enum { BATCH_MAX = 12, KEY_SIZE = 32 };
 
 enum leaf_error {
     ERROR_NONE,
@@ -52,7 +52,7 @@ struct session {
     uint16_t answer_size;
     uint32_t sent_ms;
     uint32_t wait_ms;
-    uint8_t answer[ANSWER_BYTES_MAX];
+    uint8_t answer[FRAME_BUFFER_BYTES];
 };
 
 struct transfer {
@@ -78,7 +78,6 @@ struct engine {
 };
 
 struct leaf {
-    const struct hal *hal;
     void *self;
     uint32_t firmware_error; /* the last serious one, of enum system_event */
     uint8_t boot_nonce[BOOT_NONCE_BYTES];
@@ -92,7 +91,7 @@ struct leaf {
     uint8_t wire[FRAME_BUFFER_BYTES];
 };
 
-void leaf_start(struct leaf *leaf, const struct hal *hal, void *self);
+void leaf_start(struct leaf *leaf, void *self);
 void leaf_poll(struct leaf *leaf);
 
 /* -- among the core's files --------------------------------------------------------------------- */

@@ -8,7 +8,7 @@ void lzss_start(struct lzss *state, uint32_t limit)
     state->limit = limit;
 }
 
-static void put(struct lzss *state, const struct lzss_window *window, uint8_t byte)
+static void put_out(struct lzss *state, const struct lzss_window *window, uint8_t byte)
 {
     if (state->written >= state->limit)
         state->failed = true;
@@ -23,7 +23,7 @@ static void put_copy(struct lzss *state, const struct lzss_window *window, uint8
     if (offset > state->written)
         state->failed = true;
     while (length-- > 0 && !state->failed)
-        put(state, window, window->read(window->self, state->written - offset));
+        put_out(state, window, window->read(window->self, state->written - offset));
 }
 
 void lzss_add(struct lzss *state, const struct lzss_window *window, uint8_t byte)
@@ -43,7 +43,7 @@ void lzss_add(struct lzss *state, const struct lzss_window *window, uint8_t byte
         state->in_copy = true;
         return;
     } else {
-        put(state, window, byte);
+        put_out(state, window, byte);
     }
     state->flags >>= 1;
     state->left--;

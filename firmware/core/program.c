@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include "bytes.h"
 #include "cbor.h"
 
 enum { FORMAT = 1, BOARDS = 5, EDGES = 3, CHANNEL_MAX = 65535 };
@@ -10,7 +11,7 @@ static void read_target(struct cbor_reader *from, struct program *out)
     uint32_t size = 0;
     out->target_kind = (uint8_t)cbor_uint(from, TARGET_ANY, TARGET_BOARD);
     if (items != (out->target_kind == TARGET_ANY ? 1u : 2u))
-        from->failed = true;
+        cbor_fail(from);
     else if (out->target_kind == TARGET_ONE)
         out->target_id = cbor_bytes(from, 8, 8, &size);
     else if (out->target_kind == TARGET_BOARD)
@@ -31,7 +32,7 @@ static void read_trigger(struct cbor_reader *from, struct trigger *out)
     uint32_t items = cbor_array(from, 2, 3);
     out->kind = (uint8_t)cbor_uint(from, TRIGGER_EVERY, TRIGGER_LINE);
     if (items != (out->kind == TRIGGER_EDGE ? 3u : 2u))
-        from->failed = true;
+        cbor_fail(from);
     if (out->kind == TRIGGER_EVERY) {
         out->period_ms = cbor_uint(from, PERIOD_MIN_MS, PERIOD_MAX_MS);
         return;
@@ -58,7 +59,7 @@ static void read_rule(struct cbor_reader *from, struct rule *out)
 bool program_read(struct program *out, const uint8_t *data, uint32_t size)
 {
     struct cbor_reader from = cbor_reading(data, size);
-    *out = (struct program){0};
+    bytes_fill((uint8_t *)out, 0, sizeof *out);
     if (size > PROGRAM_BYTES_MAX)
         return false;
     cbor_array(&from, 5, 5);

@@ -5,7 +5,7 @@
 #include "leaf.h"
 #include "sha512.h"
 
-enum op {
+enum request {
     REQUEST_PROVE = 1,
     REQUEST_STATUS,
     REQUEST_BEGIN,
@@ -22,7 +22,7 @@ enum { PROOF_NONCE_BYTES = 16, PROOF_TEXT_MAX = 160 };
 
 static const uint8_t PROOF_CONTEXT[18] = "vitte-leaf-proof-1";
 
-static void head(const struct leaf *leaf, struct cbor_writer *to, uint8_t error, uint32_t results)
+static void answer_head(const struct leaf *leaf, struct cbor_writer *to, uint8_t error, uint32_t results)
 {
     cbor_put_array(to, 2 + results);
     cbor_put_uint(to, leaf->session.last_id);
@@ -31,71 +31,74 @@ static void head(const struct leaf *leaf, struct cbor_writer *to, uint8_t error,
 
 static void plain(const struct leaf *leaf, struct cbor_writer *to, uint8_t error)
 {
-    head(leaf, to, error, 0);
+    answer_head(leaf, to, error, 0);
 }
 
+static uint32_t running_counter(const struct leaf *leaf)
+{
+    return leaf->engine.running ? leaf->engine.program.counter : 0;
+}
+
+/* The answer holds what is signed, behind two nonces; so it is written first and signed then. */
 static void prove(struct leaf *leaf, struct cbor_reader *from, struct cbor_writer *to)
 {
     struct identity identity;
-    uint8_t firmware[DIGEST_BYTES], program[DIGEST_BYTES] = {0}, chain[HEAD_BYTES];
+    uint8_t digest[DIGEST_BYTES], chain[HEAD_BYTES];
     uint8_t text[PROOF_TEXT_MAX], signature[SIGNATURE_BYTES];
-    uint32_t size, next = leaf->events.first + leaf->events.count;
-    uint32_t counter = leaf->engine.running ? leaf->engine.program.counter : 0;
+    uint32_t size;
     const uint8_t *nonce = cbor_bytes(from, PROOF_NONCE_BYTES, PROOF_NONCE_BYTES, &size);
     if (!cbor_ended(from) || !slots_identity(&leaf->slots, &identity)) {
-        plain(leaf, to, from->failed ? ERROR_MALFORMED : ERROR_NOT_PROVISIONED);
+        plain(leaf, to, cbor_failed(from) ? ERROR_MALFORMED : ERROR_NOT_PROVISIONED);
         return;
     }
-    leaf->hal->firmware_digest(leaf->self, firmware);
+    answer_head(leaf, to, ERROR_NONE, 6);
+    const uint8_t *facts = to->at;
+    hal_firmware_digest(leaf->self, digest);
+    cbor_put_bytes(to, digest, DIGEST_BYTES);
+    bytes_fill(digest, 0, DIGEST_BYTES);
     const uint8_t *package = slots_package(&leaf->slots, &size);
     if (leaf->engine.running)
-        package_digest(package, size, program);
+        package_digest(package, size, digest);
+    cbor_put_bytes(to, digest, DIGEST_BYTES);
+    cbor_put_uint(to, running_counter(leaf));
+    cbor_put_uint(to, leaf->events.first + leaf->events.count);
     events_head(&leaf->events, chain);
+    cbor_put_bytes(to, chain, HEAD_BYTES);
     struct cbor_writer signing = cbor_writing(text, sizeof text);
     cbor_put_array(&signing, 7);
     cbor_put_bytes(&signing, nonce, PROOF_NONCE_BYTES);
     cbor_put_bytes(&signing, leaf->boot_nonce, BOOT_NONCE_BYTES);
-    cbor_put_bytes(&signing, firmware, DIGEST_BYTES);
-    cbor_put_bytes(&signing, program, DIGEST_BYTES);
-    cbor_put_uint(&signing, counter);
-    cbor_put_uint(&signing, next);
-    cbor_put_bytes(&signing, chain, HEAD_BYTES);
+    size = (uint32_t)(to->at - facts);
+    bytes_copy(signing.at, facts, size); /* there is room: both are of bounded size */
     struct signed_text signed_text = {PROOF_CONTEXT, sizeof PROOF_CONTEXT, text,
-                                      (uint32_t)(signing.at - text)};
+                                      (uint32_t)(signing.at - text) + size};
     ed25519_sign(identity.seed, &signed_text, signature);
-    head(leaf, to, ERROR_NONE, 6);
-    cbor_put_bytes(to, firmware, DIGEST_BYTES);
-    cbor_put_bytes(to, program, DIGEST_BYTES);
-    cbor_put_uint(to, counter);
-    cbor_put_uint(to, next);
-    cbor_put_bytes(to, chain, HEAD_BYTES);
     cbor_put_bytes(to, signature, SIGNATURE_BYTES);
 }
 
 static void status(const struct leaf *leaf, struct cbor_writer *to)
 {
-    const struct hal *hal = leaf->hal;
     uint32_t runs = 0;
     for (uint32_t i = 0; i < RULES_MAX; i++)
         runs += leaf->engine.runs[i];
     const uint32_t values[15] = {
-        hal->now_ms(leaf->self),
-        hal->flash_bytes(leaf->self),
-        hal->ram_bytes(leaf->self),
-        hal->stack_bytes(leaf->self),
+        hal_now_ms(leaf->self),
+        hal_flash_bytes(leaf->self),
+        hal_ram_bytes(leaf->self),
+        hal_stack_bytes(leaf->self),
         leaf->engine.running ? leaf->slots.active + 1u : 0,
         leaf->slots.trial,
-        leaf->engine.running ? leaf->engine.program.counter : 0,
+        running_counter(leaf),
         runs,
         leaf->engine.failures,
         leaf->receiver.errors,
-        hal->overruns(leaf->self),
+        hal_overruns(leaf->self),
         leaf->events.lost,
         leaf->events.count,
-        hal->reset_cause(leaf->self),
+        hal_reset_cause(leaf->self),
         leaf->firmware_error,
     };
-    head(leaf, to, ERROR_NONE, 15);
+    answer_head(leaf, to, ERROR_NONE, 15);
     for (uint32_t i = 0; i < 15; i++)
         cbor_put_uint(to, values[i]);
 }
@@ -104,7 +107,7 @@ static void rules(const struct leaf *leaf, struct cbor_writer *to)
 {
     const struct program *program = &leaf->engine.program;
     uint32_t count = leaf->engine.running ? program->rule_count : 0;
-    head(leaf, to, ERROR_NONE, 1);
+    answer_head(leaf, to, ERROR_NONE, 1);
     cbor_put_array(to, count);
     for (uint32_t i = 0; i < count; i++) {
         const struct rule *rule = &program->rules[i];
@@ -121,14 +124,9 @@ static void rules(const struct leaf *leaf, struct cbor_writer *to)
 /* The device key is made of the host's randomness and our own: one of them being good is enough. */
 static void make_seed(struct leaf *leaf, const uint8_t *entropy, uint8_t seed[KEY_SIZE])
 {
-    struct sha512 hash;
-    uint8_t own[KEY_SIZE], digest[SHA512_BYTES];
-    leaf->hal->random(leaf->self, own, KEY_SIZE);
-    sha512_start(&hash);
-    sha512_add(&hash, own, KEY_SIZE);
-    sha512_add(&hash, entropy, KEY_SIZE);
-    sha512_end(&hash, digest);
-    bytes_copy(seed, digest, KEY_SIZE);
+    uint8_t own[KEY_SIZE];
+    hal_random(leaf->self, own, KEY_SIZE);
+    sha512_pair(seed, KEY_SIZE, own, KEY_SIZE, entropy, KEY_SIZE);
 }
 
 static void provision(struct leaf *leaf, struct cbor_reader *from, struct cbor_writer *to)
@@ -150,7 +148,7 @@ static void provision(struct leaf *leaf, struct cbor_reader *from, struct cbor_w
         return;
     }
     ed25519_public(identity, leaf->key);
-    head(leaf, to, ERROR_NONE, 1);
+    answer_head(leaf, to, ERROR_NONE, 1);
     cbor_put_bytes(to, leaf->key, KEY_SIZE);
 }
 
@@ -158,7 +156,7 @@ static void commit(struct leaf *leaf, struct cbor_writer *to)
 {
     uint8_t detail[3] = {0};
     uint8_t error = deploy_commit(leaf, detail);
-    head(leaf, to, error, error == ERROR_BAD_PROGRAM ? 3 : error == ERROR_NONE ? 1 : 0);
+    answer_head(leaf, to, error, error == ERROR_BAD_PROGRAM ? 3 : error == ERROR_NONE ? 1 : 0);
     if (error == ERROR_NONE)
         cbor_put_uint(to, leaf->engine.program.counter);
     for (uint32_t i = 0; i < 3 && error == ERROR_BAD_PROGRAM; i++)
@@ -184,7 +182,7 @@ static uint8_t confirm(struct leaf *leaf, struct cbor_reader *from)
 static void next(const struct leaf *leaf, struct cbor_writer *to, uint8_t error)
 {
     bool told = error == ERROR_NONE || error == ERROR_WRONG_OFFSET;
-    head(leaf, to, error, told);
+    answer_head(leaf, to, error, told);
     if (told)
         cbor_put_uint(to, leaf->transfer.next);
 }
@@ -199,7 +197,7 @@ static const uint8_t ITEMS[] = {
 /* Whether the array is as long as the request needs; the rest of its form is checked by who reads. */
 static bool is_formed(const struct cbor_reader *from, uint32_t op, uint32_t items)
 {
-    return !from->failed && items == ITEMS[op] && (items > 2 || cbor_ended(from));
+    return !cbor_failed(from) && items == ITEMS[op] && (items > 2 || cbor_ended(from));
 }
 
 void request_answer(struct leaf *leaf, struct cbor_reader *from, uint32_t items,

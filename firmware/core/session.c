@@ -12,7 +12,7 @@ static struct cbor_writer writing(struct leaf *leaf)
 static void send(struct leaf *leaf, uint8_t kind, uint8_t epoch, const struct cbor_writer *body)
 {
     uint32_t size = (uint32_t)(body->at - (leaf->wire + FRAME_BODY_AT));
-    leaf->hal->send(leaf->self, leaf->wire, frame_finish(leaf->wire, kind, epoch, size));
+    hal_send(leaf->self, leaf->wire, frame_finish(leaf->wire, kind, epoch, size));
 }
 
 /* The gateway is there: no need to wait long for it. */
@@ -36,7 +36,7 @@ static void on_hello(struct leaf *leaf, const struct frame *frame)
     session->epoch = (uint8_t)(session->epoch % EPOCHS + 1);
     session->answered = session->greeted = false;
     session->waiting = true;
-    session->sent_ms = leaf->hal->now_ms(leaf->self);
+    session->sent_ms = hal_now_ms(leaf->self);
     on_line(session);
     session->batch = BATCH_MAX;
     bool known = slots_identity(&leaf->slots, &identity);
@@ -46,38 +46,33 @@ static void on_hello(struct leaf *leaf, const struct frame *frame)
     cbor_put_bytes(&to, nonce, NONCE_BYTES);
     cbor_put_uint(&to, session->epoch);
     cbor_put_bytes(&to, leaf->boot_nonce, BOOT_NONCE_BYTES);
-    cbor_put_uint(&to, leaf->hal->board);
+    cbor_put_uint(&to, hal_board(leaf->self));
     cbor_put_bytes(&to, leaf->key, known ? KEY_SIZE : 0);
-    cbor_put_uint(&to, leaf->hal->receive_bytes);
+    cbor_put_uint(&to, hal_receive_bytes(leaf->self));
     send(leaf, FRAME_HELLO, 0, &to);
 }
 
-static void send_answer(struct leaf *leaf)
-{
-    struct cbor_writer to = writing(leaf);
-    bytes_copy(to.at, leaf->session.answer, leaf->session.answer_size);
-    to.at += leaf->session.answer_size;
-    send(leaf, FRAME_ANSWER, leaf->session.epoch, &to);
-}
-
+/* The last answer is kept as it goes over the wire. */
 static void on_request(struct leaf *leaf, const struct frame *frame)
 {
     struct session *session = &leaf->session;
     struct cbor_reader from = cbor_reading(frame->body, frame->size);
     uint32_t items = cbor_array(&from, 2, 15);
     uint16_t id = (uint16_t)cbor_uint(&from, 0, UINT16_MAX);
-    if (from.failed)
+    if (cbor_failed(&from))
         return;
     if (!session->answered || session->last_id != id) {
-        struct cbor_writer to = cbor_writing(session->answer, ANSWER_BYTES_MAX);
+        struct cbor_writer to = cbor_writing(session->answer + FRAME_BODY_AT, BODY_BYTES_MAX);
         session->last_id = id;
         session->answered = true;
         request_answer(leaf, &from, items, &to);
-        session->answer_size = (uint16_t)(to.at - session->answer);
+        session->answer_size =
+            (uint16_t)frame_finish(session->answer, FRAME_ANSWER, session->epoch,
+                                   (uint32_t)(to.at - session->answer) - FRAME_BODY_AT);
     }
-    send_answer(leaf);
+    hal_send(leaf->self, session->answer, session->answer_size);
     if (session->restart)
-        leaf->hal->restart(leaf->self);
+        hal_restart(leaf->self);
 }
 
 /* -- events ------------------------------------------------------------------------------------- */
@@ -128,7 +123,7 @@ static void send_events(struct leaf *leaf)
 static void events_poll(struct leaf *leaf)
 {
     struct session *session = &leaf->session;
-    uint32_t now_ms = leaf->hal->now_ms(leaf->self);
+    uint32_t now_ms = hal_now_ms(leaf->self);
     if (session->epoch == 0 || leaf->events.count == 0)
         return;
     if (session->waiting) {
@@ -150,7 +145,7 @@ void session_poll(struct leaf *leaf)
 {
     uint8_t data[32];
     struct frame frame;
-    uint32_t size = leaf->hal->receive(leaf->self, data, sizeof data);
+    uint32_t size = hal_receive(leaf->self, data, sizeof data);
     for (uint32_t i = 0; i < size; i++) {
         if (!frame_take(&leaf->receiver, data[i], &frame))
             continue;

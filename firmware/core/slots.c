@@ -21,7 +21,7 @@ enum { GENERATION = 4, SIZE = 8, COUNTER = 12, CHECKSUM = 16 };
 
 static const uint8_t *base(const struct slots *slots, uint32_t slot)
 {
-    return slots->hal->slot(slots->self, slot);
+    return hal_slot(slots->self, slot);
 }
 
 static uint32_t field(const struct slots *slots, uint32_t slot, uint32_t at)
@@ -29,10 +29,10 @@ static uint32_t field(const struct slots *slots, uint32_t slot, uint32_t at)
     return get_u32(base(slots, slot) + at);
 }
 
-static bool program(const struct slots *slots, uint32_t slot, uint32_t at,
+static bool write_unit(const struct slots *slots, uint32_t slot, uint32_t at,
                     const uint8_t unit[FLASH_UNIT])
 {
-    return slots->hal->program(slots->self, slot, at, unit) &&
+    return hal_program(slots->self, slot, at, unit) &&
            bytes_equal(base(slots, slot) + at, unit, FLASH_UNIT);
 }
 
@@ -49,7 +49,7 @@ static bool mark(const struct slots *slots, uint32_t slot, uint32_t at, uint32_t
 {
     uint8_t unit[FLASH_UNIT];
     make_mark(unit, number);
-    return program(slots, slot, at, unit);
+    return write_unit(slots, slot, at, unit);
 }
 
 static bool is_marked(const uint8_t *unit)
@@ -65,14 +65,11 @@ static bool is_erased(const uint8_t *unit)
     return true;
 }
 
-/* Over what the VALID mark vouches for: the header up to here, identity, package. */
+/* Over what the VALID mark vouches for: the header up to here, identity, package. Their order counts. */
 static uint32_t checksum(const uint8_t *header, const uint8_t *slot, uint32_t size)
 {
-    uint8_t all[12];
-    put_u32(all, crc32c(header, CHECKSUM));
-    put_u32(all + 4, crc32c(slot + IDENTITY_AT, IDENTITY_BYTES));
-    put_u32(all + 8, crc32c(slot + PACKAGE_AT, size));
-    return crc32c(all, sizeof all);
+    return crc32c(header, CHECKSUM) + 3 * crc32c(slot + IDENTITY_AT, IDENTITY_BYTES) +
+           5 * crc32c(slot + PACKAGE_AT, size);
 }
 
 static bool is_valid(const struct slots *slots, uint32_t slot)
@@ -163,14 +160,14 @@ static bool write_header(const struct slots *slots, uint32_t slot, uint32_t gene
     put_u32(unit + SIZE, size);
     put_u32(unit + COUNTER, counter);
     put_u32(unit + CHECKSUM, checksum(unit, base(slots, slot), size));
-    return program(slots, slot, HEADER_AT, unit);
+    return write_unit(slots, slot, HEADER_AT, unit);
 }
 
 static bool write_identity(const struct slots *slots, uint32_t slot, const uint8_t *identity)
 {
     bool good = true;
     for (uint32_t i = 0; i < IDENTITY_BYTES && good; i += FLASH_UNIT)
-        good = program(slots, slot, IDENTITY_AT + i, identity + i);
+        good = write_unit(slots, slot, IDENTITY_AT + i, identity + i);
     return good;
 }
 
@@ -189,7 +186,7 @@ static bool refresh(struct slots *slots, uint32_t counter)
 {
     uint32_t from = slots->active, to = other(slots);
     uint32_t size = field(slots, from, SIZE);
-    bool good = slots->hal->erase(slots->self, to);
+    bool good = hal_erase(slots->self, to);
     for (uint32_t at = 0; at < size && good; at += FLASH_UNIT)
         good = slots_fill(slots, at, base(slots, from) + PACKAGE_AT + at);
     good = good && write_identity(slots, to, base(slots, from) + IDENTITY_AT) &&
@@ -226,12 +223,12 @@ bool slots_prepare(struct slots *slots)
     /* Two notes are kept in hand, since the power may fail while one is written. */
     if ((!noted || free_note(slots) + 2 > NOTES) && !refresh(slots, highest))
         return false;
-    return slots->hal->erase(slots->self, other(slots));
+    return hal_erase(slots->self, other(slots));
 }
 
 bool slots_fill(const struct slots *slots, uint32_t at, const uint8_t unit[FLASH_UNIT])
 {
-    return at + FLASH_UNIT <= PACKAGE_BYTES_MAX && program(slots, other(slots), PACKAGE_AT + at, unit);
+    return at + FLASH_UNIT <= PACKAGE_BYTES_MAX && write_unit(slots, other(slots), PACKAGE_AT + at, unit);
 }
 
 const uint8_t *slots_filled(const struct slots *slots)
@@ -262,7 +259,7 @@ bool slots_confirm(struct slots *slots)
 
 bool slots_provision(struct slots *slots, const uint8_t identity[IDENTITY_BYTES])
 {
-    bool good = slots->hal->erase(slots->self, 0) && write_identity(slots, 0, identity) &&
+    bool good = hal_erase(slots->self, 0) && write_identity(slots, 0, identity) &&
                 write_header(slots, 0, 1, 0, 0) && mark(slots, 0, CONFIRMED_AT, 1) &&
                 mark(slots, 0, VALID_AT, 1);
     if (good)
@@ -273,6 +270,6 @@ bool slots_provision(struct slots *slots, const uint8_t identity[IDENTITY_BYTES]
 bool slots_forget(struct slots *slots)
 {
     slots->active = NO_SLOT;
-    bool first = slots->hal->erase(slots->self, 0);
-    return slots->hal->erase(slots->self, 1) && first;
+    bool first = hal_erase(slots->self, 0);
+    return hal_erase(slots->self, 1) && first;
 }

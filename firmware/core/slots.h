@@ -44,7 +44,6 @@ struct identity {
 };
 
 struct slots {
-    const struct hal *hal;
     void *self;
     uint8_t active; /* 0, 1 or NO_SLOT */
     bool trial;     /* the active one has not been confirmed */

@@ -6,7 +6,7 @@
 
 #include "isa.h"
 
-enum role { ZERO, SETS, READS, CHANGES, SLOT, INPUT, SOURCE, SINK, SKIP, ANY };
+enum role { UNUSED, SETS, READS, CHANGES, SLOT, INPUT, SOURCE, SINK, SKIP, ANY };
 enum { UNSEEN = 0x100 };
 
 struct check {
@@ -15,30 +15,31 @@ struct check {
     uint32_t count;
 };
 
-/* What the three operands of an op are, 4 bits each, first operand highest; 0xFFF: no such op. */
+/* What the three operands of the ops from `first` to `last` are, 4 bits each, first operand highest. */
+struct form {
+    uint8_t first, last;
+    uint16_t roles;
+};
+#define ROLES(a, b, c) (uint16_t)((a) << 8 | (b) << 4 | (c))
+
+static const struct form FORMS[] = {
+    {OP_RET, OP_RET, ROLES(UNUSED, UNUSED, UNUSED)}, {OP_LDI, OP_LDI, ROLES(SETS, ANY, ANY)},
+    {OP_LDH, OP_LDH, ROLES(CHANGES, ANY, ANY)},      {OP_MOV, OP_MOV, ROLES(SETS, READS, UNUSED)},
+    {OP_LDV, OP_LDV, ROLES(SETS, SLOT, UNUSED)},     {OP_STV, OP_STV, ROLES(SLOT, READS, UNUSED)},
+    {OP_ADD, OP_SAR, ROLES(SETS, READS, READS)},     {OP_LT, OP_GE, ROLES(SETS, READS, READS)},
+    {OP_JMP, OP_JMP, ROLES(SKIP, UNUSED, UNUSED)},   {OP_BRT, OP_BRF, ROLES(READS, SKIP, UNUSED)},
+    {OP_RES, OP_RES, ROLES(SETS, SOURCE, UNUSED)},   {OP_ACT, OP_ACT, ROLES(SINK, READS, UNUSED)},
+    {OP_EVT, OP_EVT, ROLES(ANY, READS, UNUSED)},     {OP_LLM, OP_LLM, ROLES(ANY, READS, INPUT)},
+    {OP_TIM, OP_TIM, ROLES(SETS, UNUSED, UNUSED)},
+};
+
+/* 0xFFF: no such op. */
 static uint16_t roles(uint8_t op)
 {
-#define ROLES(a, b, c) (uint16_t)((a) << 8 | (b) << 4 | (c))
-    if ((op >= OP_ADD && op <= OP_SAR) || (op >= OP_LT && op <= OP_GE))
-        return ROLES(SETS, READS, READS);
-    switch (op) {
-    case OP_RET: return ROLES(ZERO, ZERO, ZERO);
-    case OP_LDI: return ROLES(SETS, ANY, ANY);
-    case OP_LDH: return ROLES(CHANGES, ANY, ANY);
-    case OP_MOV: return ROLES(SETS, READS, ZERO);
-    case OP_LDV: return ROLES(SETS, SLOT, ZERO);
-    case OP_STV: return ROLES(SLOT, READS, ZERO);
-    case OP_JMP: return ROLES(SKIP, ZERO, ZERO);
-    case OP_BRT:
-    case OP_BRF: return ROLES(READS, SKIP, ZERO);
-    case OP_RES: return ROLES(SETS, SOURCE, ZERO);
-    case OP_ACT: return ROLES(SINK, READS, ZERO);
-    case OP_EVT: return ROLES(ANY, READS, ZERO);
-    case OP_LLM: return ROLES(ANY, READS, INPUT);
-    case OP_TIM: return ROLES(SETS, ZERO, ZERO);
-    default: return 0xFFF;
-    }
-#undef ROLES
+    for (uint32_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++)
+        if (op >= FORMS[i].first && op <= FORMS[i].last)
+            return FORMS[i].roles;
+    return 0xFFF;
 }
 
 static uint8_t role_of(uint16_t all, uint32_t operand)
@@ -75,7 +76,7 @@ static uint8_t known_instructions(const struct check *check, int8_t *where)
         for (uint32_t i = 0; i < 3 && good; i++) {
             uint8_t role = role_of(all, i);
             bool is_register = role == SETS || role == READS || role == CHANGES;
-            good = !(is_register && code[1 + i] >= REGISTERS) && !(role == ZERO && code[1 + i]);
+            good = !(is_register && code[1 + i] >= REGISTERS) && !(role == UNUSED && code[1 + i]);
         }
         if (!good) {
             *where = (int8_t)index;

@@ -1,5 +1,6 @@
 #include "vm.h"
 
+#include "bytes.h"
 #include "isa.h"
 
 static int32_t saturate(int64_t value)
@@ -15,8 +16,10 @@ static int32_t divide(int64_t dividend, int32_t divisor)
     uint64_t left = dividend < 0 ? 0 - (uint64_t)dividend : (uint64_t)dividend;
     uint32_t by = divisor < 0 ? 0 - (uint32_t)divisor : (uint32_t)divisor;
     uint64_t rest = 0;
-    if (by == 0)
-        return saturate(dividend == 0 ? 0 : dividend > 0 ? INT64_MAX : INT64_MIN);
+    if (by == 0) { /* of everything but 0 the largest number there is */
+        by = 1;
+        left = left ? UINT32_MAX : 0;
+    }
     for (uint32_t i = 0; i < 64; i++) { /* the quotient comes in from below */
         rest = rest << 1 | left >> 63;
         left <<= 1;
@@ -28,16 +31,24 @@ static int32_t divide(int64_t dividend, int32_t divisor)
     return saturate(negative ? -(int64_t)left : (int64_t)left);
 }
 
+/* Of each comparison from OP_LT on: bit 0 for less, 1 for equal, 2 for greater. */
+static bool compare(uint32_t op, int32_t x, int32_t y)
+{
+    static const uint8_t TRUE_FOR[] = {1, 3, 2, 5, 4, 6};
+    return TRUE_FOR[op - OP_LT] >> ((x >= y) + (x > y)) & 1;
+}
+
 static int32_t arithmetic(uint8_t op, int32_t x, int32_t y)
 {
+    int64_t wide = x;
     switch (op) {
-    case OP_ADD: return saturate((int64_t)x + y);
-    case OP_SUB: return saturate((int64_t)x - y);
-    case OP_MUL: return saturate((int64_t)x * y);
-    case OP_DIV: return divide(x, y);
-    case OP_MOD: return y == 0 || y == -1 ? 0 : x - divide(x, y) * y;
-    case OP_MLQ: return saturate((int64_t)x * y >> 16);
-    case OP_DVQ: return divide((int64_t)x * 65536, y);
+    case OP_ADD: wide += y; break;
+    case OP_SUB: wide -= y; break;
+    case OP_MUL: wide *= y; break;
+    case OP_DIV: return divide(wide, y);
+    case OP_MOD: return y == 0 || y == -1 ? 0 : x - divide(wide, y) * y;
+    case OP_MLQ: wide = wide * y >> 16; break;
+    case OP_DVQ: return divide(wide * 65536, y);
     case OP_MIN: return x < y ? x : y;
     case OP_MAX: return x > y ? x : y;
     case OP_AND: return x & y;
@@ -45,13 +56,9 @@ static int32_t arithmetic(uint8_t op, int32_t x, int32_t y)
     case OP_XOR: return x ^ y;
     case OP_SHL: return (int32_t)((uint32_t)x << (y & 31));
     case OP_SAR: return x >> (y & 31);
-    case OP_LT: return x < y;
-    case OP_LE: return x <= y;
-    case OP_EQ: return x == y;
-    case OP_NE: return x != y;
-    case OP_GT: return x > y;
-    default: return x >= y;
+    default: return compare(op, x, y);
     }
+    return saturate(wide);
 }
 
 /* Ops that only set a register: what to. */
@@ -72,9 +79,10 @@ static int32_t taken(const struct rule *rule, const struct bench *bench, const u
 
 uint8_t vm_run(struct rule *rule, const struct bench *bench)
 {
-    int32_t registers[REGISTERS] = {0};
+    int32_t registers[REGISTERS];
     uint32_t count = rule->code_bytes / INSTRUCTION_BYTES;
     uint8_t steps = 0;
+    bytes_fill((uint8_t *)registers, 0, sizeof registers);
     for (uint32_t at = 0; at < count && steps < INSTRUCTIONS_MAX;) {
         const uint8_t *code = rule->code + INSTRUCTION_BYTES * at++;
         uint8_t a = code[1], b = code[2];

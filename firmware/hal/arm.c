@@ -1,4 +1,4 @@
-/* The core's hal on a Cortex-M: receive buffers, resources, randomness, flash by slots; what differs
+/* core/hal.h on a Cortex-M: receive buffers, resources, randomness, flash by slots; what differs
  * between parts is behind part.h.
  *
  * The only thing that happens in interrupts is that a byte goes into a ring: one writer, one reader,
@@ -67,7 +67,7 @@ bool arm_has_received(void)
     return link_ring.head != link_ring.tail;
 }
 
-static uint32_t receive(void *self, uint8_t *data, uint32_t size)
+uint32_t hal_receive(void *self, uint8_t *data, uint32_t size)
 {
     uint32_t taken = 0;
     (void)self;
@@ -76,7 +76,7 @@ static uint32_t receive(void *self, uint8_t *data, uint32_t size)
     return taken;
 }
 
-static void send(void *self, const uint8_t *data, uint32_t size)
+void hal_send(void *self, const uint8_t *data, uint32_t size)
 {
     (void)self;
     for (uint32_t i = 0; i < size; i++)
@@ -85,7 +85,7 @@ static void send(void *self, const uint8_t *data, uint32_t size)
 
 /* -- time and start ----------------------------------------------------------------------------- */
 
-static uint32_t now_ms(void *self)
+uint32_t hal_now_ms(void *self)
 {
     (void)self;
     return part_now_ms();
@@ -114,19 +114,19 @@ uint32_t arm_ms_of_us(uint32_t now_us)
     return ms;
 }
 
-static uint32_t reset_cause(void *self)
+uint32_t hal_reset_cause(void *self)
 {
     (void)self;
     return start_has_failed() ? RESET_FAULT : part_reset_cause();
 }
 
-static void pet(void *self)
+void hal_pet(void *self)
 {
     (void)self;
     part_pet();
 }
 
-static void restart(void *self)
+void hal_restart(void *self)
 {
     (void)self;
     part_restart();
@@ -139,20 +139,20 @@ uint32_t arm_word(const uint8_t bytes[4])
     return get_u32(bytes);
 }
 
-static const uint8_t *slot(void *self, uint32_t slot)
+const uint8_t *hal_slot(void *self, uint32_t slot)
 {
     (void)self;
     return (const uint8_t *)(uintptr_t)PART.slot[slot];
 }
 
-static bool erase(void *self, uint32_t slot)
+bool hal_erase(void *self, uint32_t slot)
 {
     (void)self;
     part_pet();
     return part_erase(slot);
 }
 
-static bool program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLASH_UNIT])
+bool hal_program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLASH_UNIT])
 {
     (void)self;
     return part_program(PART.slot[slot] + at, unit);
@@ -172,7 +172,7 @@ static bool has_i2c(uint32_t param)
     return size >= 1 && size <= BUS_SIZE_MAX && (param & 0x80) == 0;
 }
 
-static bool has(const void *self, const struct resource *resource)
+bool hal_has(const void *self, const struct resource *resource)
 {
     uint32_t channel = resource->channel;
     (void)self;
@@ -187,7 +187,7 @@ static bool has(const void *self, const struct resource *resource)
     }
 }
 
-static void configure(void *self, const struct resource *resource)
+APART void hal_configure(void *self, const struct resource *resource)
 {
     (void)self;
     switch (resource->kind) {
@@ -203,7 +203,7 @@ static void configure(void *self, const struct resource *resource)
     }
 }
 
-static bool read(void *self, const struct resource *resource, int32_t *value)
+bool hal_read(void *self, const struct resource *resource, int32_t *value)
 {
     uint8_t byte = 0;
     (void)self;
@@ -219,7 +219,7 @@ static bool read(void *self, const struct resource *resource, int32_t *value)
     }
 }
 
-static bool write(void *self, const struct resource *resource, int32_t value)
+bool hal_write(void *self, const struct resource *resource, int32_t value)
 {
     (void)self;
     switch (resource->kind) {
@@ -234,7 +234,7 @@ static bool write(void *self, const struct resource *resource, int32_t value)
     }
 }
 
-static bool line_ended(void *self, const struct resource *resource)
+APART bool hal_line_ended(void *self, const struct resource *resource)
 {
     bool ended = lines != lines_seen;
     (void)self;
@@ -247,69 +247,50 @@ static bool line_ended(void *self, const struct resource *resource)
 
 /* Should the generator fail, what is left is a counter in RAM that resets do not clear: names of
  * starts stay different, and keys are made with the host's randomness as well. */
-static void random(void *self, uint8_t *data, uint32_t size)
+void hal_random(void *self, uint8_t *data, uint32_t size)
 {
     (void)self;
-    for (uint32_t i = 0; i < size; i += 4) {
-        uint8_t bytes[4];
-        uint32_t word = 0;
-        part_random(&word);
-        noise = noise * 1664525u + 1013904223u; /* Numerical Recipes' ranqd1: only a counter here */
-        put_u32(bytes, word ^ noise);
-        bytes_copy(data + i, bytes, size - i < 4 ? size - i : 4);
+    for (uint32_t i = 0, word = 0; i < size; i++, word >>= 8) {
+        if (i % 4 == 0) {
+            part_random(&word);
+            noise = noise * 1664525u + 1013904223u; /* Numerical Recipes' ranqd1: a counter here */
+            word ^= noise;
+        }
+        data[i] = (uint8_t)word;
     }
 }
 
-static void firmware_digest(void *self, uint8_t digest[DIGEST_BYTES])
+void hal_firmware_digest(void *self, uint8_t digest[DIGEST_BYTES])
 {
-    struct sha512 hash;
-    uint8_t whole[SHA512_BYTES];
-    (void)self;
-    sha512_start(&hash);
-    sha512_add(&hash, _image_start, (uint32_t)(_image_end - _image_start));
-    sha512_end(&hash, whole);
-    bytes_copy(digest, whole, DIGEST_BYTES);
+    sha512_pair(digest, DIGEST_BYTES, _image_start, hal_flash_bytes(self), 0, 0);
 }
 
-static uint32_t flash_bytes(void *self)
+uint32_t hal_flash_bytes(void *self)
 {
     (void)self;
     return (uint32_t)(_image_end - _image_start);
 }
 
-static uint32_t ram_bytes(void *self)
+uint32_t hal_ram_bytes(void *self)
 {
     (void)self;
     return (uint32_t)(_ram_end - _ram_start);
 }
 
-static uint32_t overruns_seen(void *self)
+uint32_t hal_overruns(void *self)
 {
     (void)self;
     return overruns;
 }
 
-const struct hal ARM_HAL = {
-    .board = BOARD,
-    .receive_bytes = RECEIVE_BYTES - 1,
-    .now_ms = now_ms,
-    .receive = receive,
-    .send = send,
-    .slot = slot,
-    .erase = erase,
-    .program = program,
-    .has = has,
-    .configure = configure,
-    .read = read,
-    .write = write,
-    .line_ended = line_ended,
-    .random = random,
-    .firmware_digest = firmware_digest,
-    .reset_cause = reset_cause,
-    .flash_bytes = flash_bytes,
-    .ram_bytes = ram_bytes,
-    .stack_bytes = arm_stack_bytes,
-    .overruns = overruns_seen,
-    .pet = pet,
-    .restart = restart,
-};
+uint32_t hal_board(void *self)
+{
+    (void)self;
+    return BOARD;
+}
+
+uint32_t hal_receive_bytes(void *self)
+{
+    (void)self;
+    return RECEIVE_BYTES - 1;
+}

@@ -4,9 +4,6 @@
 
 #include "../core/hal.h"
 
-extern const struct hal ARM_HAL;
-
 bool arm_has_received(void);
-uint32_t arm_stack_bytes(void *self);
 
 #endif

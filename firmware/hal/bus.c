@@ -34,24 +34,26 @@ void spi_configure(uint32_t param)
     pin_configure(PART.miso, PIN_INPUT);
 }
 
-void spi_read(uint32_t param, int32_t *value)
+/* Sends the first byte and then `value`; returns what came in meanwhile. */
+static uint32_t spi_transfer(uint32_t param, uint32_t value)
 {
-    uint32_t read = 0;
+    uint32_t came = 0;
     pin_write(param & 0xFFFF, false);
     spi_exchange((uint8_t)(param >> 16));
-    for (uint32_t i = 0; i < param >> 24; i++)
-        read = read << 8 | spi_exchange(0);
+    for (uint32_t i = param >> 24; i-- > 0;)
+        came = came << 8 | spi_exchange((uint8_t)(value >> 8 * i));
     pin_write(param & 0xFFFF, true);
-    *value = (int32_t)read;
+    return came;
+}
+
+void spi_read(uint32_t param, int32_t *value)
+{
+    *value = (int32_t)spi_transfer(param, 0);
 }
 
 void spi_write(uint32_t param, int32_t value)
 {
-    pin_write(param & 0xFFFF, false);
-    spi_exchange((uint8_t)(param >> 16));
-    for (uint32_t i = param >> 24; i > 0; i--)
-        spi_exchange((uint8_t)((uint32_t)value >> 8 * (i - 1)));
-    pin_write(param & 0xFFFF, true);
+    spi_transfer(param, (uint32_t)value);
 }
 
 /* -- I2C ---------------------------------------------------------------------------------------- */
@@ -105,33 +107,42 @@ static bool bit(bool out)
     return in;
 }
 
+/* Nine bits: a byte and who has it. What is ours to leave alone is 1. */
+static uint32_t exchange(uint32_t out)
+{
+    uint32_t in = 0;
+    for (uint32_t i = 9; i-- > 0;)
+        in = in << 1 | bit(out >> i & 1);
+    return in;
+}
+
 static bool put(uint32_t byte)
 {
-    for (uint32_t i = 8; i > 0; i--)
-        bit(byte >> (i - 1) & 1);
-    return !bit(true); /* a device that is there pulls it down */
+    return !(exchange(byte << 1 | 1) & 1); /* a device that is there pulls it down */
 }
 
 static uint32_t get(bool more)
 {
-    uint32_t byte = 0;
-    for (uint32_t i = 0; i < 8; i++)
-        byte = byte << 1 | bit(true);
-    bit(!more);
-    return byte;
+    return exchange(0xFF << 1 | !more) >> 1;
+}
+
+/* The address to write to, and the register. */
+static bool begin(uint32_t param)
+{
+    start();
+    return put((param & 0x7F) << 1) && put(param >> 8 & 0xFF);
 }
 
 bool i2c_read(uint32_t param, int32_t *value)
 {
-    uint32_t address = param & 0x7F, size = param >> 16, read = 0;
-    start();
-    bool good = put(address << 1) && put(param >> 8 & 0xFF);
+    uint32_t read = 0;
+    bool good = begin(param);
     if (good) {
         start();
-        good = put(address << 1 | 1);
+        good = put((param & 0x7F) << 1 | 1);
     }
-    for (uint32_t i = 0; i < size && good; i++)
-        read = read << 8 | get(i + 1 < size);
+    for (uint32_t i = param >> 16; i-- > 0 && good;)
+        read = read << 8 | get(i > 0);
     stop();
     *value = (int32_t)read;
     return good;
@@ -139,10 +150,9 @@ bool i2c_read(uint32_t param, int32_t *value)
 
 bool i2c_write(uint32_t param, int32_t value)
 {
-    start();
-    bool good = put((param & 0x7F) << 1) && put(param >> 8 & 0xFF);
-    for (uint32_t i = param >> 16; i > 0 && good; i--)
-        good = put((uint32_t)value >> 8 * (i - 1) & 0xFF);
+    bool good = begin(param);
+    for (uint32_t i = param >> 16; i-- > 0 && good;)
+        good = put((uint32_t)value >> 8 * i & 0xFF);
     stop();
     return good;
 }

@@ -121,8 +121,8 @@ VECTORS = {
     CORE_VECTORS,
     [16 + UART0_IRQ] = link_interrupt,
     [16 + TIMER0_IRQ] = tick_interrupt,
-    [16 + UARTE1_IRQ] = uart_interrupt,
 };
+INTERRUPTS = {uart_interrupt}; /* UARTE1 */
 
 /* -- start, time, watchdog ---------------------------------------------------------------------- */
 

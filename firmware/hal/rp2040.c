@@ -105,7 +105,8 @@ const struct part PART = {
 static void link_interrupt(void);
 static void uart_interrupt(void);
 
-VECTORS = {CORE_VECTORS, [16 + UART0_IRQ] = link_interrupt, uart_interrupt};
+VECTORS = {CORE_VECTORS};
+INTERRUPTS = {link_interrupt, uart_interrupt}; /* UART0, UART1 */
 
 /* -- start, time, watchdog ---------------------------------------------------------------------- */
 

@@ -83,14 +83,14 @@ static bool is_released(void)
     return true;
 }
 
-static _Noreturn void run(void)
+static _Noreturn void run_forever(void)
 {
     part_start();
     if (is_released()) {
-        struct slots slots = {.hal = &ARM_HAL};
+        struct slots slots = {0};
         slots_forget(&slots);
     }
-    leaf_start(&leaf, &ARM_HAL, 0);
+    leaf_start(&leaf, 0);
     for (;;) {
         leaf_poll(&leaf);
         start_sleep(arm_has_received);
@@ -108,10 +108,10 @@ void start_reset(void)
         *to++ = 0;
     has_failed = fault_mark == FAULT_MARK;
     fault_mark = 0;
-    run();
+    run_forever();
 }
 
-uint32_t arm_stack_bytes(void *self)
+uint32_t hal_stack_bytes(void *self)
 {
     const uint32_t *stack = (const uint32_t *)(uintptr_t)_stack_bottom;
     const uint32_t *top = (const uint32_t *)(uintptr_t)_stack_top;

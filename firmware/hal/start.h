@@ -24,6 +24,10 @@ _Noreturn void start_request_reset(void); /* by the processor's own register */
 
 #define VECTORS __attribute__((section(".vectors"), used)) const handler vectors[]
 
+/* The interrupts of a part, from the first one it uses on; its linker script says where they
+ * stand, and puts constants into the gap. */
+#define INTERRUPTS __attribute__((section(".interrupts"), used)) const handler interrupts[]
+
 /* A register by its address. */
 #define REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
 

@@ -88,7 +88,8 @@ const struct part PART = {
 static void link_interrupt(void);
 static void uart_interrupt(void);
 
-VECTORS = {CORE_VECTORS, [16 + USART1_IRQ] = link_interrupt, uart_interrupt};
+VECTORS = {CORE_VECTORS};
+INTERRUPTS = {link_interrupt, uart_interrupt}; /* USART1, USART2 */
 
 /* -- start -------------------------------------------------------------------------------------- */
 

@@ -14,12 +14,12 @@ static bool cut_now(struct board *board)
     return ++board->flash_ops == board->cut_at && board->cut_kind != CUT_NEVER;
 }
 
-static const uint8_t *slot(void *self, uint32_t slot)
+const uint8_t *hal_slot(void *self, uint32_t slot)
 {
     return of(self)->flash[slot];
 }
 
-static bool erase(void *self, uint32_t slot)
+bool hal_erase(void *self, uint32_t slot)
 {
     struct board *board = of(self);
     bool cut = cut_now(board);
@@ -30,7 +30,7 @@ static bool erase(void *self, uint32_t slot)
     return true;
 }
 
-static bool program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLASH_UNIT])
+bool hal_program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLASH_UNIT])
 {
     struct board *board = of(self);
     uint8_t *to = board->flash[slot] + at;
@@ -74,24 +74,24 @@ static uint32_t line_get(struct line *line, uint8_t *data, uint32_t size)
     return taken;
 }
 
-static uint32_t now_ms(void *self)
+uint32_t hal_now_ms(void *self)
 {
     return of(self)->now_ms;
 }
 
-static uint32_t receive(void *self, uint8_t *data, uint32_t size)
+uint32_t hal_receive(void *self, uint8_t *data, uint32_t size)
 {
     return line_get(&of(self)->in, data, size);
 }
 
-static void send(void *self, const uint8_t *data, uint32_t size)
+void hal_send(void *self, const uint8_t *data, uint32_t size)
 {
     line_put(&of(self)->out, data, size);
 }
 
 /* -- resources ---------------------------------------------------------------------------------- */
 
-static bool has(const void *self, const struct resource *resource)
+bool hal_has(const void *self, const struct resource *resource)
 {
     (void)self;
     if (resource->kind == KIND_UART)
@@ -100,13 +100,13 @@ static bool has(const void *self, const struct resource *resource)
            !(resource->kind == KIND_DAC && resource->access != ACCESS_WRITE);
 }
 
-static void configure(void *self, const struct resource *resource)
+void hal_configure(void *self, const struct resource *resource)
 {
     (void)self;
     (void)resource;
 }
 
-static bool read(void *self, const struct resource *resource, int32_t *value)
+bool hal_read(void *self, const struct resource *resource, int32_t *value)
 {
     struct board *board = of(self);
     uint8_t byte = 0;
@@ -120,7 +120,7 @@ static bool read(void *self, const struct resource *resource, int32_t *value)
     }
 }
 
-static bool write(void *self, const struct resource *resource, int32_t value)
+bool hal_write(void *self, const struct resource *resource, int32_t value)
 {
     struct board *board = of(self);
     switch (resource->kind) {
@@ -131,7 +131,7 @@ static bool write(void *self, const struct resource *resource, int32_t value)
     }
 }
 
-static bool line_ended(void *self, const struct resource *resource)
+bool hal_line_ended(void *self, const struct resource *resource)
 {
     uint32_t *ended = &of(self)->uart_ended[resource->channel];
     bool was = *ended;
@@ -141,7 +141,7 @@ static bool line_ended(void *self, const struct resource *resource)
 
 /* -- the rest ----------------------------------------------------------------------------------- */
 
-static void random(void *self, uint8_t *data, uint32_t size)
+void hal_random(void *self, uint8_t *data, uint32_t size)
 {
     struct board *board = of(self);
     for (uint32_t i = 0; i < size; i++) { /* splitmix64, Steele et al. 2014 */
@@ -152,34 +152,57 @@ static void random(void *self, uint8_t *data, uint32_t size)
     }
 }
 
-static void firmware_digest(void *self, uint8_t digest[DIGEST_BYTES])
+void hal_firmware_digest(void *self, uint8_t digest[DIGEST_BYTES])
 {
     (void)self;
     bytes_fill(digest, 0x5A, DIGEST_BYTES);
 }
 
-static uint32_t reset_cause(void *self)
+uint32_t hal_reset_cause(void *self)
 {
     return of(self)->cause;
 }
 
-static uint32_t none(void *self)
+uint32_t hal_board(void *self)
+{
+    return of(self)->kind;
+}
+
+uint32_t hal_receive_bytes(void *self)
+{
+    (void)self;
+    return RECEIVE_BYTES;
+}
+
+uint32_t hal_flash_bytes(void *self)
 {
     (void)self;
     return 0;
 }
 
-static uint32_t overruns(void *self)
+uint32_t hal_ram_bytes(void *self)
+{
+    (void)self;
+    return 0;
+}
+
+uint32_t hal_stack_bytes(void *self)
+{
+    (void)self;
+    return 0;
+}
+
+uint32_t hal_overruns(void *self)
 {
     return of(self)->overruns;
 }
 
-static void pet(void *self)
+void hal_pet(void *self)
 {
     (void)self;
 }
 
-static void restart(void *self)
+void hal_restart(void *self)
 {
     of(self)->restarts++;
     longjmp(of(self)->dark, 2);
@@ -195,30 +218,7 @@ void board_make(struct board *board, uint32_t kind, uint64_t seed)
     bytes_fill((uint8_t *)board, 0, sizeof *board);
     bytes_fill(board->flash[0], 0xFF, sizeof board->flash);
     board->dice = seed;
-    board->hal = (struct hal){
-        .board = (uint8_t)kind,
-        .receive_bytes = 512,
-        .now_ms = now_ms,
-        .receive = receive,
-        .send = send,
-        .slot = slot,
-        .erase = erase,
-        .program = program,
-        .has = has,
-        .configure = configure,
-        .read = read,
-        .write = write,
-        .line_ended = line_ended,
-        .random = random,
-        .firmware_digest = firmware_digest,
-        .reset_cause = reset_cause,
-        .flash_bytes = none,
-        .ram_bytes = none,
-        .stack_bytes = none,
-        .overruns = overruns,
-        .pet = pet,
-        .restart = restart,
-    };
+    board->kind = kind;
 }
 
 int board_start(struct board *board, uint32_t cause)
@@ -227,7 +227,7 @@ int board_start(struct board *board, uint32_t cause)
     board->in.size = 0;
     if (setjmp(board->dark))
         return 0;
-    leaf_start(&board->leaf, &board->hal, board);
+    leaf_start(&board->leaf, board);
     return 1;
 }
 
@@ -251,7 +251,7 @@ int board_run(struct board *board, uint32_t until_ms)
 
 uint32_t board_feed(struct board *board, const uint8_t *data, uint32_t size)
 {
-    uint32_t room = board->hal.receive_bytes - board->in.size;
+    uint32_t room = RECEIVE_BYTES - board->in.size;
     uint32_t taken = line_put(&board->in, data, size < room ? size : room);
     board->overruns += size - taken;
     return taken;

@@ -10,7 +10,7 @@
 
 #include "../core/leaf.h"
 
-enum { LINE_BYTES = 8192, PINS = 64, UARTS = 4, UART_BYTES = 64 };
+enum { LINE_BYTES = 8192, PINS = 64, UARTS = 4, UART_BYTES = 64, RECEIVE_BYTES = 512 };
 
 enum cut { CUT_NEVER, CUT_CLEAN, CUT_TORN, CUT_HALF };
 
@@ -22,7 +22,7 @@ struct line {
 
 struct board {
     struct leaf leaf;
-    struct hal hal;
+    uint32_t kind; /* of enum board in program.cddl */
     uint8_t flash[SLOTS][SLOT_BYTES];
     struct line in, out;
     uint32_t now_ms;

@@ -12,10 +12,16 @@ from sim.boards.image import BUILD_SCRIPT, firmware, load
 
 pytestmark = pytest.mark.timeout(300)
 
-SEEDS_BUDGET_KIB = {"stm32f405": (64, 16), "stm32h7a3": (128, 32)}
-FLASH_GATE_BYTES = {"stm32f405": 19_100, "stm32h7a3": 19_100}
-"""As it is now: a change that needs more must say so here."""
-STACK_GATE_BYTES = 3 * 1024
+SEEDS_BUDGET_KIB = {
+    "stm32f405": (64, 16),
+    "stm32h7a3": (128, 32),
+    "nrf52840": (48, 12),
+    "rp2040": (32, 8),
+}
+FLASH_GATE_BYTES = dict.fromkeys(SEEDS_BUDGET_KIB, 16 * 1024) | {"rp2040": 17_700}
+"""A Cortex-M0+ takes a tenth more, and its part 256 bytes to start from: as it is now."""
+STACK_GATE_BYTES = 2560
+"""bench/leaf_size.py measures 2,344 at most."""
 
 
 @pytest.mark.parametrize("name", sorted(SEEDS_BUDGET_KIB))
