@@ -212,6 +212,11 @@ PARTIAL_BLOBS_MAX = 64
 """Fetches that a crash or a lost peer has interrupted, and that can be gone on with."""
 BAD_BLOBS_MAX = 64
 """Damaged blobs kept for inspection; the oldest go."""
+SCRUB_STEP_BYTES = 64 * MIB
+"""Read at a time, when nothing else is to be done."""
+SCRUB_FIRST_S = 600.0
+SCRUB_PASS_EVERY_S = 86_400.0
+"""Everything on the disk is read again this often."""
 BLOB_PINS_MAX = 100_000
 PIN_LABEL_BYTES_MAX = 256
 MANIFEST_MEMORY_BYTES_MAX = 32 * MIB

@@ -157,6 +157,11 @@ def node_options(function: F) -> F:
     """Options of commands that may start this machine's node."""
     for decorate in (
         option(
+            "--cache-gb",
+            type=click.IntRange(1, 1_000_000),
+            help=t("How large the cache may grow, in GiB (default: 20)."),
+        ),
+        option(
             "--profile",
             type=click.Choice(["lan", "wan", "loopback"]),
             help=t("How patient to be with others: their network (default: by the address)."),

@@ -51,7 +51,7 @@ def start(
                     " local cluster"
                 )
             )
-        wishes = {wish: node[wish] for wish in ("slots", "sandbox", "profile")}
+        wishes = {wish: node[wish] for wish in ("slots", "sandbox", "profile", "cache_gb")}
         return _start_cluster(settings, nodes, directory, **wishes)
     home = homes.home_to_start(settings)
     arguments = node_arguments(node_name, **node)

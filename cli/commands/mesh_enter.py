@@ -131,6 +131,7 @@ def node_arguments(
     discovery: str | None = None,
     sandbox: str | None = None,
     profile: str | None = None,
+    cache_gb: int | None = None,
 ) -> list[str]:
     """The node process's arguments for what was asked; what was not is the node's to choose."""
     wishes = {
@@ -140,6 +141,7 @@ def node_arguments(
         "--discovery": discovery,
         "--sandbox": sandbox,
         "--profile": profile,
+        "--cache-gb": cache_gb,
     }
     return [word for flag, value in wishes.items() if value for word in (flag, str(value))]
 

@@ -25,6 +25,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import attrs
@@ -38,7 +39,7 @@ from mesh.cas.reads import BlobMissing, Reads
 from mesh.cas.shelf import Shelf
 from mesh.cas.writer import BlobReceiver
 from mesh.errors import InputChanged, StoreBroken
-from mesh.limits import BLOB_BYTES_MAX, SMALL_BLOB_BYTES_MAX
+from mesh.limits import BLOB_BYTES_MAX, PACKED_BLOBS_MAX, SMALL_BLOB_BYTES_MAX
 from mesh.ports import Disk
 from mesh.ports.disk import DiskFile
 from mesh.ports.real.diskfile import RealDiskFile
@@ -106,9 +107,12 @@ class BlobStore:
     # -- asking ----------------------------------------------------------------------------------
     def has(self, digest: Digest) -> bool:
         """Whether the blob can be used now, as far as a glance tells."""
-        if self._packs.has(digest) or self._memory.get(digest) is not None:
-            return True
-        if self._shelf.has(digest):
+        if (
+            self._packs.has(digest)
+            or self._memory.get(digest) is not None
+            or self._shelf.has(digest)
+        ):
+            self._uses.touch(digest)
             return True
         source = self._sources.get(digest)
         return source is not None and os.path.isfile(source)
@@ -134,6 +138,15 @@ class BlobStore:
                 return os.stat(source).st_size
         raise BlobMissing(digest)
 
+    def is_on_disk(self, digest: Digest) -> bool:
+        """Whether it outlives this process, as far as a glance tells."""
+        return self._packs.has(digest) or self._shelf.has(digest)
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """While the context lasts nothing is removed that was asked for, put or read since it
+        began: for a run or an action, which has no list of all it will need."""
+        return self._uses.from_now_on()
+
     def name(self, digest: Digest) -> str:
         """The name on the disk of a large blob's file, which need not exist."""
         return self._shelf.name(digest)
@@ -158,7 +171,7 @@ class BlobStore:
             memory_bytes=self._memory.size_bytes,
             pins=len(self.keep.pins),
             leases=self.keep.leases,
-            damaged=self._shelf.damaged + self._packs.damaged,
+            damaged=self.damaged,
             imported=self._imported,
         )
 
@@ -166,6 +179,10 @@ class BlobStore:
     def size_bytes(self) -> int:
         """On the disk. Known after one call of `count`, cheap from then on."""
         return self._shelf.size_bytes + self._packs.size_bytes
+
+    def is_over(self, limit_bytes: int) -> bool:
+        """Whether there is something to `trim`."""
+        return self.size_bytes > limit_bytes or len(self._packs) > PACKED_BLOBS_MAX
 
     def count(self) -> int:
         """Walk the store once; its size in bytes. Empties an old one."""
@@ -261,7 +278,7 @@ class BlobStore:
 
     def bring_in(self, digest: Digest) -> None:
         """Have the blob on the disk, and not only in memory or as a project file."""
-        if self._packs.has(digest) or self._shelf.has(digest):
+        if self.is_on_disk(digest):
             return
         data = self._memory.get(digest)
         if data is not None:
@@ -330,10 +347,15 @@ class BlobStore:
         """Write down what makes the next start warm. Raises StoreFull, OSError."""
         self._packs.save()
 
-    def verify(self, digest: Digest) -> bool:
-        """Read the blob from the disk and compare; a damaged one is quarantined. False when it is
-        damaged or gone. Raises OSError when the disk cannot read."""
+    def verify(self, digest: Digest) -> bool | None:
+        """Read the blob from the disk and compare; False for a damaged one, which is quarantined,
+        None for one that is not there. Raises OSError when the disk cannot read."""
         return self._reads.verify(digest)
+
+    @property
+    def damaged(self) -> int:
+        """Blobs that turned out damaged since the start."""
+        return self._shelf.damaged + self._packs.damaged
 
     # -- inside ----------------------------------------------------------------------------------
     def _put(self, digest: Digest, data: bytes) -> None:

@@ -1,7 +1,8 @@
 """Making room: the least recently used blobs go until the store is small enough.
 
 Rules
-- What is leased, pinned, or the last copy of something that is needed stays, however old.
+- What is leased, pinned, or the last copy of something that is needed stays, however old; and so
+  does everything that was used since the oldest action began that still runs.
 - First go fetches that nobody goes on with, then blobs that this process has not used, in the order
   of the file system's times (small ones: of their pack's), then the others, oldest use first.
 - Removing is one blob at a time under the lock that a new lease takes, so that no lease is ever
@@ -12,8 +13,10 @@ Blocking: runs in a worker thread. Not here: when (`mesh.node.node`).
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 
 import attrs
@@ -45,6 +48,7 @@ class Uses:
     def __init__(self) -> None:
         self._ticks = count(1)
         self._uses: dict[Digest, int] = {}
+        self._floors: dict[int, None] = {}
         self._lock = threading.Lock()
 
     def touch(self, digest: Digest) -> None:
@@ -55,6 +59,21 @@ class Uses:
     def get(self, digest: Digest) -> int:
         """0 when it was not used."""
         return self._uses.get(digest, 0)
+
+    @contextmanager
+    def from_now_on(self) -> Iterator[None]:
+        """While the context lasts, `floor` is no later than now."""
+        tick = next(self._ticks)
+        self._floors[tick] = None
+        try:
+            yield
+        finally:
+            del self._floors[tick]
+
+    @property
+    def floor(self) -> float:
+        """What was used after this may be in use."""
+        return min(list(self._floors), default=math.inf)
 
     def _forget_half(self) -> None:
         with self._lock:
@@ -98,7 +117,9 @@ class Evictor:
                 with self.keep.lock:
                     if self.keep.version != version:
                         kept_now, version = self.keep.kept(), self.keep.version
-                    if each.digest in kept_now:
+                    used = self.uses.get(each.digest)
+                    in_use = used > self.uses.floor or used != each.order[0]
+                    if in_use or each.digest in kept_now:
                         kept += 1
                         continue
                     surplus -= self._remove(each)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -32,8 +33,10 @@ from mesh.limits import BLOB_CHUNK_BYTES, SMALL_BLOB_BYTES_MAX
 from mesh.ports.disk import DiskFile, NotPlainFile
 from mesh.ports.real.disk import full_disk_as_error
 from mesh.ports.real.files import write_all
-from mesh.types import Digest
+from mesh.types import Digest, short
 from mesh.wire.blobid import Manifest, blob_id
+
+logger = logging.getLogger(__name__)
 
 
 class BlobMissing(LookupError):
@@ -54,7 +57,7 @@ class Reads:
         self.memory = BlobMemory()
         self.sources = Sources()
         self.manifests = Manifests(packs)
-        self.on_damaged: Callable[[Digest], None] = lambda _digest: None
+        self.on_damaged: Callable[[Digest], None] = _say
 
     def read(self, digest: Digest, max_bytes: int) -> bytes:
         """The content, always verified. Raises ValueError when it is larger than `max_bytes`,
@@ -132,9 +135,9 @@ class Reads:
                 os.ftruncate(fd, start)
         raise BlobMissing(digest)
 
-    def verify(self, digest: Digest) -> bool:
-        """Read the blob from the disk and compare; a damaged one is quarantined. False when it is
-        damaged or gone. Raises OSError when the disk cannot read."""
+    def verify(self, digest: Digest) -> bool | None:
+        """Read the blob from the disk and compare; False for a damaged one, which is quarantined,
+        None for one that is not there. Raises OSError when the disk cannot read."""
         data = self.packs.get(digest)
         if data is not None:
             if blob_id(data) == digest:
@@ -144,7 +147,7 @@ class Reads:
         try:
             file = self.shelf.open(digest)
         except FileNotFoundError:
-            return False
+            return None
         except NotPlainFile:
             self._reject(None, digest)
             return False
@@ -279,6 +282,10 @@ class Reads:
         self.memory.drop(digest)
         self.shelf.quarantine_bytes(digest, data)
         self.on_damaged(digest)
+
+
+def _say(digest: Digest) -> None:
+    logger.warning("blob %s was damaged on the disk", short(digest))
 
 
 def _bounded(data: bytes, max_bytes: int) -> bytes:

@@ -14,8 +14,9 @@ from pathlib import Path
 import trio
 
 from mesh.errors import MeshError
+from mesh.limits import GIB
 from mesh.node import options
-from mesh.node.config import NodeConfig
+from mesh.node.config import CACHE_GB, NodeConfig
 from mesh.node.node import Node
 from mesh.node.real_env import real_env
 from mesh.ports import Discovery, Env
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--discovery", choices=("mdns", "none"), help="default: mdns")
     parser.add_argument("--profile", choices=tuple(PROFILES), help="default: by the address")
     parser.add_argument("--sandbox", choices=("auto", "bwrap", "plain"), help="default: auto")
+    parser.add_argument("--cache-gb", type=int, help="bound of the cache in GiB (default: 20)")
     return parser
 
 
@@ -86,6 +88,7 @@ def _config(arguments: argparse.Namespace) -> NodeConfig:
         discovery=str(said.get("discovery", "mdns")),
         sandbox=str(said.get("sandbox", "auto")),
         profile=str(said.get("profile", "")),
+        cache_bytes_max=int(said.get("cache_gb") or CACHE_GB) * GIB,
         said=options.encode(said),
     )
 

@@ -100,7 +100,8 @@ class BlobExchange:
         mine = [digest for digest in wanted if digest not in theirs]
         self._under_way.update((digest, trio.Event()) for digest in mine)
         try:
-            await self._fetch(mine, wish)
+            with self._store.in_use():
+                await self._fetch(mine, wish)
         finally:
             for digest in mine:
                 self._under_way.pop(digest).set()

@@ -9,6 +9,9 @@ import attrs
 from mesh.limits import GIB
 from mesh.types import Address
 
+CACHE_GB = 20
+"""A cache that is worth having for the projects of one team, on disks as they are."""
+
 
 @attrs.frozen
 class NodeConfig:
@@ -32,7 +35,7 @@ class NodeConfig:
     said: bytes = b""
     """The options the user gave, now or earlier, as `mesh.node.options` keeps them."""
 
-    cache_bytes_max: int = 20 * GIB
+    cache_bytes_max: int = CACHE_GB * GIB
     """The blob store is trimmed, least recently used first, when it has grown beyond this."""
 
     sandbox: str = "auto"

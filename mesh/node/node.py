@@ -8,15 +8,16 @@ The control server outlives memberships, so that `init`, `join` and `leave` are 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import trio
 
 from mesh.cas.files import broken_disk_as_error
+from mesh.cas.scrub import Scrubber
 from mesh.control.requests import to_mesh_error
 from mesh.control.server import ControlServer
-from mesh.errors import AlreadyInMesh, Bug, MeshError, NodeAlreadyRunning, NotInMesh
+from mesh.errors import AlreadyInMesh, Bug, MeshError, NodeAlreadyRunning, NotInMesh, StoreFull
 from mesh.identity import trust
 from mesh.identity.keys import NodeKey, load_or_create_key
 from mesh.identity.messages import PeerAddress
@@ -54,7 +55,8 @@ class Node:
             self.key: NodeKey = load_or_create_key(env.disk, env.entropy)
         self.workshop: Workshop
         self._cache_counted = False
-        self._trimming = False
+        self._keeping_house = False
+        self._scrubber: Scrubber | None = None
         self._housekeeping = Periodic(env.clock, HOUSEKEEPING_S, self._keep_house)
         self._runtime: MeshRuntime | None = None
         self._scope: trio.CancelScope | None = None
@@ -128,21 +130,30 @@ class Node:
         except OSError:
             logger.warning("the store could not be counted", exc_info=True)
         self._cache_counted = True
+        self._scrubber = Scrubber(self.workshop.store, self.env.clock.monotonic())
         self._housekeeping.start()
 
     def _keep_house(self) -> None:
-        if self.workshop.store.size_bytes > self.config.cache_bytes_max and not self._trimming:
-            self._trimming = True
-            self._nursery.start_soon(self._trim)
-
-    async def _trim(self) -> None:
-        try:
+        if self._keeping_house or self._scrubber is None:
+            return
+        now_s = self.env.clock.monotonic()
+        if self.workshop.store.is_over(self.config.cache_bytes_max):
             keep_bytes = self.config.cache_bytes_max * 9 // 10
-            await self.env.exec.run_sync(self.workshop.store.trim, keep_bytes)
-        except OSError:
-            logger.warning("the store could not be trimmed", exc_info=True)
+            self._do_in_thread(self.workshop.store.trim, keep_bytes)
+        elif self._scrubber.is_due(now_s) and not self.workshop.runner.busy:
+            self._do_in_thread(self._scrubber.step, now_s)
+
+    def _do_in_thread(self, work: Callable[..., object], *args: float) -> None:
+        self._keeping_house = True
+        self._nursery.start_soon(self._housework, work, *args)
+
+    async def _housework(self, work: Callable[..., object], *args: float) -> None:
+        try:
+            await self.env.exec.run_sync(work, *args)
+        except (OSError, StoreFull):
+            logger.warning("the store could not be looked after", exc_info=True)
         finally:
-            self._trimming = False
+            self._keeping_house = False
 
     def after_run(self, record: RunRecord) -> None:
         """Write down what a run has taught us; the user's answer does not wait for it."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from mesh.ports import Disk
 
 OPTIONS_FILE = "options.json"
-NAMES = ("bind", "name", "slots", "discovery", "sandbox", "profile")
+NAMES = ("bind", "name", "slots", "discovery", "sandbox", "profile", "cache_gb")
 
 Options = dict[str, str | int]
 

@@ -116,7 +116,8 @@ class StolenRunner:
     async def run(self, victim: NodeId, granted: wire.GrantedShard) -> float | None:
         """Run to the end and report. Returns the duration in seconds, None when declined."""
         try:
-            return await self._run(victim, granted)
+            with self._parts.store.in_use():
+                return await self._run(victim, granted)
         except _Declined as declined:
             self._decline(victim, granted, declined.reason, unfit=declined.unfit)
         except EnvironmentFault as fault:

@@ -42,6 +42,7 @@ class Workshop:
     def save(self) -> None:
         """Write down what makes the next start warm. Losing it costs time only: never raises."""
         try:
+            self.store.save()
             self.env.disk.write(HASHES_FILE, self.hasher.dump())
             self.env.disk.write(HISTORY_FILE, self.history.dump())
         except (EnvironmentFault, OSError) as error:

@@ -97,7 +97,7 @@ class Run:
         error: MeshError | None = None
         cancelled = True
         try:
-            with trio.fail_after(self._options.timeout_s or math.inf):
+            with trio.fail_after(self._options.timeout_s or math.inf), self._parts.store.in_use():
                 await self._plan_and_run()
             cancelled = False
         except trio.TooSlowError:
