@@ -1,11 +1,14 @@
-"""A reader and checker of the part of CDDL (RFC 8610) that our two files use: numbers, ranges,
-`int uint bstr`, `.size .le .ge`, arrays with occurrences, choices, groups, `&( )`."""
+"""A reader and checker of the part of CDDL (RFC 8610) that our files use: numbers, ranges,
+`int uint bstr null`, `.size .le .ge .cbor`, arrays with occurrences, choices, groups, `&( )`."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from typing import Any
+
+from mesh.wire import cbor
+from mesh.wire.errors import WireError
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 _TOKEN = re.compile(r"\s*(-?\d+\*\d+|\d+\*|\*|-?\d+|[A-Za-z][\w-]*|\.\.|\.\w+|[\[\]()/=&,:])")
@@ -108,6 +111,8 @@ class Schema:
             return self._fits(self.rules[name], item)
         if name in ("argument", "result"):  # depend on the request
             return True
+        if name == "null":
+            return item is None
         if name == "bstr":
             return type(item) is bytes
         assert name in ("int", "uint"), name
@@ -122,8 +127,17 @@ class Schema:
         if operator == ".size":
             assert isinstance(item, bytes)
             return self._fits(bound, len(item))
+        if operator == ".cbor":
+            assert isinstance(item, bytes)
+            return self._fits_decoded(bound, item)
         assert isinstance(item, int)
         return item <= bound[1] if operator == ".le" else item >= bound[1]
+
+    def _fits_decoded(self, node: Node, data: bytes) -> bool:
+        try:
+            return self._fits(node, cbor.decode(data))
+        except WireError:
+            return False
 
     def _fits_all(self, entries: list[tuple[tuple[int, int], Node]], items: list[object]) -> bool:
         """Greedy is right here: nothing that may be repeated is followed by its like."""
