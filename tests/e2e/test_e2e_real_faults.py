@@ -20,10 +20,12 @@ from typing import Any
 import attrs
 import pytest
 import real_project
-from cluster import COMMAND_TIMEOUT_S, Cluster, eventually
+from cluster import Cluster, eventually
 
 from cli.client import ask
+from cli.sentences import recognise
 
+BUILD_TIMEOUT_S = 300.0
 VICTIM = 2
 VICTIM_NAME = f"node-{VICTIM}"
 DONE_BEFORE = 8
@@ -71,7 +73,7 @@ def ninja(build: Path, *arguments: str) -> str:
         check=True,
         capture_output=True,
         text=True,
-        timeout=COMMAND_TIMEOUT_S,
+        timeout=BUILD_TIMEOUT_S,
     )
     return done.stdout
 
@@ -92,7 +94,7 @@ def run_and_strike(cluster: Cluster, build: Path, strike: Callable[[], None]) ->
     assert run.stderr is not None
     phases: dict[int, tuple[str, str]] = {}
     struck = False
-    watchdog = threading.Timer(COMMAND_TIMEOUT_S, run.kill)
+    watchdog = threading.Timer(BUILD_TIMEOUT_S, run.kill)
     watchdog.start()
     try:
         with run.stdout, run.stderr:
@@ -124,10 +126,18 @@ def taken_over(cluster: Cluster, run: str) -> list[str]:
     names = []
     for brief in ask(home, "explain", run=run)["shards"]:
         (shard,) = ask(home, "explain", run=run, shard=str(brief["index"]))["shards"]
+        assert unknown_sentences(shard) == []
         begun = any(each["where"] == VICTIM_NAME for each in shard["timeline"])
         if begun and shard["where"] != VICTIM_NAME:
             names.append(shard["name"])
     return names
+
+
+def unknown_sentences(shard: dict[str, Any]) -> list[str]:
+    """What is said of a shard that no translation would know."""
+    said = [shard["why"], *(each["reason"] for each in shard["nodes"])]
+    said += [each["detail"] for each in shard["timeline"] if each["phase"] != "done"]
+    return [each for each in said if each and not each.endswith(" MB") and recognise(each) is None]
 
 
 def check_is_the_local_build(project: Project) -> None:
