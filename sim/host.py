@@ -54,6 +54,7 @@ class Host:
         self._machine = machine
         self._perform = perform
         self._timer: Event | None = None
+        self._timer_s = 0.0
         self._waiting: list[tuple[bytes, Address, float]] = []
         self._read_s = 0.0
         self.starved: Callable[[], float] | None = None
@@ -114,13 +115,16 @@ class Host:
         self.act(self._machine.receive(data, source, self._world.now_s, arrived_s))
 
     def _arm(self) -> None:
+        due_s = self._machine.next_timer_s()
         if self._timer is not None:
+            if due_s == self._timer_s and self.running:
+                return
             self._timer.cancel()
             self._timer = None
-        due_s = self._machine.next_timer_s()
         if due_s is not None and self.running and not self.frozen:
-            self._timer = self._world.at(due_s, self._fire)
+            self._timer, self._timer_s = self._world.at(due_s, self._fire), due_s
 
     def _fire(self) -> None:
+        self._timer = None
         if not self.frozen:
             self.act(self._machine.handle_timer(self._world.now_s))

@@ -30,10 +30,13 @@ class KnownTools:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._told: tuple[bytes, ...] | None = ()
 
     def saw(self, toolchain: Digest) -> None:
         """All of it is here."""
         prefix = toolchain[:TOOLS_PREFIX_BYTES]
+        if prefix not in self._seen:
+            self._told = None
         self._seen[prefix] = None
         self._seen.move_to_end(prefix)
         if len(self._seen) > TOOLS_TOLD_MAX:
@@ -41,10 +44,15 @@ class KnownTools:
 
     def gone(self, toolchain: Digest) -> None:
         """Part of it was replaced or removed."""
-        self._seen.pop(toolchain[:TOOLS_PREFIX_BYTES], None)
+        if toolchain[:TOOLS_PREFIX_BYTES] in self._seen:
+            del self._seen[toolchain[:TOOLS_PREFIX_BYTES]]
+            self._told = None
 
     def told(self) -> tuple[bytes, ...]:
-        return tuple(sorted(self._seen))
+        """The same object until something changes."""
+        if self._told is None:
+            self._told = tuple(sorted(self._seen))
+        return self._told
 
 
 class FactBoard:
@@ -71,10 +79,14 @@ class FactBoard:
 
     def tell_changes(self) -> None:
         """To be called every TELL_EVERY_S."""
+        told = self._told
+        if told is not None and told.tools is self._tools.told() and self._same_results(told):
+            return
         facts = self.own()
-        if facts != self._told:
-            self._told, self._told_s = facts, self._now_s()
+        if facts != told:
+            self._told_s = self._now_s()
             self._tell(facts)
+        self._told = facts
 
     def _results_changed(self) -> None:
         first = self._told is None or self._told.results == 0
@@ -99,5 +111,10 @@ class FactBoard:
             return False
         if self._now_s() - heard_s < SETTLED_S:
             return True
-        same = (facts.results, facts.results_digest) == (len(self._results), self._results.digest)
-        return not same or any(self._results.get(action) is not None for action in actions)
+        if not self._same_results(facts):
+            return True
+        return any(self._results.get(action) is not None for action in actions)
+
+    def _same_results(self, facts: NodeFacts) -> bool:
+        same_count = facts.results == len(self._results)
+        return same_count and facts.results_digest == self._results.digest

@@ -65,7 +65,7 @@ from mesh.wire.messages import (
 )
 
 LOAD_EVERY_S = 1.0
-RTTS_EVERY_REPORTS = 10
+RTTS_EVERY_REPORTS = 60
 LEASES_PER_START_BITS = 18
 """Room between the lease numbers of two starts: news of an earlier life names no lease of ours."""
 ROSTER_BATCH_BYTES = MIB
@@ -95,6 +95,7 @@ class MeshRuntime:
         self._load_reports = Periodic(env.clock, LOAD_EVERY_S, self._report_load)
         self._reports_since_rtts = 0
         self._reported_load: Load | None = None
+        self._felt_pressure = 0.0
         me = identity.node_id
         link_config = LinkConfig()
         self.links = Links(env, me, identity, self, link_config)
@@ -379,10 +380,13 @@ class MeshRuntime:
         machine = self._env.readings.load()
         self.work.core.machine(machine.cpu_percent, machine.memory_free_mib)
         pressure = self._env.readings.pressure().cpu / 100
-        self.gossip.machine_felt(pressure, self._env.readings.lag_s())
+        lag_s = self._env.readings.lag_s()
+        if lag_s or pressure != self._felt_pressure:
+            self._felt_pressure = pressure
+            self.gossip.machine_felt(pressure, lag_s)
         self.facts.tell_changes()
         load = self.work.core.load()
-        if load != self._reported_load:
+        if not load == self._reported_load:  # noqa: SIM201 - attrs makes `!=` of this, slower
             self._reported_load = load
             self.gossip.set_load(load)
         # Round trips change slowly, and matter little to a node that has nothing to do.

@@ -65,6 +65,7 @@ class Entropy(Protocol):
 
 
 @quick
+@quick
 @attrs.frozen
 class Arrived:
     """A datagram that came in."""

@@ -128,10 +128,13 @@ class Place:
         self._told = ORIGIN
         self._told_s = float("-inf")
         self.own = ORIGIN
+        self.moved = False
+        """Since others were told, as far as `to_tell` has not looked; to be looked at only."""
 
     def measured(self, theirs: bytes, rtt_s: float) -> None:
         """A round trip to a member that says it is at `theirs`."""
         self.own = moved(self.own, decode(theirs), rtt_s, self._random)
+        self.moved = True
 
     def expected_rtt_s(self, theirs: bytes) -> float | None:
         """The round trip to expect; None while we do not know where we are ourselves."""
@@ -139,7 +142,10 @@ class Place:
 
     def to_tell(self, now_s: float) -> bytes | None:
         """Our place, when others should know a new one: it costs bytes on every ping."""
-        if now_s - self._told_s < TELL_EVERY_S or self._told.moved_s(self.own) < TELL_MOVED_S:
+        if now_s - self._told_s < TELL_EVERY_S:
+            return None
+        self.moved = False
+        if self._told.moved_s(self.own) < TELL_MOVED_S:
             return None
         self._told, self._told_s = self.own, now_s
         return encode(self.own)

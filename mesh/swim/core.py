@@ -304,10 +304,13 @@ class Swim:
         """Our load says how late we are and where, whoever measured the rest of it."""
         load = self._facts.table.own.load
         late_ms = self._facts.health.late_level_ms(now_s)
-        if self._config.own_lateness and late_ms != load.late_ms:
+        if late_ms != load.late_ms and self._config.own_lateness:
             load = evolve(load, late_ms=late_ms)
-        place = self._prober.place.to_tell(now_s) if self._config.coordinates else None
-        self._spreader.set_load(load if place is None else evolve(load, place=place))
+            self._spreader.set_load(load)
+        if self._prober.place.moved and self._config.coordinates:
+            place = self._prober.place.to_tell(now_s)
+            if place is not None:
+                self._spreader.set_load(evolve(load, place=place))
 
     def _reconnect(self, now_s: float) -> list[Effect]:
         node = self._reconnector.take_due(now_s, self._facts.table.size())
@@ -366,11 +369,9 @@ class Swim:
         if kind is Ping:
             assert isinstance(message, Ping)
             return not message.facts and message.load is None
-        if kind is Beat:
+        if kind is Beat:  # `_on_beat` has looked when the next one is missed
             assert isinstance(message, Beat)
-            beats_s = self._prober.beats.next_s()
-            later = self._due_s is not None and (beats_s is None or beats_s >= self._due_s)
-            return not message.facts and later
+            return not message.facts
         return False
 
     def _drop(self, reason: str) -> list[Effect]:
@@ -428,7 +429,11 @@ class Swim:
         return self._hear(gossip.facts, sender, at, now_s)
 
     def _on_beat(self, sender: NodeId, beat: Beat, at: At, now_s: float) -> list[Effect]:
+        beats = self._prober.beats
+        before_s = beats.next_s()
         self._prober.on_beat(sender, beat.next_ms / 1000, at.arrived_s, now_s)
+        if beats.next_s() != before_s:
+            self._due_known = False
         return self._hear(beat.facts, sender, at, now_s)
 
     # -- repair ----------------------------------------------------------------------------------

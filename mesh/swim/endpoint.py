@@ -54,6 +54,8 @@ class Endpoint:
         self._noticed_s: dict[NodeId, float] = {}
         self._refusable = Refusable()
         self._counters: Counter[str] = Counter()
+        self.next_timer_s = swim.next_timer_s
+        """See `Swim.next_timer_s`."""
 
     @property
     def counters(self) -> Counter[str]:
@@ -76,9 +78,6 @@ class Endpoint:
 
     def dossier(self, node: NodeId, now_s: float) -> Dossier | None:
         return self._swim.dossier(node, now_s)
-
-    def next_timer_s(self) -> float | None:
-        return self._swim.next_timer_s()
 
     def handle_timer(self, now_s: float) -> list[Output]:
         return self._seal_all(self._swim.handle_timer(now_s), now_s)

@@ -127,7 +127,15 @@ def form_calls(put: Put, take: Take) -> Form:
 
 FORM_UINT = Form(
     f"(SMALL[{{v}}] if {{v}} < {SMALL_HEADS} else head({UINT}, {{v}}))",
-    ("{v} = data[at]", "if {v} < 24: at += 1", "else: {v}, at = take_long(data, at)"),
+    (
+        "{v} = data[at]",
+        "if {v} < 24: at += 1",
+        "elif {v} == 25:",  # two bytes, as most of the longer ones
+        "    {v} = data[at + 1] << 8 | data[at + 2]",
+        "    if {v} < 256: raise Odd",
+        "    at += 3",
+        "else: {v}, at = take_long(data, at)",
+    ),
 )
 FORM_INT = form_calls(_put_int, _take_int)
 FORM_BOOLEAN = Form("(TRUE if {v} else FALSE)", ("{v} = BOOLEANS[data[at]]", "at += 1"))

@@ -92,13 +92,15 @@ class HardwareClock:
 class SimTimer:
     """See `mesh.ports.Timer`."""
 
-    __slots__ = ("_clock", "due_s", "event", "fn", "sleeper")
+    __slots__ = ("_clock", "due_ns", "due_s", "event", "fn", "sleeper")
 
     def __init__(
         self, clock: SimClock, due_s: float, fn: Callable[[], None], *, sleeper: bool
     ) -> None:
         self._clock = clock
         self.due_s = due_s
+        self.due_ns = -1
+        """Of the world; of a timer that is set."""
         self.fn: Callable[[], None] | None = fn
         self.sleeper = sleeper
         """A task waits for it."""
@@ -166,7 +168,8 @@ class SimClock:
         timer = SimTimer(self, due_s, fn, sleeper=False)
         self.pending[timer] = None
         if self.processor.alive:
-            timer.event = self._world.at_ns(self._world_ns(timer), timer.due)
+            timer.due_ns = self._world_ns(timer)
+            timer.event = self._world.at_ns(timer.due_ns, timer.due)
         return timer
 
     def lag_s(self) -> float:
@@ -187,6 +190,8 @@ class SimClock:
         """It does so now: how late?"""
         self.pending.pop(timer, None)
         timer.fn = None
+        if self._world.now_ns == timer.due_ns:
+            return
         now_s = self._hardware.monotonic()
         late_s = now_s - timer.due_s
         if late_s > ROUNDING_S and late_s >= self.lag_s():
@@ -203,4 +208,5 @@ class SimClock:
             if event is not None and event.action is not None:
                 action = event.action
                 event.cancel()
-                timer.event = self._world.at_ns(self._world_ns(timer), action)
+                timer.due_ns = self._world_ns(timer)
+                timer.event = self._world.at_ns(timer.due_ns, action)

@@ -43,6 +43,8 @@ class Processor:
         self.gate_changed: Callable[[], None] = lambda: None
         self.alive = True
         self.frozen = False
+        self._at_ease = True
+        """Nothing holds it up, for as long as nobody says so."""
         self._starving: Draw | None = None
         self._closed_until_ns = 0
         self._open_until_ns = 0
@@ -55,10 +57,10 @@ class Processor:
         """Run `fn` when the process next gets to run. Never, when it has ended."""
         if not self.alive:
             return
-        if self._callbacks or not self._may_run():
-            self._callbacks.append(fn)
-        else:
+        if not self._callbacks and (self._at_ease or self._may_run()):
             self._run(fn)
+        else:
+            self._callbacks.append(fn)
 
     def holds(self, task: trio.lowlevel.Task) -> bool:
         """Keep `task` for later; False when it may run now."""
@@ -76,7 +78,7 @@ class Processor:
 
     # -- what happens to it ----------------------------------------------------------------------
     def freeze(self) -> None:
-        self.frozen = True
+        self.frozen, self._at_ease = True, False
         self.gate_changed()
 
     def thaw(self) -> None:
@@ -85,7 +87,7 @@ class Processor:
 
     def starve(self, draw: Draw | None) -> None:
         """From now on wake-ups are late by `draw()` seconds; None ends it."""
-        self._starving = draw
+        self._starving, self._at_ease = draw, False
         self.gate_changed()
         if draw is None:
             self._go_on()
@@ -124,7 +126,7 @@ class Processor:
         return now_ns >= self._closed_until_ns
 
     def _close_until(self, when_ns: int) -> None:
-        self._closed_until_ns = when_ns
+        self._closed_until_ns, self._at_ease = when_ns, False
         self._open_until_ns = when_ns + to_ns(SLICE_S)
         self._stalls.append((self._world.now_s, when_ns / 1e9))
         self._world.at_ns(when_ns, self._go_on)
@@ -135,7 +137,12 @@ class Processor:
         self._put_back()
         while self._callbacks and self.alive and self._may_run():
             self._run(self._callbacks.popleft())
+        self._at_ease = self._is_at_ease()
         self.gate_changed()
+
+    def _is_at_ease(self) -> bool:
+        held_up = self.frozen or self._starving is not None or self._callbacks
+        return not held_up and self._closed_until_ns <= self._world.now_ns
 
     def _put_back(self) -> None:
         if self.alive and not self._may_run():

@@ -151,7 +151,11 @@ class Network:
             if link.loss and random() < link.loss:
                 self._lose("lost", data, source, destination)
             elif link.plain and road.cable is None:
-                self._launch(link.delay_s(random), data, source, destination)
+                delay_s = link.delay_s(random)
+                action = partial(self.deliver, data, source, destination)
+                world.at_ns(world.now_ns + int(delay_s * NS_PER_S), action)
+                if self.observers:
+                    self.observe("udp", source, destination, len(data), delay_s)
             else:
                 self._send_roughly(road, data, source, destination)
 
