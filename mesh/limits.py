@@ -218,6 +218,8 @@ SCRUB_FIRST_S = 600.0
 SCRUB_PASS_EVERY_S = 86_400.0
 """Everything on the disk is read again this often."""
 BLOB_PINS_MAX = 100_000
+CACHE_LS_MAX = 100_000
+"""Blobs in one list for people."""
 PIN_LABEL_BYTES_MAX = 256
 MANIFEST_MEMORY_BYTES_MAX = 32 * MIB
 """Chunk digests of large blobs kept in memory."""

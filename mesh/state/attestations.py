@@ -1,0 +1,305 @@
+"""Who says what came out of which action: the packed table behind the action cache's view.
+
+A result of an action is the one event of which there are millions, so nothing is made of it here.
+Its bytes have fixed places,
+
+    86 0a | 58 20 action 32 | 58 20 outputs 32 | 58 20 record 32 | source 1 | duration 1, 2, 3 or 5
+
+and a row is what begins with the action, filled up with zeros to ROW_BYTES. One regular expression
+checks and splits a whole body; it accepts exactly the bytes that `decode_event` makes an
+`ActionResult` of.
+
+Rules
+- Rows are never changed. Those of one action are chained, newest first; the index, open addressing
+  with linear probing, holds the newest of each action beside 32 bits of its hash. The hash is
+  Python's of bytes, which is salted, so nobody can choose actions that collide.
+- Where a row comes from is kept by **runs**: rows of one strand whose places follow each other.
+- Whether a row counts is its strand's affair. Rows that do not are thrown away by `compact` only.
+- About 140 bytes a row, all included.
+
+Not here: policy, builders, divergence (`actions`).
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import attrs
+
+from mesh.state.events import ActionResult
+from mesh.types import DIGEST_BYTES, Digest
+
+ROW_BYTES = 106
+_SLOTS_MIN = 1 << 10
+_CHUNK_ROWS = 4096
+_HASH, _ROW = 0xFFFFFFFF_00000000, 0xFFFFFFFF
+"""The two halves of a slot."""
+
+_RESULT = rb".{32}\x58\x20.{32}\x58\x20.{32}[\x00\x01]"
+_HEAD = rb"\x86\x0a\x58\x20" + _RESULT
+_DURATIONS = (
+    (rb"\x6a", rb"[\x00-\x17]", 4),
+    (rb"\x6b", rb"\x18[\x18-\xff]", 3),
+    (rb"\x6c", rb"\x19[\x01-\xff].", 2),
+    (rb"\x6e", rb"\x1a(?:\x00[\x01-\xff]..|[\x01-\x7f]...)", 0),
+)
+"""How long the event is then, the duration, and how many zeros fill the row up."""
+_in_body = re.compile(
+    rb"\x58(" + b"|".join(size + _HEAD + form for size, form, _ in _DURATIONS) + b")", re.DOTALL
+)
+_in_rows = re.compile(
+    _RESULT + b"(?:" + b"|".join(form + rb"\x00" * fill for _, form, fill in _DURATIONS) + b")",
+    re.DOTALL,
+)
+_FIRST = b"\x86\x0a\x58\x20"
+_ACTION_IN_FOUND = slice(5, 37)
+_ROW_IN_FOUND = 5
+
+
+@attrs.frozen
+class Attestation:
+    """One row."""
+
+    result: ActionResult
+    strand: int
+    seq: int
+
+
+@attrs.frozen
+class Taken:
+    """What came in."""
+
+    actions: Sequence[Digest] = ()
+    known: Sequence[Digest] = ()
+    """Those of them that had rows before."""
+
+
+def split_results(body: bytes, first: int) -> list[bytes] | None:
+    """The events of a body whose items begin at `first`, each behind its length byte; None when
+    they are not all results of actions."""
+    found: list[bytes] = _in_body.findall(body, first)
+    whole = sum(map(len, found)) + len(found) == len(body) - first
+    return found if whole else None
+
+
+class Attestations:
+    """See the module's head."""
+
+    def __init__(self) -> None:
+        self._rows = bytearray()
+        self._next = array("I", (0,))
+        """By the number of a row, from 1: the row of the same action before it, 0 for none."""
+        self._slots = array("Q", bytes(8 * _SLOTS_MIN))
+        self._actions = 0
+        self._run_first = array("I")
+        self._run_strand = array("I")
+        self._run_seq = array("Q")
+        self._run_step = array("B")
+        """1: each row is one place further; 0: all are at one place, a checkpoint's."""
+
+    def __len__(self) -> int:
+        return len(self._next) - 1
+
+    @property
+    def actions(self) -> int:
+        """How many different ones there are."""
+        return self._actions
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory, as far as it grows with the rows."""
+        arrays = (
+            self._next,
+            self._slots,
+            self._run_first,
+            self._run_strand,
+            self._run_seq,
+            self._run_step,
+        )
+        return self._rows.__sizeof__() + sum(each.__sizeof__() for each in arrays)
+
+    # -- in ----------------------------------------------------------------------------------------
+    def add_found(self, found: Sequence[bytes], strand: int, seq: int) -> Taken:
+        """Take in what `split_results` has found, the first event being at `seq`."""
+        self._run(strand, seq, 1)
+        rows = [event[_ROW_IN_FOUND:].ljust(ROW_BYTES, b"\0") for event in found]
+        return self._insert([Digest(event[_ACTION_IN_FOUND]) for event in found], rows)
+
+    def add_event(self, event: bytes, strand: int, seq: int) -> Taken:
+        """Take in one event that is a result of an action."""
+        self._run(strand, seq, 1)
+        row = event[len(_FIRST) :].ljust(ROW_BYTES, b"\0")
+        return self._insert([Digest(row[:DIGEST_BYTES])], [row])
+
+    def add_packed(self, packed: bytes, strand: int, seq: int) -> Taken:
+        """Take in the rows of a checkpoint (`is_packed`), all at its place."""
+        self._run(strand, seq, 0)
+        actions: list[Digest] = []
+        known: list[Digest] = []
+        for start in range(0, len(packed), ROW_BYTES * _CHUNK_ROWS):
+            rows = split_rows(packed[start : start + ROW_BYTES * _CHUNK_ROWS])
+            taken = self._insert([Digest(row[:DIGEST_BYTES]) for row in rows], rows)
+            actions += taken.actions
+            known += taken.known
+        return Taken(actions, known)
+
+    def _run(self, strand: int, seq: int, step: int) -> None:
+        """The next row is at this place. Goes on with the newest run if that leads here."""
+        row = len(self._next)
+        if self._run_first and step and self._run_step[-1] and self._run_strand[-1] == strand:
+            next_seq = self._run_seq[-1] + row - self._run_first[-1]
+            if next_seq == seq:
+                return
+        self._run_first.append(row)
+        self._run_strand.append(strand)
+        self._run_seq.append(seq)
+        self._run_step.append(step)
+
+    def _insert(self, actions: Sequence[Digest], rows: Sequence[bytes]) -> Taken:
+        while 2 * (self._actions + len(actions)) > len(self._slots):
+            self._widen()
+        number = len(self._next)
+        self._rows += b"".join(rows)
+        slots, nexts, known = self._slots, [], []
+        mask = len(slots) - 1
+        for action, salted in zip(actions, map(hash, actions), strict=True):
+            key = salted & _HASH
+            slot = key >> 32 & mask
+            row = 0
+            while entry := slots[slot]:
+                if entry & _HASH == key and self._is_of(entry & _ROW, action):
+                    row = entry & _ROW
+                    known.append(action)
+                    break
+                slot = slot + 1 & mask
+            nexts.append(row)
+            slots[slot] = key | number
+            number += 1
+        self._next.extend(nexts)
+        self._actions += len(actions) - len(known)
+        return Taken(actions, known)
+
+    def _is_of(self, row: int, action: bytes) -> bool:
+        at = (row - 1) * ROW_BYTES
+        return self._rows[at : at + DIGEST_BYTES] == action
+
+    def _newest(self, action: bytes) -> int:
+        """The newest row of an action; 0 when there is none."""
+        mask, key = len(self._slots) - 1, hash(action) & _HASH
+        slot = key >> 32 & mask
+        while entry := self._slots[slot]:
+            if entry & _HASH == key and self._is_of(entry & _ROW, action):
+                return entry & _ROW
+            slot = slot + 1 & mask
+        return 0
+
+    def _widen(self) -> None:
+        old = self._slots
+        slots = self._slots = array("Q", bytes(16 * len(old)))
+        mask = len(slots) - 1
+        for entry in filter(None, old):
+            slot = entry >> 32 & mask
+            while slots[slot]:
+                slot = slot + 1 & mask
+            slots[slot] = entry
+
+    # -- out ---------------------------------------------------------------------------------------
+    def of(self, action: Digest) -> list[Attestation]:
+        """All rows of one action, whether they count or not."""
+        row, found = self._newest(action), []
+        while row:
+            found.append(Attestation(read_row(self.row(row)), *self._place(row)))
+            row = self._next[row]
+        return found
+
+    def runs(self, strand: int | None = None) -> Iterator[tuple[range, int, int, int]]:
+        """Rows that belong together: their numbers, strand, first place and step."""
+        for at, first in enumerate(self._run_first):
+            if strand is None or self._run_strand[at] == strand:
+                last = self._run_first[at + 1 : at + 2]
+                rows = range(first, last[0] if last else len(self._next))
+                yield rows, self._run_strand[at], self._run_seq[at], self._run_step[at]
+
+    def actions_at(self, strand: int, wanted: Callable[[int], bool]) -> set[Digest]:
+        """Actions that have a row of this strand at a place that is `wanted`."""
+        return {
+            self.action(row)
+            for rows, _, seq, step in self.runs(strand)
+            for row in rows
+            if wanted(seq + step * (row - rows.start))
+        }
+
+    def action(self, row: int) -> Digest:
+        return Digest(self.row(row)[:DIGEST_BYTES])
+
+    def row(self, row: int) -> bytes:
+        at = (row - 1) * ROW_BYTES
+        return bytes(self._rows[at : at + ROW_BYTES])
+
+    def _place(self, row: int) -> tuple[int, int]:
+        at = bisect_right(self._run_first, row) - 1
+        seq = self._run_seq[at] + self._run_step[at] * (row - self._run_first[at])
+        return self._run_strand[at], seq
+
+    # -- less --------------------------------------------------------------------------------------
+    def dead(self, low_of: Callable[[int], int]) -> int:
+        """How many rows are below the `low` of their strand."""
+        return sum(len(rows) - len(kept) for rows, kept in self._kept(low_of))
+
+    def compact(self, low_of: Callable[[int], int]) -> Attestations:
+        """A table without those rows. Costs as much as adding the others anew."""
+        fresh = Attestations()
+        for (rows, strand, seq, step), (_, kept) in zip(
+            self.runs(), self._kept(low_of), strict=True
+        ):
+            if kept:
+                fresh._run(strand, seq + step * (kept.start - rows.start), step)
+            for start in range(kept.start, kept.stop, _CHUNK_ROWS):
+                end = min(start + _CHUNK_ROWS, kept.stop)
+                chunk = bytes(self._rows[(start - 1) * ROW_BYTES : (end - 1) * ROW_BYTES])
+                contents = split_rows(chunk)
+                fresh._insert([Digest(row[:DIGEST_BYTES]) for row in contents], contents)
+        return fresh
+
+    def _kept(self, low_of: Callable[[int], int]) -> Iterator[tuple[range, range]]:
+        """Of each run all rows, and those that are not below the `low` of their strand."""
+        for rows, strand, seq, step in self.runs():
+            low = low_of(strand)
+            if step:
+                yield rows, rows[min(max(low - seq, 0), len(rows)) :]
+            else:
+                yield rows, rows if seq >= low else rows[len(rows) :]
+
+
+def read_row(row: bytes) -> ActionResult:
+    """What a row says."""
+    duration = row[101]
+    if duration >= 24:
+        duration = int.from_bytes(row[102 : 102 + _WIDTHS[duration]], "big")
+    action, outputs, record = row[:32], row[34:66], row[68:100]
+    return ActionResult(Digest(action), Digest(outputs), Digest(record), row[100], duration)
+
+
+_WIDTHS = {0x18: 1, 0x19: 2, 0x1A: 4}
+
+
+def pack(rows: Iterable[bytes]) -> bytes:
+    """Rows for a checkpoint: sorted, each once."""
+    return b"".join(sorted(set(rows)))
+
+
+def split_rows(packed: bytes) -> list[bytes]:
+    return [packed[at : at + ROW_BYTES] for at in range(0, len(packed), ROW_BYTES)]
+
+
+def is_packed(packed: bytes) -> bool:
+    """Whether `packed` is what `pack` makes of some rows."""
+    if len(packed) % ROW_BYTES:
+        return False
+    rows = split_rows(packed)
+    in_order = all(one < other for one, other in pairwise(rows))
+    return in_order and all(map(_in_rows.fullmatch, rows))

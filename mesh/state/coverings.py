@@ -1,0 +1,127 @@
+"""Checkpoints that are known, and what they cover.
+
+Rules
+- A checkpoint is in force while it counts itself and no other in force, whose state is here, covers
+  it. What it covers is then replaced by its state.
+- A state is wanted while its checkpoint counts and none that covers it is loaded. The newest comes
+  first: when that is loaded, the older ones are not needed.
+- Places are compared, not heads: an owner that names heads its feeds never had harms its own rows
+  only, and does so at every replica alike.
+
+Not here: the states themselves (`checkpoint`), and dropping bodies (`mesh.log.retention`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from mesh.identity.records import FeedPoint
+from mesh.log.model import FeedId
+from mesh.state.strands import Strand, Strands
+from mesh.types import Digest, NodeId
+
+Place = tuple[int, int]
+"""Number of a strand, and a place in it."""
+
+
+@attrs.define
+class Covering:
+    """One checkpoint."""
+
+    strand: Strand
+    seq: int
+    covers: tuple[FeedPoint, ...]
+    state: Digest
+    is_loaded: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether its writer's word goes that far; it may be covered itself."""
+        return self.seq < self.strand.high
+
+    def feeds(self) -> Iterator[tuple[FeedId, int]]:
+        """How far it covers which feed."""
+        node = self.strand.feed.node
+        return ((FeedId(node, each.epoch, each.lane), each.count) for each in self.covers)
+
+    def hides(self, other: Covering) -> bool:
+        feed = other.strand.feed
+        return any(each == feed and other.seq < count for each, count in self.feeds())
+
+    @property
+    def reach(self) -> int:
+        """How many events it covers, to know newer ones by."""
+        return sum(point.count for point in self.covers)
+
+
+class Coverings:
+    """See the module's head."""
+
+    def __init__(self, strands: Strands) -> None:
+        self._strands = strands
+        self._by_node: dict[NodeId, dict[Place, Covering]] = {}
+        self._dropped: dict[NodeId, dict[FeedId, int]] = {}
+        """Up to where covered rows are not kept any more."""
+
+    def add(self, covering: Covering) -> None:
+        place = (covering.strand.index, covering.seq)
+        self._by_node.setdefault(covering.strand.feed.node, {})[place] = covering
+
+    def refuse(self, covering: Covering) -> None:
+        """Its state is nothing anybody can read: it covers nothing."""
+        del self._by_node[covering.strand.feed.node][covering.strand.index, covering.seq]
+
+    def waiting_for(self, state: Digest) -> list[Covering]:
+        """Checkpoints with this state, which has not been loaded."""
+        return [
+            each
+            for coverings in self._by_node.values()
+            for each in coverings.values()
+            if each.state == state and not each.is_loaded
+        ]
+
+    def wanted(self) -> list[Digest]:
+        """States to be fetched, those that cover most first."""
+        wanted = [
+            each
+            for coverings in self._by_node.values()
+            for each in coverings.values()
+            if not each.is_loaded and each.counts and not self._is_hidden(each)
+        ]
+        wanted.sort(key=lambda each: (-each.reach, each.state))
+        return list(dict.fromkeys(each.state for each in wanted))
+
+    def lows(self, node: NodeId) -> dict[FeedId, int]:
+        """Up to where each feed of a node is replaced by states."""
+        lows: dict[FeedId, int] = {}
+        for each in self._by_node.get(node, {}).values():
+            if each.is_loaded and each.counts and not self._is_hidden(each):
+                for feed, count in each.feeds():
+                    lows[feed] = max(count, lows.get(feed, 0))
+        return lows
+
+    def _is_hidden(self, covering: Covering) -> bool:
+        others = self._by_node[covering.strand.feed.node].values()
+        return any(
+            other is not covering and other.is_loaded and other.counts and other.hides(covering)
+            for other in others
+        )
+
+    # -- rows that are not kept --------------------------------------------------------------------
+    def rows_dropped(self) -> None:
+        """All that is covered now was thrown away."""
+        for node in self._by_node:
+            dropped = self._dropped.setdefault(node, {})
+            for feed, low in self.lows(node).items():
+                dropped[feed] = max(low, dropped.get(feed, 0))
+
+    def needs_again(self, node: NodeId) -> bool:
+        """Whether rows are missing that count again, because no checkpoint covers them now."""
+        lows = self.lows(node)
+        return any(lows.get(feed, 0) < low for feed, low in self._dropped.get(node, {}).items())
+
+    def forget(self, node: NodeId) -> None:
+        self._by_node.pop(node, None)
+        self._dropped.pop(node, None)

@@ -1,0 +1,201 @@
+"""What must not be offered because it was made from something that no longer counts.
+
+A removal withdraws what its cut leaves out. But others have built from it: an object file of the
+removed node was linked by an honest one. So:
+
+- A **seed** is a result (action, outputs) that only withdrawn events attest. As soon as anybody
+  whose word counts has got the same outputs, it is none: those bytes are right.
+- An action is **tainted** when a seed, or what came out of a tainted action, is among its inputs.
+  What it consumed is said by `Derivation` events, by the first 16 bytes of the outputs' digests.
+- Nothing that came out of a tainted action is offered, whoever built it.
+
+The closure goes once over the edges; it is made anew only after something that could change it, and
+there is nothing to do while nobody was cut.
+
+Content addresses make this a second line: an action whose poisoned input nobody produces any more
+is not asked for. It matters where the poisoned file is already in somebody's tree.
+
+Not here: deleting the blobs (whoever holds them asks for `closure`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+import attrs
+
+from mesh.state.actions import ActionView
+from mesh.state.events import CONSUMED_BYTES, Derivation
+from mesh.state.ledger import Entry, Ledger
+from mesh.state.strands import Strand, Strands
+from mesh.state.windows import Moved, Windows
+from mesh.types import Digest, NodeId
+
+Consumed = bytes
+"""The first CONSUMED_BYTES of an `outputs` digest."""
+
+
+@attrs.frozen
+class Withdrawn:
+    """A result that only events outside a cut attest."""
+
+    action: Digest
+    outputs: Digest
+    records: tuple[Digest, ...]
+    nodes: tuple[NodeId, ...]
+
+
+@attrs.frozen
+class Taint:
+    """What is withheld."""
+
+    withdrawn: tuple[Withdrawn, ...] = ()
+    """By action and outputs."""
+    derived: tuple[Digest, ...] = ()
+    """Actions that were made from it, in order."""
+
+
+def closure(
+    seeds: Iterable[Consumed],
+    consumers: Mapping[Consumed, Collection[Digest]],
+    outputs_of: Callable[[Digest], Iterable[Digest]],
+) -> set[Digest]:
+    """All actions that consumed a seed, or what came out of such an action, and so on. Each action
+    and each edge is looked at once."""
+    tainted: set[Digest] = set()
+    seen = set(seeds)
+    queue = list(seen)
+    while queue:
+        for action in consumers.get(queue.pop(), ()):
+            if action in tainted:
+                continue
+            tainted.add(action)
+            for outputs in outputs_of(action):
+                consumed = outputs[:CONSUMED_BYTES]
+                if consumed not in seen:
+                    seen.add(consumed)
+                    queue.append(consumed)
+    return tainted
+
+
+class TaintView:
+    """See the module's head."""
+
+    def __init__(self, actions: ActionView, strands: Strands, windows: Windows) -> None:
+        self._actions = actions
+        self._strands = strands
+        self._windows = windows
+        self._derivations: Ledger[Digest] = Ledger()
+        self._seeds: dict[tuple[Digest, Digest], Withdrawn] = {}
+        self._watched: set[Digest] = set()
+        """Actions of seeds, and tainted ones: a new row of theirs changes something."""
+        self._tainted: set[Digest] = set()
+        self._is_old = False
+
+    # -- asking ------------------------------------------------------------------------------------
+    def is_tainted(self, action: Digest) -> bool:
+        """Whether nothing of this action is to be offered."""
+        self._renew()
+        return action in self._tainted
+
+    def of(self, node: NodeId | None = None) -> Taint:
+        """All that is withheld; on account of one node, or of all."""
+        self._renew()
+        seeds = [
+            self._seeds[key]
+            for key in sorted(self._seeds)
+            if node is None or node in self._seeds[key].nodes
+        ]
+        derived = self._closure(seeds) if node is not None else self._tainted
+        return Taint(tuple(seeds), tuple(sorted(derived)))
+
+    # -- folding -----------------------------------------------------------------------------------
+    def derived(self, entry: Entry, derivation: Derivation) -> None:
+        self._derivations.add(derivation.action, entry)
+        self._is_old |= bool(self._seeds)
+
+    def came(self, strand: Strand, actions: Collection[Digest]) -> None:
+        """Results of these actions came in on a strand."""
+        if self._windows.is_cut(strand.feed.node) or not self._watched.isdisjoint(actions):
+            self._is_old = True
+
+    def moved(self, moved: Iterable[Moved]) -> None:
+        for each in moved:
+            cut = self._windows.is_cut(each.strand.feed.node)
+            self._is_old |= cut or bool(self._seeds)
+
+    def compact(self) -> None:
+        self._derivations.compact()
+
+    def kept(self, node: NodeId, actions: Collection[Digest]) -> list[Entry]:
+        """The derivations that a checkpoint of this node keeps with these actions."""
+        return [
+            entry
+            for action in sorted(self._derivations)
+            if action in actions
+            for entry in self._derivations.counting(action)
+            if entry.dot.feed.node == node
+        ]
+
+    def edges(self) -> dict[Digest, frozenset[Consumed]]:
+        """What each action consumed, as far as somebody whose word counts says."""
+        edges = {}
+        for action in self._derivations:
+            consumed = frozenset(self._consumed(action))
+            if consumed:
+                edges[action] = consumed
+        return edges
+
+    def _consumed(self, action: Digest) -> Iterable[Consumed]:
+        for entry in self._derivations.counting(action):
+            event = entry.event
+            assert isinstance(event, Derivation)
+            yield from event.consumed
+
+    # -- the closure -------------------------------------------------------------------------------
+    def _renew(self) -> None:
+        if not self._is_old:
+            return
+        self._is_old = False
+        self._seeds = self._find_seeds()
+        self._tainted = self._closure(self._seeds.values())
+        self._watched = self._tainted | {action for action, _ in self._seeds}
+
+    def _find_seeds(self) -> dict[tuple[Digest, Digest], Withdrawn]:
+        seeds: dict[tuple[Digest, Digest], Withdrawn] = {}
+        for action in self._withdrawn_actions():
+            counting = self._actions.claims(action)
+            records: dict[Digest, dict[Digest, None]] = {}
+            nodes: dict[Digest, dict[NodeId, None]] = {}
+            for row in self._actions.table.of(action):
+                strand, outputs = self._strands[row.strand], row.result.outputs
+                if outputs not in counting and self._windows.is_withdrawn(strand, row.seq):
+                    records.setdefault(outputs, {})[row.result.record] = None
+                    nodes.setdefault(outputs, {})[strand.feed.node] = None
+            for outputs, each in records.items():
+                by = tuple(sorted(nodes[outputs]))
+                seeds[action, outputs] = Withdrawn(action, outputs, tuple(sorted(each)), by)
+        return seeds
+
+    def _withdrawn_actions(self) -> set[Digest]:
+        found: set[Digest] = set()
+        for strand in self._windows.cut_strands():
+
+            def is_out(seq: int, strand: Strand = strand) -> bool:
+                return self._windows.is_withdrawn(strand, seq)
+
+            found |= self._actions.table.actions_at(strand.index, is_out)
+        return found
+
+    def _closure(self, seeds: Iterable[Withdrawn]) -> set[Digest]:
+        first = {seed.outputs[:CONSUMED_BYTES] for seed in seeds}
+        if not first:
+            return set()
+        consumers: dict[Consumed, list[Digest]] = {}
+        for action, consumed in self.edges().items():
+            for each in consumed:
+                consumers.setdefault(each, []).append(action)
+        return closure(first, consumers, self._outputs_of)
+
+    def _outputs_of(self, action: Digest) -> set[Digest]:
+        return {row.result.outputs for row in self._actions.table.of(action)}

@@ -1,0 +1,254 @@
+"""What the mesh knows together: frames in, one difference out, and views to ask.
+
+    state = State(me, roster.standing())
+    changes = state.apply(added.frames, added.forks)    whenever the log has grown
+    changes = state.load(digest, blob)                  for each of `state.wanted()`
+    changes = state.stand(roster.standing())            whenever the roster has changed
+
+Rules
+- The views are a pure function of the set of frames, fork proofs, states and of the standing. The
+  order in which these become known, and how often, makes no difference; nor does it whether a
+  frame that a checkpoint covers was ever here.
+- Frames and proofs come from `mesh.log`, which has checked signatures and roots; blobs have been
+  checked against their names. What an event says is checked here, and a bad one skipped.
+- No clock, no randomness, no I/O.
+
+Not here: how a view comes about (`actions`, `registers`, `claims`, `runs`, `taint`), and which part
+of a feed counts (`windows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+
+import attrs
+
+from mesh.identity.standing import Standing
+from mesh.log.forks import ForkProof
+from mesh.log.frame import Frame
+from mesh.log.model import FeedId, Lane
+from mesh.state.actions import ActionView, Divergent, Trusted, TrustPolicy
+from mesh.state.attestations import pack
+from mesh.state.changes import Changes, Collected
+from mesh.state.checkpoint import encode_state, open_state
+from mesh.state.claims import Deployed, MeshPolicy, deployed, mesh_policy
+from mesh.state.intake import Intake, Views, make_views
+from mesh.state.ledger import Entry
+from mesh.state.registers import RegisterView
+from mesh.state.runs import RunKey, RunView
+from mesh.state.strands import Strands
+from mesh.state.taint import Taint
+from mesh.state.windows import Moved, Windows
+from mesh.types import DIGEST_BYTES, Digest, NodeId
+
+
+@attrs.frozen
+class KeptState:
+    """What our own next checkpoint of a lane says."""
+
+    lane: Lane
+    data: bytes = attrs.field(repr=False)
+    """The blob."""
+    rows: int
+
+
+class State:
+    """See the module's head. Not thread-safe: the event loop owns it."""
+
+    def __init__(self, me: NodeId, standing: Standing) -> None:
+        self.me = me
+        strands = Strands()
+        self._windows = Windows(strands, standing)
+        self._views: Views = make_views(me, self._windows, strands)
+        self._intake = Intake(self._views)
+        self._wanted: tuple[Digest, ...] = ()
+
+    # -- what becomes known ------------------------------------------------------------------------
+    def apply(
+        self,
+        frames: Iterable[Frame],
+        forks: Iterable[ForkProof] = (),
+        withdrawn: Iterable[FeedId] = (),
+    ) -> Changes:
+        """Take in what a log has added (`Added`), in any order, any number of times."""
+        into = Collected()
+        for proof in forks:
+            self._fork(proof, into)
+        for frame in frames:
+            self._intake.frame(frame, into)
+        return self._settle(into, {feed.node for feed in withdrawn})
+
+    def load(self, state: Digest, data: bytes) -> Changes:
+        """Take in the state of a checkpoint: a blob of that name, which has been checked."""
+        into = Collected()
+        self._intake.state(state, data, into)
+        return self._settle(into)
+
+    def stand(self, standing: Standing) -> Changes:
+        """The roster says something else now."""
+        into = Collected()
+        nodes = self._windows.standing.differing(standing)
+        self._windows.standing = standing
+        for node in sorted(nodes):
+            self._intake.adjust(node, into)
+        into.policy = True  # who is an admin moves no window
+        return self._settle(into)
+
+    def lost(self, feed: FeedId, below: int) -> Changes:
+        """Bodies of a feed up to there are gone, and no checkpoint covers them."""
+        into = Collected()
+        self._windows.lost(feed, below)
+        self._intake.adjust(feed.node, into)
+        return self._settle(into)
+
+    def refold(self, node: NodeId, frames: Iterable[Frame]) -> Changes:
+        """Forget a node's events and take these in their place: all that the log has of it."""
+        into = Collected()
+        for moved in self._windows.forget(node):
+            into.window(moved, is_new=False)
+        for frame in frames:
+            self._intake.frame(frame, into)
+        return self._settle(into)
+
+    def wanted(self) -> tuple[Digest, ...]:
+        """States of checkpoints that are needed, those that cover most first. After each that is
+        loaded, others may not be needed any more."""
+        return self._wanted
+
+    # -- asking ------------------------------------------------------------------------------------
+    def lookup(
+        self, action: Digest, policy: TrustPolicy | None = None
+    ) -> Trusted | Divergent | None:
+        """What is to be believed of an action, by the mesh's policy unless another is given. None:
+        nothing, or nothing that may be offered."""
+        if self._views.taint.is_tainted(action):
+            return None
+        return self._views.actions.lookup(action, policy or self.policy().actions)
+
+    def policy(self) -> MeshPolicy:
+        return mesh_policy(self._views.policy)
+
+    def deployed(self, program: str) -> Deployed | None:
+        return deployed(self._views.deployments, program)
+
+    def programs(self) -> Sequence[str]:
+        return self._views.deployments.keys()
+
+    def taint(self, node: NodeId | None = None) -> Taint:
+        """What is withheld, on account of one node or of all."""
+        return self._views.taint.of(node)
+
+    def is_disputed(self, node: NodeId) -> bool:
+        """Whether a node has signed two histories and is not removed: nobody gives it work."""
+        return self._windows.is_disputed(node)
+
+    @property
+    def actions(self) -> ActionView:
+        return self._views.actions
+
+    @property
+    def registers(self) -> RegisterView:
+        return self._views.registers
+
+    @property
+    def runs(self) -> RunView:
+        return self._views.runs
+
+    # -- checkpoints -------------------------------------------------------------------------------
+    def checkpoint(
+        self,
+        lane: Lane,
+        keep_action: Callable[[Digest], bool] = lambda _action: True,
+        keep_run: Callable[[RunKey], bool] = lambda _run: True,
+    ) -> KeptState:
+        """The state of one of our own lanes, to be named by a checkpoint that covers all we have
+        written on it. What is not to be kept is gone for everybody."""
+        rows = b""
+        if lane == Lane.AC:
+            kept = self._views.actions.kept(self.me, keep_action)
+            actions = {Digest(row[:DIGEST_BYTES]) for row in kept}
+            rows, entries = pack(kept), self._views.taint.kept(self.me, actions)
+        else:
+            entries = self._kept(lane, keep_run)
+        data = encode_state(lane, rows, ((entry.dot, entry.data) for entry in entries))
+        return KeptState(lane, data, open_state(data, self.me, lane).row_count)
+
+    def _kept(self, lane: Lane, keep_run: Callable[[RunKey], bool]) -> list[Entry]:
+        views = self._views
+        if lane == Lane.CTL:
+            epochs = self._windows.living_epochs(self.me)
+            return [*views.registers.kept(self.me, epochs), *views.policy.kept(self.me)]
+        if lane == Lane.EXEC:
+            return list(views.runs.kept(self.me, keep_run))
+        return list(views.deployments.kept(self.me)) if lane == Lane.DEP else []
+
+    # -- folding -----------------------------------------------------------------------------------
+    def _fork(self, proof: ForkProof, into: Collected) -> None:
+        node, was_disputed = proof.feed.node, self._windows.is_disputed(proof.feed.node)
+        if self._windows.forked(proof.feed, proof.seq):
+            self._intake.adjust(node, into)
+            if self._windows.is_disputed(node) and not was_disputed:
+                into.disputed.append(node)
+
+    def _settle(self, into: Collected, again: Iterable[NodeId] = ()) -> Changes:
+        """Let the views look at what is different."""
+        views, moved = self._views, list(into.moved.values())
+        actions = views.actions.moved(moved)
+        raised, settled = views.actions.judge(into.judge | actions)
+        views.taint.moved(moved)
+        keys, noted = views.registers.moved(moved)
+        registers = views.registers.judge(into.registers | keys, into.noted | noted)
+        programs = views.deployments.judge(into.programs | views.deployments.moved(moved))
+        policies = views.policy.all_keys() if into.policy else views.policy.moved(moved)
+        changes = Changes(
+            actions=[*into.actions, *sorted(actions)],
+            diverged=tuple(sorted(raised)),
+            settled=tuple(sorted(settled)),
+            registers=tuple(sorted(registers)),
+            programs=tuple(sorted(programs)),
+            runs=tuple(sorted(into.runs | views.runs.moved(moved))),
+            policy=bool(views.policy.judge(policies)),
+            disputed=tuple(sorted(into.disputed)),
+            wanted=self._want(),
+            again=tuple(sorted({*again, *self._needed_again(into)})),
+            refused={node: dict(counts) for node, counts in into.refused.items()},
+        )
+        self._compact(moved)
+        return changes
+
+    def _want(self) -> tuple[Digest, ...]:
+        before, self._wanted = self._wanted, tuple(self._windows.coverings.wanted())
+        return tuple(state for state in self._wanted if state not in before)
+
+    def _needed_again(self, into: Collected) -> set[NodeId]:
+        nodes = {moved.strand.feed.node for moved in into.moved.values()}
+        return {node for node in nodes if self._windows.coverings.needs_again(node)}
+
+    def _compact(self, moved: Sequence[Moved]) -> None:
+        """After windows have closed from below: throw away what is covered."""
+        if not any(each.strand.low > each.low for each in moved):
+            return
+        views = self._views
+        views.actions.compact()
+        for view in (views.taint, views.registers, views.policy, views.deployments, views.runs):
+            view.compact()
+        self._windows.coverings.rows_dropped()
+
+    # -- the same everywhere -----------------------------------------------------------------------
+    def digest(self) -> Digest:
+        """SHA-256 over all that the views show, as it would be at every replica but for whose own
+        results are believed. Looks at everything: for tests and simulations."""
+        return Digest(sha256(repr(self._shown()).encode()).digest())
+
+    def _shown(self) -> tuple[object, ...]:
+        views = self._views
+        claims = sorted(
+            (action, [(outputs, side) for outputs, side in sides.items()])
+            for action in views.actions.all()
+            if (sides := views.actions.claims(action))
+        )
+        programs = [(each, self.deployed(each)) for each in self.programs()]
+        runs = [views.runs.get(*key) for key in views.runs.all()]
+        taint = self.taint()
+        return claims, views.registers.items(), programs, runs, self.policy(), taint
