@@ -27,6 +27,7 @@ OURS = {
     "chaos": "cli.commands.chaos:chaos",
     "leaf": "cli.commands.leaf:leaf",
     "rule": "cli.commands.rule:rule",
+    "cache": "cli.commands.cache:cache",
     "doctor": "cli.commands.tools:doctor",
     "explain": "cli.commands.tools:explain",
     "completion": "cli.commands.tools:completion",

@@ -113,3 +113,11 @@ class ExpiredEvent(TypedDict):
     """event=expired (invite_code)"""
 
     event: str
+
+
+class CacheCheckedEvent(TypedDict):
+    """event=cache_checked (cache_verify): read so far."""
+
+    event: str
+    blobs: int
+    size_bytes: int

@@ -96,6 +96,17 @@ OPS: dict[str, Spec] = {
         "follow": ("flag", False),
         "last": ("integer", 1000),  # so many of the events there are already
     },
+    "cache_stats": {},
+    "cache_ls": {"pinned": ("flag", False), "limit": ("integer", 1000)},
+    "cache_get": {"blob": ("text", REQUIRED), "path": ("text", REQUIRED)},  # absolute; a new file
+    "cache_put": {"path": ("text", REQUIRED), "pin": ("text", None)},  # the label of a pin
+    "cache_pin": {
+        "blob": ("text", REQUIRED),
+        "label": ("text", ""),
+        "remove": ("flag", False),
+    },
+    "cache_gc": {"keep_bytes": ("integer", None)},  # null: the node's own bound
+    "cache_verify": {},
     "doctor": {},
     "stop": {},
 }
@@ -104,7 +115,7 @@ OPS: dict[str, Spec] = {
 
 STREAMING_OPS = frozenset(
     {"join", "invite_code", "run", "logs", "leaf_provision", "leaf_attach"}
-    | {"leaf_deploy", "leaf_logs"}
+    | {"leaf_deploy", "leaf_logs", "cache_verify"}
 )
 """Those that send events, and that end when the client closes (or half-closes) its connection."""
 

@@ -14,6 +14,7 @@ from mesh.identity.messages import PeerAddress
 from mesh.identity.names import clean_name
 from mesh.node import views
 from mesh.node.admission import admission_handlers
+from mesh.node.cache_handlers import cache_handlers
 from mesh.node.doors import join_door, parse_host
 from mesh.node.leaves.handlers import leaf_handlers
 from mesh.node.run_handlers import run_handlers
@@ -32,6 +33,7 @@ def handlers_of(node: Node) -> Mapping[str, Handler]:
         **admission_handlers(node),
         **run_handlers(node),
         **leaf_handlers(node),
+        **cache_handlers(node),
     }
 
 
