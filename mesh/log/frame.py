@@ -209,8 +209,9 @@ def split_events(body: bytes, count: int) -> tuple[bytes, ...]:
     events, at, size = [], len(first), len(body)
     try:
         for _ in range(count):
-            if body[at] == _ONE_BYTE_LENGTH and body[at + 1] >= _SMALL:  # nearly always
-                start, at = at + 2, at + 2 + body[at + 1]
+            length = body[at + 1]
+            if body[at] == _ONE_BYTE_LENGTH and length >= _SMALL:  # nearly always
+                start, at = at + 2, at + 2 + length
             else:
                 start, at = _take_length(body, at)
             events.append(body[start:at])
