@@ -148,7 +148,7 @@ def points_to_cover(heads: VersionVector, node: NodeId, lane: Lane) -> tuple[Fee
     feeds: Iterable[FeedId] = sorted(
         feed for feed in heads if feed.node == node and feed.lane == lane and heads[feed] != EMPTY
     )
-    points = (FeedPoint(f.epoch, f.lane, heads[f].count, heads[f].digest) for f in feeds)
+    points = (FeedPoint(f.epoch, int(f.lane), heads[f].count, heads[f].digest) for f in feeds)
     return tuple(points)[-LOG_FEEDS_PER_NODE_MAX:]
 
 

@@ -74,7 +74,7 @@ class FeedWriter:
         return self._epoch
 
     def feed(self, lane: Lane) -> FeedId:
-        return FeedId(self.config.node, self._epoch, lane)
+        return FeedId(self.config.node, self._epoch, int(lane))
 
     def next_dot(self, lane: Lane) -> Dot:
         """Where the next event appended to this lane will be."""
@@ -98,13 +98,15 @@ class FeedWriter:
         if is_checkpoint(event):
             frames = [*self._seal_first(lane), *self._seal(lane)]
             return [*frames, self._sealed(lane, [event])]
-        waiting, frames = self._waiting[lane], list[Frame]()
-        if waiting.size_bytes + len(event) + _EVENT_HEAD_BYTES > LOG_BODY_BYTES_MAX:
+        frames = list[Frame]()
+        size_bytes = len(event) + _EVENT_HEAD_BYTES
+        if self._waiting[lane].size_bytes + size_bytes > LOG_BODY_BYTES_MAX:
             frames += [*self._seal_first(lane), *self._seal(lane)]
+        waiting = self._waiting[lane]
         if not waiting.events:
             waiting.since_s = now_s
         waiting.events.append(event)
-        waiting.size_bytes += len(event) + _EVENT_HEAD_BYTES
+        waiting.size_bytes += size_bytes
         if len(waiting.events) >= self.config.frame_events_max:
             frames += [*self._seal_first(lane), *self._seal(lane)]
         return frames

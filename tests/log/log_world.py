@@ -18,7 +18,7 @@ KEYS = tuple(NodeKey(bytes([number]) * 32) for number in range(1, 6))
 
 
 def feed_of(key: NodeKey, epoch: int = 0, lane: Lane = Lane.AC) -> FeedId:
-    return FeedId(key.node_id, epoch.to_bytes(8, "big"), lane)
+    return FeedId(key.node_id, epoch.to_bytes(8, "big"), int(lane))
 
 
 def sealed(
