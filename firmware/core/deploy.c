@@ -178,6 +178,6 @@ uint8_t deploy_commit(struct leaf *leaf, uint8_t detail[3])
         leaf_note(leaf, SYSTEM_FLASH_FAILED, 1);
         return ERROR_FLASH_FAILED;
     }
-    engine_start(leaf);
-    return leaf->engine.running ? ERROR_NONE : ERROR_FLASH_FAILED;
+    engine_run(leaf, &program);
+    return ERROR_NONE;
 }

@@ -240,7 +240,7 @@ static bool has_small_order(const struct point *p)
     point_copy(&eight, p);
     for (uint32_t i = 0; i < 3; i++)
         point_add(&eight, &eight, &eight);
-    return fe_equal(eight.x, ZERO) && fe_equal(eight.y, eight.z);
+    return fe_equal(eight.x, ZERO); /* (0, -1) is not among the points times eight */
 }
 
 static uint32_t bit_of(const uint32_t *scalar, uint32_t index)
@@ -277,13 +277,15 @@ static void hash_to_scalar(uint32_t out[WORDS], const uint8_t *first, const uint
     scalar_reduce(out, number);
 }
 
-/* p = scalar * p; the same steps for every scalar. */
-static void multiply(struct point *p, const uint32_t scalar[WORDS])
+/* p = scalar * p; the same steps for every scalar that is secret. */
+static void multiply(struct point *p, const uint32_t scalar[WORDS], bool is_secret)
 {
     struct point sum, more;
     point_zero(&sum);
     for (uint32_t i = 256; i-- > 0;) {
         point_add(&sum, &sum, &sum);
+        if (!is_secret && !bit_of(scalar, i))
+            continue;
         point_add(&more, &sum, p);
         words_choose(sum.x, more.x, 4 * WORDS, bit_of(scalar, i));
     }
@@ -304,9 +306,9 @@ bool ed25519_verify(const uint8_t key[KEY_BYTES], const struct signed_text *text
     hash_to_scalar(k, signature, key, text);
     fe_sum(a.x, ZERO, a.x, MINUS);
     fe_sum(a.t, ZERO, a.t, MINUS);
-    multiply(&a, k);
+    multiply(&a, k, false);
     point_base(&sum);
-    multiply(&sum, s);
+    multiply(&sum, s, false);
     point_add(&sum, &sum, &a); /* S B - k A */
     point_encode(r, &sum);
     return bytes_equal(r, signature, KEY_BYTES) && !has_small_order(&sum);
@@ -319,7 +321,7 @@ static void base_times(uint8_t out[KEY_BYTES], const uint32_t scalar[WORDS])
 {
     struct point point;
     point_base(&point);
-    multiply(&point, scalar);
+    multiply(&point, scalar, true);
     point_encode(out, &point);
 }
 
@@ -342,13 +344,12 @@ void ed25519_public(const uint8_t seed[KEY_BYTES], uint8_t key[KEY_BYTES])
     base_times(key, scalar);
 }
 
-void ed25519_sign(const uint8_t seed[KEY_BYTES], const struct signed_text *text,
-                  uint8_t signature[SIGNATURE_BYTES])
+void ed25519_sign(const uint8_t seed[KEY_BYTES], const uint8_t key[KEY_BYTES],
+                  const struct signed_text *text, uint8_t signature[SIGNATURE_BYTES])
 {
     uint32_t a[WORDS], r[WORDS], k[WORDS], product[2 * WORDS];
-    uint8_t prefix[KEY_BYTES], key[KEY_BYTES];
+    uint8_t prefix[KEY_BYTES];
     expand(seed, a, prefix);
-    base_times(key, a);
     hash_to_scalar(r, prefix, 0, text);
     base_times(signature, r);
     hash_to_scalar(k, signature, key, text);

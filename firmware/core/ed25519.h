@@ -22,7 +22,8 @@ struct signed_text {
 bool ed25519_verify(const uint8_t key[KEY_BYTES], const struct signed_text *text,
                     const uint8_t signature[SIGNATURE_BYTES]);
 void ed25519_public(const uint8_t seed[KEY_BYTES], uint8_t key[KEY_BYTES]);
-void ed25519_sign(const uint8_t seed[KEY_BYTES], const struct signed_text *text,
-                  uint8_t signature[SIGNATURE_BYTES]);
+/* `key` is the seed's own: a signature with another one would give the seed away. */
+void ed25519_sign(const uint8_t seed[KEY_BYTES], const uint8_t key[KEY_BYTES],
+                  const struct signed_text *text, uint8_t signature[SIGNATURE_BYTES]);
 
 #endif

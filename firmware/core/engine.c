@@ -76,26 +76,32 @@ static uint8_t level(struct leaf *leaf, const struct trigger *trigger)
     return value != 0;
 }
 
-void engine_start(struct leaf *leaf)
+void engine_run(struct leaf *leaf, const struct program *program)
 {
     struct engine *engine = &leaf->engine;
-    uint8_t detail[3];
-    uint32_t size;
-    const uint8_t *package = slots_package(&leaf->slots, &size);
     bytes_fill((uint8_t *)engine, 0, sizeof *engine);
-    if (!package || package_check(leaf, package, size, &engine->program, detail) != ERROR_NONE)
-        return;
+    bytes_copy((uint8_t *)&engine->program, (const uint8_t *)program, sizeof *program);
     engine->running = true;
     engine->started_ms = hal_now_ms(leaf->self);
-    for (uint8_t i = 0; i < engine->program.resource_count; i++)
-        hal_configure(leaf->self, &engine->program.resources[i]);
-    for (uint8_t i = 0; i < engine->program.rule_count; i++) {
-        const struct trigger *trigger = &engine->program.rules[i].trigger;
+    for (uint8_t i = 0; i < program->resource_count; i++)
+        hal_configure(leaf->self, &program->resources[i]);
+    for (uint8_t i = 0; i < program->rule_count; i++) {
+        const struct trigger *trigger = &program->rules[i].trigger;
         engine->due_ms[i] = engine->started_ms + trigger->period_ms;
         if (trigger->kind == TRIGGER_EDGE)
             engine->level[i] = level(leaf, trigger);
     }
-    leaf_note(leaf, SYSTEM_PROGRAM_STARTED, (int32_t)engine->program.counter);
+    leaf_note(leaf, SYSTEM_PROGRAM_STARTED, (int32_t)program->counter);
+}
+
+void engine_start(struct leaf *leaf)
+{
+    struct program program;
+    uint8_t detail[3];
+    uint32_t size;
+    const uint8_t *package = slots_package(&leaf->slots, &size);
+    if (package && package_check(leaf, package, size, &program, detail) == ERROR_NONE)
+        engine_run(leaf, &program);
 }
 
 /* The board tells once that a line has ended; every rule that waits for that UART is to hear it. */

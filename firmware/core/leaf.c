@@ -19,7 +19,10 @@ void leaf_start(struct leaf *leaf, void *self)
     leaf->slots.self = self;
     hal_random(self, leaf->boot_nonce, BOOT_NONCE_BYTES);
     events_start(&leaf->events, leaf->boot_nonce);
-    leaf_note(leaf, SYSTEM_STARTED, (int32_t)hal_reset_cause(self));
+    uint32_t cause = hal_reset_cause(self);
+    leaf_note(leaf, SYSTEM_STARTED, (int32_t)cause);
+    if (cause == RESET_WATCHDOG || cause == RESET_FAULT)
+        leaf->firmware_error = ERROR_OF_RESET + cause;
     slots_start(&leaf->slots);
     if (slots_identity(&leaf->slots, &identity))
         ed25519_public(identity.seed, leaf->key);

@@ -17,7 +17,7 @@
 #include "lzss.h"
 #include "slots.h"
 
-enum { BATCH_MAX = 12, KEY_SIZE = 32 };
+enum { BATCH_MAX = 12, KEY_SIZE = 32, ERROR_OF_RESET = 0x20 };
 
 enum leaf_error {
     ERROR_NONE,
@@ -79,7 +79,8 @@ struct engine {
 
 struct leaf {
     void *self;
-    uint32_t firmware_error; /* the last serious one, of enum system_event */
+    uint32_t firmware_error; /* the last serious one since the start: a system event's number, or
+                                ERROR_OF_RESET + what ended the start before */
     uint8_t boot_nonce[BOOT_NONCE_BYTES];
     uint8_t key[KEY_SIZE]; /* our public key once provisioned; making it takes up to a second */
     struct slots slots;
@@ -113,6 +114,7 @@ uint8_t package_check(const struct leaf *leaf, const uint8_t *package, uint32_t 
                       struct program *out, uint8_t detail[3]);
 
 void engine_start(struct leaf *leaf); /* the active slot's program, if it is good */
+void engine_run(struct leaf *leaf, const struct program *program); /* one that has been checked */
 void engine_poll(struct leaf *leaf);
 uint8_t engine_input(struct leaf *leaf, struct cbor_reader *from);
 

@@ -72,7 +72,7 @@ static void prove(struct leaf *leaf, struct cbor_reader *from, struct cbor_write
     bytes_copy(signing.at, facts, size); /* there is room: both are of bounded size */
     struct signed_text signed_text = {PROOF_CONTEXT, sizeof PROOF_CONTEXT, text,
                                       (uint32_t)(signing.at - text) + size};
-    ed25519_sign(identity.seed, &signed_text, signature);
+    ed25519_sign(identity.seed, leaf->key, &signed_text, signature);
     cbor_put_bytes(to, signature, SIGNATURE_BYTES);
 }
 

@@ -116,8 +116,9 @@ uint32_t arm_ms_of_us(uint32_t now_us)
 
 uint32_t hal_reset_cause(void *self)
 {
+    uint32_t cause = part_reset_cause(); /* always asked: the part forgets it then */
     (void)self;
-    return start_has_failed() ? RESET_FAULT : part_reset_cause();
+    return start_has_failed() ? RESET_FAULT : cause;
 }
 
 void hal_pet(void *self)

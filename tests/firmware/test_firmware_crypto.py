@@ -95,7 +95,7 @@ def public(seed: bytes) -> bytes:
 
 def sign(seed: bytes, message: bytes) -> bytes:
     out = ctypes.create_string_buffer(64)
-    library().ed25519_sign(seed, ctypes.byref(text(message)), out)
+    library().ed25519_sign(seed, public(seed), ctypes.byref(text(message)), out)
     return out.raw
 
 
