@@ -47,8 +47,6 @@ class SwimConfig:
     """How long a lone accuser waits for others before it believes itself."""
     confirmations: int = 2
     """Independent accusers, beyond the first, that bring suspicion down to its shortest."""
-    awareness_max: int = 8
-    """Worst score of our own health: probe intervals grow up to 1 + this many times."""
     flap_half_life_s: float = 60.0
     """How fast it is forgotten that a member was lost (see `flapping`)."""
     late_timer_s: float = 0.25
@@ -77,13 +75,11 @@ class SwimConfig:
     """A ring of heartbeats; without, a dead member waits for the first random probe."""
     adaptive_timeouts: bool = True
     """Waits from measured round trips and told lateness; otherwise one constant for everybody."""
-    lifeguard: bool = False
-    """Our own health as guessed from missed answers slows our probing. Off: beside measured
-    lateness and vigils it saved no false accusation, and made a mute node too slow to notice."""
     own_lateness: bool = True
     """Our own health as measured lengthens our waits and is told to others."""
     arrival_times: bool = True
-    """Acks are judged by the time at which the machine received them, not by when we read them."""
+    """Acks are judged by the time at which the machine received them, not by when we read them:
+    otherwise our own lateness would be their distance."""
     refusals: bool = True
     """Port unreachables that quote a ping of ours count as evidence."""
     stream_probes: bool = True

@@ -1,4 +1,4 @@
-"""SWIM with Lifeguard as one sans-IO state machine: the verbs, and what happens when.
+"""SWIM as one sans-IO state machine: the verbs, and what happens when.
 
     receive(sender, payload, at, now_s) -> effects         a datagram that was opened and is fresh
     handle_timer(now_s) -> effects                         when next_timer_s() has come

@@ -1,11 +1,12 @@
-"""Our own health: how late we are, and how far we trust our own judgement.
+"""Our own health: how late we are.
 
-Two sources. Measured: how long datagrams waited for us after they had arrived, how late our timers
-fire, and the machine's CPU pressure; the recent worst of them is told to everybody with our load,
-so that they wait for us, and lengthens our own waits. Inferred: Lifeguard's score (LHA-Probe),
-which rises when our probes fail although helpers are well and when we must refute that we are dead,
-and falls with each ack; everything that judges others is stretched by `scale`.
-Deliberately not here: where the measurements come from (`core`, the driver).
+Measured: how long datagrams waited for us after they had arrived, how late our timers fire, and the
+machine's CPU pressure. The recent worst of them is told to everybody with our load, so that they
+wait for us, and lengthens our own waits. A machine that stood still for longer than LATE_MAX_S was
+stopped or asleep, and is not slow: its next minutes are like those of others, and who would wait
+for it as long again would notice its death that much later.
+Deliberately not here: where the measurements come from (`core`, the driver), and guesses from
+missed answers as in Lifeguard's LHA-Probe, which beside these saved nobody.
 """
 
 from __future__ import annotations
@@ -14,31 +15,20 @@ LATE_HALF_LIFE_S = 20.0
 """The worst lateness counts half after this time: starvation comes in spells."""
 LATE_MIN_S = 0.001
 """Less is not worth remembering: every event loop is so late."""
-LATE_MAX_S = 30.0
-LATE_LEVELS_MS = (0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)
+LATE_MAX_S = 5.0
+LATE_LEVELS_MS = (0, 250, 500, 1000, 2000, 4000, 8000)
 """What is told to others: coarse, so that it changes rarely. Each is twice the one before."""
 PRESSURE_LATE_S = 0.25
 """Lateness to expect of a machine whose runnable tasks wait all the time (some avg10 = 100 %)."""
 
 
 class Health:
-    """A score between 0 (well) and `worst`, and a lateness that fades."""
+    """A lateness that fades."""
 
-    def __init__(self, worst: int) -> None:
-        self._worst = worst
+    def __init__(self) -> None:
         self._late_s = 0.0
         self._late_at_s = 0.0
         self._pressure_s = 0.0
-        self.score = 0
-
-    def adjust(self, delta: int) -> None:
-        """Add evidence: positive is bad."""
-        self.score = max(0, min(self._worst, self.score + delta))
-
-    @property
-    def scale(self) -> int:
-        """What probe intervals are multiplied with, >= 1."""
-        return 1 + self.score
 
     def was_late(self, late_s: float, now_s: float) -> None:
         """A datagram waited, or a timer fired, so late."""

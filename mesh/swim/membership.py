@@ -89,7 +89,7 @@ class Membership:
         self.cases = Cases(self.book)
         self.rumours = self.book.rumours
         self.suspicions = self.cases.suspicions
-        self.health = Health(config.awareness_max)
+        self.health = Health()
         self._liars: dict[bytes, float] = {}
         self._answered: dict[bytes, float] = {}
         self.leaving = False
@@ -163,7 +163,6 @@ class Membership:
             self._counters["charge-of-future"] += 1
             return
         self._counters["refuted"] += 1
-        self.health.adjust(+1)
         evidence = Evidence(charge.evidence).name.lower()
         self.book.note(own, "charged", now_s, accuser, evidence)
         self._become(_next(own.record))

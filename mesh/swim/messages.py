@@ -118,7 +118,7 @@ class PingFor:
 
 @message(83)
 class Relayed:
-    """With `proof` the relayed ack; without it Lifeguard's nack: I am well, it is silent."""
+    """With `proof` the relayed ack; without it: it is silent for me, too. Rumours ride on both."""
 
     number: int = uint(PING_NUMBER_MAX)
     proof: Statement | None = optional(c_struct(Statement))

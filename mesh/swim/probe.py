@@ -59,8 +59,8 @@ class Probe:
     sent_s: float
     direct_until_s: float
     ends_s: float
-    helpers: dict[NodeId, bool] = attrs.field(factory=dict)
-    """Members asked to help, and whether they answered that it is silent for them too."""
+    helpers: set[NodeId] = attrs.field(factory=set)
+    """Members asked to help."""
     indirect: bool = False
 
     def next_s(self) -> float:
@@ -69,13 +69,6 @@ class Probe:
     def forgive(self, late_s: float) -> None:
         self.direct_until_s += late_s
         self.ends_s += late_s
-
-    def missed_helpers(self) -> int:
-        """How much the failure says about us: helpers that we asked and did not hear (Lifeguard);
-        without helpers, one."""
-        if not self.helpers:
-            return 1
-        return sum(not answered for answered in self.helpers.values())
 
 
 class Pings:

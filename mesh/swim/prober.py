@@ -2,11 +2,11 @@
 
     ping -> ack                                          well
     ping -> nothing -> PingFor to k others -> Relayed    well, but not for us directly
-    ping -> nothing -> nacks or nothing                  watched (`vigil`): pinged on, by us and by
+    ping -> nothing -> no proof                          watched (`vigil`): pinged on, by us and by
                                                          the helpers; who stays silent is accused
 
-Rules: waits come from `timing`; intervals are stretched by our own health; time in which we did not
-run is given back (`forgive_absence`); whatever arrives from a member ends what waits for it.
+Rules: waits come from `timing`; time in which we did not run is given back (`forgive_absence`);
+whatever arrives from a member ends what waits for it.
 Deliberately not here: what an accusation means (`membership`), and pings that nobody judges
 (`core`, for joining and reconnecting).
 """
@@ -118,7 +118,6 @@ class Prober:
         self.vigils.forgive(late_s)
         self.beats.forgive(late_s)
         self._facts.health.was_late(late_s, now_s)
-        self._blame_ourselves(+1)
         self.counters["late-timer"] += 1
         return late_s
 
@@ -173,10 +172,8 @@ class Prober:
         return self._probe(member, now_s)
 
     def _start(self, now_s: float) -> list[SendDatagram]:
-        scale: float = self._facts.health.scale if self._config.lifeguard else 1
-        if self.paths.in_doubt:
-            scale *= HURRY
-        self._next_s = now_s + self._config.probe_interval_s * scale
+        hurry = HURRY if self.paths.in_doubt else 1.0
+        self._next_s = now_s + self._config.probe_interval_s * hurry
         node = self._order.next(self._facts.table.reachable_ids)
         member = None if node is None else self._facts.table.get(node)
         if member is None:
@@ -202,7 +199,7 @@ class Prober:
         nonce = self.proofs.ask(probe.number, probe.node)
         sends: list[SendDatagram] = []
         for helper in self._choose_helpers(probe.node, now_s):
-            probe.helpers[helper.node_id] = False
+            probe.helpers.add(helper.node_id)
             facts = self._packets.facts_for(helper)
             request = PingFor(probe.number, nonce, target.prefix, *target.address, facts)
             sends.append(self._packets.to_member(helper, request))
@@ -218,7 +215,6 @@ class Prober:
 
     def _fail(self, probe: Probe, now_s: float, done: Round) -> None:
         del self._probes[probe.number]
-        self._blame_ourselves(probe.missed_helpers())
         self._watch(probe.node, probe.number, probe.sent_s, now_s, done)
 
     def _open(self, node: NodeId, now_s: float) -> int:
@@ -227,10 +223,6 @@ class Prober:
         number = self.pings.open(node, now_s)
         self.proofs.forget(number)
         return number
-
-    def _blame_ourselves(self, delta: int) -> None:
-        if self._config.lifeguard:
-            self._facts.health.adjust(delta)
 
     # -- vigils ----------------------------------------------------------------------------------
     def _watch(self, node: NodeId, number: int, since_s: float, now_s: float, done: Round) -> None:
@@ -293,7 +285,6 @@ class Prober:
         if self._probes:
             for probe in [p for p in self._probes.values() if p.node == node and at_s > p.sent_s]:
                 del self._probes[probe.number]
-                self._blame_ourselves(-1)
         vigil = self.vigils.heard(node, at_s) if self.vigils.running else None
         if vigil is None:
             return []
@@ -333,14 +324,11 @@ class Prober:
             elif probe is not None:
                 del self._probes[probe.number]
                 self.paths.vouched(probe.node, now_s)
-                self._blame_ourselves(-1)
             elif (vigil := self.vigils.vouched(answer.number)) is not None:
                 self.paths.vouched(vigil.node, now_s)
             else:
                 self.counters["late-relay"] += 1
-        elif probe is not None and sender in probe.helpers:
-            probe.helpers[sender] = True
-        else:
+        elif probe is None or sender not in probe.helpers:
             self.counters["late-relay"] += 1
 
     # -- probes for others -----------------------------------------------------------------------

@@ -16,7 +16,8 @@ import attrs
 
 from sim.faults import KINDS, possible
 from sim.faults.model import Kind
-from sim.scenario.bounds import canary_s, settle_s, warm_up_s
+from sim.faults.state import ALSO_STATE
+from sim.scenario.bounds import STATE_SETTLE_S, STATE_WARM_UP_S, canary_s, settle_s, warm_up_s
 from sim.scenario.files import stamped
 from sim.scenario.model import BadScenario, Fault, Options, Phases, Scenario, Workload
 
@@ -37,6 +38,8 @@ class Profile:
     lasts_s: tuple[float, float] = (1.0, 20.0)
     loss: float = 0.0
     """Of every datagram, all the time."""
+    world: str = ""
+    """The only one in which it can be played; empty: any that knows its kinds."""
 
     def kinds_in(self, world: str) -> list[Kind]:
         able = [KINDS[name] for name in possible(world)]
@@ -70,6 +73,15 @@ PROFILES: Mapping[str, Profile] = {
         "machines come and go while builds run",
         kinds=("crash", "bounce", "freeze", "partition", "loss", "stream_reset", "starve"),
     ),
+    "state": Profile(
+        "replicas of the log: bad links, dying disks, stolen keys, liars, removals",
+        groups=("state",),
+        kinds=tuple(sorted(ALSO_STATE)),
+        faults=(1, 12),
+        chaos_s=20.0,
+        lasts_s=(0.5, 8.0),
+        world="state",
+    ),
     "everything": Profile(
         "all of it",
         groups=("network", "stream", "node", "clock", "disk", "serial", "hostile"),
@@ -97,6 +109,7 @@ def draw(wish: Wish) -> Scenario:
     if wish.profile not in PROFILES:
         raise BadScenario(("profile",), f"must be one of {', '.join(PROFILES)}")
     profile = PROFILES[wish.profile]
+    wish = attrs.evolve(wish, world=profile.world or wish.world)
     kinds = profile.kinds_in(wish.world)
     if profile.faults[1] and not kinds:
         raise BadScenario(("profile",), f"{wish.profile} needs whole nodes: world mesh")
@@ -117,11 +130,13 @@ def draw(wish: Wish) -> Scenario:
 
 def _phases(wish: Wish, profile: Profile) -> Phases:
     chaos_s = profile.chaos_s if wish.hours is None else wish.hours * 3600
+    if wish.world == "state":
+        return Phases(STATE_WARM_UP_S, chaos_s, STATE_SETTLE_S, 0.0)
     return Phases(
         warm_up_s=warm_up_s(wish.nodes, wish.swim),
         chaos_s=chaos_s,
         settle_s=settle_s(wish.nodes, wish.swim),
-        canary_s=canary_s(wish.nodes, wish.swim, wish.world) if wish.nodes > 1 else 0.0,
+        canary_s=canary_s(wish.nodes, wish.swim) if wish.nodes > 1 else 0.0,
     )
 
 

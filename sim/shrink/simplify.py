@@ -34,7 +34,7 @@ def _fewer_nodes(scenario: Scenario) -> Iterator[Scenario]:
             phases = attrs.evolve(
                 scenario.phases,
                 settle_s=min(scenario.phases.settle_s, settle_s(nodes, swim)),
-                canary_s=min(scenario.phases.canary_s, canary_s(nodes, swim, scenario.world)),
+                canary_s=min(scenario.phases.canary_s, canary_s(nodes, swim)),
             )
             yield attrs.evolve(scenario, nodes=nodes, phases=phases)
 

@@ -16,7 +16,7 @@ NODE = node_key(1)[0]
 
 
 def test_the_worst_lateness_fades_and_a_worse_one_replaces_it() -> None:
-    health = Health(8)
+    health = Health()
     health.was_late(2.0, 0.0)
     health.was_late(0.5, 1.0)
     assert health.late_s(0.0) == pytest.approx(2.0)
@@ -28,16 +28,23 @@ def test_the_worst_lateness_fades_and_a_worse_one_replaces_it() -> None:
 
 
 def test_others_are_told_in_powers_of_two_and_nothing_of_small_change() -> None:
-    health = Health(8)
+    health = Health()
     told = []
     for late_s in (0.05, 0.1, 0.3, 0.9, 2.5, 100.0):
         health.was_late(late_s, 0.0)
         told.append(health.late_level_ms(0.0))
-    assert told == [0, 250, 500, 1000, 4000, 32_000]
+    assert told == [0, 250, 500, 1000, 4000, 8000]
+
+
+def test_a_machine_that_was_stopped_is_soon_as_punctual_as_others() -> None:
+    health = Health()
+    health.was_late(600.0, 0.0)  # a closed lid
+    assert health.late_s(0.0) == LATE_MAX_S
+    assert health.late_level_ms(3 * LATE_HALF_LIFE_S) <= 1000
 
 
 def test_a_machine_whose_tasks_wait_expects_to_be_late() -> None:
-    health = Health(8)
+    health = Health()
     health.set_pressure(7.0)
     crowded_s = health.late_s(0.0)
     health.set_pressure(0.1)
