@@ -62,6 +62,10 @@ WHY_NOT: Mapping[str, str] = {
     "serial_noise": _NO_LEAF,
     "serial_cut": _NO_LEAF,
     "serial_unplugged": _NO_LEAF,
+    **dict.fromkeys(
+        ("equivocate", "remove", "twin", "lie", "flood", "checkpoint", "prune"),
+        "a fault of replicas; real nodes have no such switch",
+    ),
 }
 """Kinds that only the simulated world can do."""
 REAL = BY_SWITCH | BY_MACHINES | BY_FAKETIME

@@ -16,8 +16,10 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sim.faults import clock, disk, hostile, network, node, serial, stream
-from sim.faults.model import Kind, Undo
+import attrs
+
+from sim.faults import clock, disk, hostile, network, node, serial, state, stream
+from sim.faults.model import STATE, Kind, Undo
 from sim.scenario.model import BadScenario, Fault
 
 if TYPE_CHECKING:
@@ -31,8 +33,16 @@ _ALL = (
     *disk.KINDS,
     *serial.KINDS,
     *hostile.KINDS,
+    *state.KINDS,
 )
-KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
+
+
+def _in_its_worlds(kind: Kind) -> Kind:
+    more = {STATE} if kind.name in state.ALSO_STATE else set()
+    return attrs.evolve(kind, worlds=kind.worlds | more)
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: _in_its_worlds(kind) for kind in _ALL})
 assert len(KINDS) == len(_ALL), "every kind has a name of its own"
 
 

@@ -26,6 +26,7 @@ Undo = Callable[[], None]
 Begin = Callable[["Stage", Fault], Undo]
 MEMBERSHIP = "membership"
 MESH = "mesh"
+STATE = "state"
 BOTH = frozenset({MEMBERSHIP, MESH})
 WHOLE = frozenset({MESH})
 

@@ -1,6 +1,7 @@
 """Oracles: who decides whether a run was right.
 
     ORACLES     all of them; those for whole nodes are silent on a stage without
+    oracles_of  those of a world; replicas have their own (`sim.state.invariants`)
     Finding     what one of them found
 
 `membership` and `sealed` are safety, `liveness` is what must have happened by the end of a phase,
@@ -43,3 +44,12 @@ ORACLES: tuple[type[Oracle], ...] = (
     QuietWhenCalm,
     Runs,
 )
+
+
+def oracles_of(world: str) -> tuple[type[Oracle], ...]:
+    """Who judges runs in that world."""
+    if world == "state":
+        from sim.state.invariants import INVARIANTS
+
+        return INVARIANTS
+    return ORACLES

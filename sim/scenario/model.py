@@ -22,8 +22,9 @@ WORK_MAX = 200
 """Runs of a scenario, and shards of a run."""
 DURATION_MAX_S = 366 * 86_400.0
 
-WORLDS = ("membership", "mesh")
-"""`membership`: membership cores alone, for many nodes and long times; `mesh`: whole nodes."""
+WORLDS = ("membership", "mesh", "state")
+"""`membership`: membership cores alone, for many nodes and long times; `mesh`: whole nodes;
+`state`: replicas of the log alone."""
 SWIM_PROFILES = ("lan", "wan", "loopback")
 
 Value = int | float | str | bool

@@ -19,7 +19,7 @@ import attrs
 
 from sim import faults
 from sim.faults.model import Undo, choose
-from sim.oracles import ORACLES, Finding, Oracle
+from sim.oracles import Finding, Oracle, oracles_of
 from sim.oracles.model import FINDINGS_MAX
 from sim.scenario.model import Fault, Scenario
 from sim.stage.base import Stage
@@ -44,7 +44,8 @@ class PlayConfig:
     stop_at_first: bool = True
     until_s: float | None = None
     """Stop here, without judging what comes later."""
-    oracles: Sequence[type[Oracle]] = ORACLES
+    oracles: Sequence[type[Oracle]] | None = None
+    """None: those of the scenario's world."""
     prepare: Sequence[Prepare] = ()
     """Called before the first event: recorders, progress, rewinding."""
 
@@ -87,7 +88,8 @@ class Director:
         self._known_world_findings = 0
         self._core = tuple(range(scenario.nodes))
         self._canary: int | None = None
-        self.oracles = [oracle(stage, scenario, self.report) for oracle in config.oracles]
+        oracles = oracles_of(scenario.world) if config.oracles is None else config.oracles
+        self.oracles = [oracle(stage, scenario, self.report) for oracle in oracles]
         stage.listeners.extend(self.oracles)
         phases = scenario.phases
         self.end_s = phases.end_s if config.until_s is None else min(phases.end_s, config.until_s)

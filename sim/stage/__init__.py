@@ -3,6 +3,7 @@
 base         what faults, oracles and tools may do to a stage and ask of it
 membership   membership cores alone, hundreds of them, thousands of times faster than time
 mesh         whole nodes
+             (replicas of the log alone: `sim.state`)
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ def perform(scenario: Scenario, direct: Callable[[Stage], P]) -> P:
         from sim.stage.mesh import perform_mesh
 
         return perform_mesh(scenario, direct)
+    if scenario.world == "state":
+        from sim.state.play import perform_state
+
+        return perform_state(scenario, direct)
     from sim.stage.membership import MembershipStage
 
     stage = MembershipStage(scenario)

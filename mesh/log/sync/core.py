@@ -154,6 +154,10 @@ class Sync:
                 self._send(session, StateDigest(self.state_digest()))
         return self._done(now_s)
 
+    def look_for_gaps(self) -> None:
+        """Bodies may be wanted that were here before: the disk has spoiled them."""
+        self._fetching.look_for_gaps()
+
     @property
     def next_timer_s(self) -> float:
         """When `handle_timer` is due; infinite while there is nobody."""

@@ -1,0 +1,251 @@
+"""One node's share of the replicated state: its log, its own feeds, sync and views, as one core.
+
+Rules
+- A process start is an epoch of its own; whatever the disk says, an old one is never written again.
+- The first event of an epoch names what the disk has of our older ones. What we wrote and the disk
+  has lost comes back from others: then we say so (`Absorb`), and what we write from there on is
+  later than it.
+- Somebody else writes in our epoch: a copy of this very process. We go on in a new one and say so.
+- What others send is in the views before the effects are handed over.
+
+Not here: streams, tasks and the moments of `commit` (the driver), and who is a member
+(`mesh.identity`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+import attrs
+
+from mesh.identity.records import FeedPoint
+from mesh.identity.standing import Cut, Standing
+from mesh.limits import EVENT_FEEDS_MAX
+from mesh.log.added import Added
+from mesh.log.checkpoint import points_to_cover
+from mesh.log.frame import Frame, Sign
+from mesh.log.log import Log, LogConfig
+from mesh.log.model import EMPTY, EPOCH_BYTES, FeedId, Head, Lane
+from mesh.log.store import FrameStore
+from mesh.log.sync import Blame, Effect, Learned, Send, Sync, SyncConfig
+from mesh.log.sync.messages import Message
+from mesh.log.writer import FeedWriter, WriterConfig
+from mesh.state.changes import Changes
+from mesh.state.events import Absorb, Checkpoint, Event, Open, encode_event, lane_of
+from mesh.state.views import KeptState, State
+from mesh.types import Digest, MeshId, NodeId, digest_of
+
+Act = Send | Blame
+
+
+@attrs.frozen
+class ReplicaConfig:
+    """Whose share it is."""
+
+    mesh: MeshId
+    me: NodeId
+    sign: Sign
+    """`NodeKey.sign`."""
+    admission: bytes
+    """`ref_of` the record that admits us: under it we write."""
+    wall_ms: Callable[[], int]
+    """For people; decides nothing."""
+    token: Callable[[int], bytes]
+    """So many random bytes that nobody can guess."""
+    draw: Callable[[], float]
+    """A float in [0, 1)."""
+    standing: Standing
+    """Who was ever rightly admitted, and what removals have cut (`Roster.standing`)."""
+    host: str = ""
+    sync: SyncConfig | None = None
+
+
+class Replica:
+    """See the module's head. Everything on disk is loaded when it is made."""
+
+    def __init__(self, config: ReplicaConfig, store: FrameStore, now_s: float) -> None:
+        self.config = config
+        self.standing = config.standing
+        self.log = Log(LogConfig(config.mesh, config.me, self._may_write), store)
+        self.state = State(config.me, config.standing)
+        self.counters: Counter[str] = Counter()
+        self.on_sealed: list[Callable[[Frame], None]] = []
+        """Called with every frame of our own."""
+        self.on_changes: list[Callable[[Changes], None]] = []
+        """Called with everything that became different in the views."""
+        for added in self.log.load():
+            self._learned(added)
+        self._cut_removed()
+        self._named: dict[FeedId, Head] = {}
+        """Own heads of other epochs, as far as we have said that we know them."""
+        writing = WriterConfig(
+            config.mesh, config.me, config.sign, seen=self.log.digest, wall_ms=config.wall_ms
+        )
+        opening = self._opening()
+        self.writer = FeedWriter(writing, self.new_epoch(), encode_event(opening), now_s)
+        sync = config.sync or SyncConfig(config.me)
+        self.sync = Sync(sync, self.log, config.draw)
+
+    # -- verbs -----------------------------------------------------------------------------------
+    def write(self, event: Event, now_s: float, lane: Lane | None = None) -> list[Act]:
+        """Say something. It is sealed, and told, within LOG_FRAME_DELAY_S."""
+        where = lane_of(event)
+        chosen = where if where is not None else lane
+        assert chosen is not None, "an event of any lane needs one"
+        return self._publish(self.writer.append(chosen, encode_event(event), now_s), now_s)
+
+    def receive(self, peer: NodeId, message: Message, now_s: float) -> list[Act]:
+        return self._take(self.sync.receive(peer, message, now_s), now_s)
+
+    def heard_digest(self, peer: NodeId, digest: bytes, now_s: float) -> list[Act]:
+        return self._take(self.sync.heard_digest(peer, digest, now_s), now_s)
+
+    def peer_up(self, peer: NodeId, now_s: float) -> list[Act]:
+        return self._take(self.sync.peer_up(peer, now_s), now_s)
+
+    def peer_down(self, peer: NodeId, now_s: float) -> list[Act]:
+        return self._take(self.sync.peer_down(peer, now_s), now_s)
+
+    def stand(self, standing: Standing) -> None:
+        """The roster has changed."""
+        self.standing = standing
+        self._changed(self.state.stand(standing))
+        self._cut_removed()
+
+    def checkpoint(self, lane: Lane, now_s: float) -> tuple[KeptState | None, list[Act]]:
+        """Say in one blob what all we have written on a lane comes to; None when that is nothing.
+        The blob must be stored before the effects are performed."""
+        acts = self._publish(self.writer.flush(), now_s)
+        covers = points_to_cover(self.log.heads, self.config.me, lane)
+        if not covers:
+            return None, acts
+        kept = self.state.checkpoint(lane)
+        event = Checkpoint(covers, digest_of(kept.data), len(kept.data), kept.rows)
+        return kept, acts + self.write(event, now_s, lane)
+
+    def load_state(self, digest: Digest, data: bytes) -> None:
+        """The blob of a checkpoint that `state.wanted` named; it has been checked."""
+        self._changed(self.state.load(digest, data))
+
+    def scrub(self, now_s: float) -> list[Act]:
+        """Read every body that is kept; what the disk has spoiled is wanted again from others."""
+        for _ in self.log.frames():
+            pass
+        self.sync.look_for_gaps()
+        return self._take(self.sync.handle_timer(now_s), now_s)
+
+    def handle_timer(self, now_s: float) -> list[Act]:
+        acts = self._publish(self.writer.handle_timer(now_s), now_s)
+        if self.sync.next_timer_s <= now_s:
+            acts += self._take(self.sync.handle_timer(now_s), now_s)
+        return acts
+
+    @property
+    def next_timer_s(self) -> float:
+        """When `handle_timer` is due."""
+        writer_s = self.writer.next_timer_s
+        return min(self.sync.next_timer_s, writer_s if writer_s is not None else float("inf"))
+
+    # -- our own feeds ---------------------------------------------------------------------------
+    def new_epoch(self) -> bytes:
+        """A name that nobody has written under, also not we before a disk was restored."""
+        return self.config.token(EPOCH_BYTES)
+
+    def _opening(self) -> Open:
+        known = self._own_heads()
+        self._named.update(known)
+        return Open(self.config.admission, _points(known), self.config.host)
+
+    def _own_heads(self) -> dict[FeedId, Head]:
+        return {
+            feed: self.log.head(feed)
+            for feed in self.log.feeds_of(self.config.me)
+            if self.log.head(feed) != EMPTY
+        }
+
+    def _look_after_own(self, now_s: float) -> list[Act]:
+        """What has arrived may be our own."""
+        acts: list[Act] = []
+        if not self.writer.is_ours(self.log.heads):
+            self.counters["clone"] += 1
+            opening = encode_event(self._opening())
+            acts += self._publish(self.writer.rotate(self.new_epoch(), opening, now_s), now_s)
+        unknown = self.writer.unknown_own(self.log.heads, self._named)
+        if unknown:
+            self.counters["absorbed"] += 1
+            self._named.update(unknown)
+            acts += self.write(Absorb(_points(unknown)), now_s)
+        return acts
+
+    def _publish(self, frames: Iterable[Frame], now_s: float) -> list[Act]:
+        frames = list(frames)
+        if not frames:
+            return []
+        for frame in frames:
+            added = self.log.add_frame(frame, verified=True)
+            for tell in self.on_sealed:
+                tell(frame)
+            self._learned(added)
+        return self._take(self.sync.published(frames, now_s), now_s)
+
+    # -- what others say -------------------------------------------------------------------------
+    def _take(self, effects: Iterable[Effect], now_s: float) -> list[Act]:
+        acts: list[Act] = []
+        learned = False
+        for effect in effects:
+            if isinstance(effect, Learned):
+                learned = True
+                self._learned(effect.added)
+            else:
+                acts.append(effect)
+        if learned:
+            acts += self._look_after_own(now_s)
+        return acts
+
+    def _learned(self, added: Added) -> None:
+        """Fold it."""
+        if added.frames or added.forks or added.withdrawn:
+            self._changed(self.state.apply(added.frames, added.forks, added.withdrawn))
+
+    def _changed(self, changes: Changes) -> None:
+        for node in changes.again:
+            frames = [frame for frame in self.log.frames() if frame.feed.node == node]
+            self._changed(self.state.refold(node, frames))
+        if changes:
+            for tell in self.on_changes:
+                tell(changes)
+
+    # -- who may write ---------------------------------------------------------------------------
+    def _may_write(self, node: NodeId) -> bool:
+        return node in self.standing.lives
+
+    def _cut_removed(self) -> None:
+        """Of those who are gone for good the log keeps only what their removals keep."""
+        for node, cuts in self.standing.cuts.items():
+            if all(life.cuts for life in self.standing.lives.get(node, ())):
+                self._learned(self.log.cut(node, _kept(cuts)))
+
+
+def _kept(cuts: Iterable[Cut]) -> dict[tuple[bytes, int], Head]:
+    """The heads that all of these cuts keep."""
+    kept: dict[tuple[bytes, int], Head] | None = None
+    for cut in cuts:
+        heads = {(point.epoch, point.lane): Head(point.count, point.head) for point in cut}
+        if kept is not None:
+            both = kept.keys() & heads.keys()
+            heads = {
+                feed: min(kept[feed], heads[feed], key=lambda head: (head.count, head.digest))
+                for feed in both
+            }
+        kept = heads
+    return kept or {}
+
+
+def _points(heads: Mapping[FeedId, Head]) -> tuple[FeedPoint, ...]:
+    """As events name them; the newest when there are more than fit."""
+    points = [
+        FeedPoint(feed.epoch, feed.lane, head.count, head.digest)
+        for feed, head in sorted(heads.items())
+    ]
+    return tuple(points[:EVENT_FEEDS_MAX])

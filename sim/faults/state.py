@@ -1,0 +1,76 @@
+"""Faults of the replicated log: stolen keys, copied disks, liars, removals, clearing up.
+
+Only replicas know them (world `state`); how they are done is `sim.state.deeds`, loaded when one
+happens. Deliberately not here: crashes, disks, clocks and cables, which are as everywhere
+(ALSO_STATE).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sim.faults.model import STATE, Begin, Kind, Param, Undo
+from sim.scenario.model import Fault
+
+if TYPE_CHECKING:
+    from sim.stage.base import Stage
+
+ONLY = frozenset({STATE})
+ALSO_STATE = frozenset(
+    {
+        *("loss", "burst_loss", "delay", "jitter", "spikes", "duplicate", "reorder", "corrupt"),
+        *("one_way", "mute", "deaf", "isolate", "partition", "flapping"),
+        *("crash", "power_cut", "bounce", "freeze", "amnesia", "old_disk"),
+        *("clock_ahead", "clock_behind", "disk_rot", "disk_tear"),
+    }
+)
+"""Kinds of other groups that replicas can have, too."""
+
+
+def _deed(name: str) -> Begin:
+    def begin(stage: Stage, fault: Fault) -> Undo:
+        from sim.state.deeds import DEEDS
+
+        return DEEDS[name](stage, fault)
+
+    return begin
+
+
+def _kind(
+    name: str,
+    words: str,
+    *params: Param,
+    lasts: bool = False,
+    targets: tuple[int, int] = (1, 1),
+) -> Kind:
+    return Kind(
+        name,
+        "state",
+        words,
+        _deed(name),
+        params,
+        targets=targets,
+        lasts=lasts,
+        worlds=ONLY,
+        real=False,
+    )
+
+
+KINDS = (
+    _kind("equivocate", "somebody with the key of {who} signs a second history"),
+    _kind("remove", "{who}: removed from the mesh; its key goes on writing"),
+    _kind("twin", "a copy of the disk of {who}, with its key, runs elsewhere for a moment"),
+    _kind(
+        "lie",
+        "{chance} of what {who} says about the log is spoiled",
+        Param("chance", 0.05, 1.0, "%"),
+        lasts=True,
+    ),
+    _kind(
+        "flood",
+        "{who}: {messages} messages at once to everybody",
+        Param("messages", 50, 2000, whole=True, log_scale=True),
+    ),
+    _kind("checkpoint", "{who}: writes a checkpoint of one lane", targets=(1, 3)),
+    _kind("prune", "{who}: drops the bodies that checkpoints cover", targets=(1, 3)),
+)

@@ -1,0 +1,44 @@
+"""What must hold of the replicated state. Each is an oracle; its `name` is in findings and mutants.
+
+    signing    who signs what: never twice, and nobody honest is found guilty
+    history    what is kept: whole, provable, nothing that a peer has is lost
+    equality   after the heal: the same log, the same views, the fold of everything at once
+    views      registers never go back, the last word counts, no removed writer's late word does
+    cost       how much is said and held
+    blobs      what is promised of blobs: the place for the invariants of holders, copies and pins
+
+Numbers in the docstrings are those of the design's list. Not here: the mutants that must violate
+each (`sim.mutants.state`).
+"""
+
+from __future__ import annotations
+
+from sim.oracles.model import Oracle
+from sim.state.invariants.blobs import BLOBS
+from sim.state.invariants.cost import BoundedOrphans, QuietWhenEqual, SmallLists
+from sim.state.invariants.equality import EqualLogs, EqualViews, FoldOfAll
+from sim.state.invariants.history import NothingLost, NothingWanted, Whole
+from sim.state.invariants.signing import ForksKnown, HonestUnblamed, HonestUnforked, NeverTwice
+from sim.state.invariants.views import LastWords, NeverBack, NoLatePoison, NoMinorityTrust
+
+INVARIANTS: tuple[type[Oracle], ...] = (
+    NeverTwice,
+    HonestUnforked,
+    HonestUnblamed,
+    ForksKnown,
+    EqualLogs,
+    EqualViews,
+    FoldOfAll,
+    NothingLost,
+    NothingWanted,
+    Whole,
+    NeverBack,
+    LastWords,
+    NoLatePoison,
+    NoMinorityTrust,
+    BoundedOrphans,
+    QuietWhenEqual,
+    SmallLists,
+    *BLOBS,
+)
+assert len({each.name for each in INVARIANTS}) == len(INVARIANTS), "each has a name of its own"

@@ -1,0 +1,73 @@
+"""How much is said and held. Deliberately not here: what is said (`mesh.log.sync.messages`)."""
+
+from __future__ import annotations
+
+from mesh.limits import LOG_ORPHANS_MAX
+from sim.oracles.model import Report
+from sim.scenario.model import Scenario
+from sim.stage.base import Stage
+from sim.state.invariants.common import StateOracle, is_lacking
+
+QUIET_S = 5.0
+"""At the end of the settling, by when all are equal."""
+EQUAL_BYTES_MAX = 64
+FEED_BYTES = 13
+SECTION_BYTES = 48
+"""What a list costs besides its feeds, for each writer in it."""
+
+
+class QuietWhenEqual(StateOracle):
+    """19: equal replicas say so in at most 64 bytes, and nothing else."""
+
+    name = "chatty"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._before: dict[str, int] | None = None
+
+    def sampled(self) -> None:
+        left_s = self.scenario.phases.canary_at_s - self.stage.world.now_s
+        if self._before is None and left_s <= QUIET_S:
+            self._before = dict(self.state.watch.messages)
+
+    def settled(self, core: tuple[int, ...]) -> None:
+        if self._before is None or self.scenario.options.loss:
+            return
+        if any(is_lacking(replica.log) for _, replica in self.members(core)):
+            return
+        watch = self.state.watch
+        for kind, count in watch.messages.items():
+            said = count - self._before.get(kind, 0)
+            if kind != "StateDigest" and said:
+                self.fail(f"all is equal, and still {said} messages {kind}")
+                return
+        mean = watch.bytes["StateDigest"] / max(1, watch.messages["StateDigest"])
+        if 2 * mean > EQUAL_BYTES_MAX:
+            self.fail(f"two digests take {2 * mean} bytes")
+
+
+class SmallLists(StateOracle):
+    """19: lists are 13 bytes for a feed, and a little for a writer; and they are not sent often."""
+
+    name = "long-lists"
+
+    def sampled(self) -> None:
+        watch = self.state.watch
+        lists = watch.messages["Versions"]
+        feeds = max((len(r.log.heads) for _, r in self.running()), default=0)
+        most = lists * (FEED_BYTES * feeds + SECTION_BYTES * self.scenario.nodes)
+        if watch.bytes["Versions"] > most:
+            self.fail(f"{lists} lists of at most {feeds} feeds: {watch.bytes['Versions']} bytes")
+
+
+class BoundedOrphans(StateOracle):
+    """18: what waits for its parent is bounded, whoever floods."""
+
+    name = "unbounded"
+
+    def sampled(self) -> None:
+        for node, replica in self.running():
+            if len(replica.log._orphans) > LOG_ORPHANS_MAX:  # an oracle's look inside
+                self.fail(
+                    f"node {node.index} holds {len(replica.log._orphans)} orphans", node.index
+                )

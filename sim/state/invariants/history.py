@@ -1,0 +1,84 @@
+"""What is kept. Deliberately not here: whether it is the same everywhere (`equality`)."""
+
+from __future__ import annotations
+
+from mesh.log.audit import verify_frames
+from mesh.log.frame import Frame
+from mesh.log.log import Log
+from mesh.log.model import Head
+from mesh.types import Digest
+from sim.oracles.model import Report
+from sim.scenario.model import Scenario
+from sim.stage.base import Stage
+from sim.state.invariants.common import StateOracle
+from sim.state.node import MESH
+
+
+class NothingLost(StateOracle):
+    """5: what a replica has when all is healed, all have soon; also a writer that lost it."""
+
+    name = "event-lost"
+
+    def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
+        super().__init__(stage, scenario, report)
+        self._had: dict[Digest, Frame] = {}
+
+    def healed(self) -> None:
+        members = self.members(range(self.state.size))
+        for digest, frame in self.state.watch.frames.items():
+            head = frame.signed.head
+            if any(replica.log.knows(frame.feed, head) for _, replica in members):
+                self._had[digest] = frame
+
+    def settled(self, core: tuple[int, ...]) -> None:
+        for node, replica in self.members(core):
+            for frame in self._had.values():
+                if not self._has(replica.log, frame):
+                    text = f"node {node.index} has not event {frame.signed.seq} of {frame.feed}"
+                    self.fail(text + ", which somebody had", node.index)
+                    return
+
+    def _has(self, log: Log, frame: Frame) -> bool:
+        feed, end = frame.feed, frame.signed.end
+        limit = log.limit(feed)
+        if (limit is not None and end > limit) or end <= log.covered(feed):
+            return True
+        return log.knows(feed, Head(end, frame.signed.digest))
+
+
+class NothingWanted(StateOracle):
+    """A body that a replica wants and another one has is had soon."""
+
+    name = "body-missing"
+
+    def settled(self, core: tuple[int, ...]) -> None:
+        members = self.members(core)
+        for node, replica in members:
+            for feed in sorted(replica.log.heads):
+                for signed in replica.log.wanted(feed):
+                    held = [other.log.frame(feed, signed.seq) for _, other in members]
+                    if any(frame is not None and frame.body is not None for frame in held):
+                        text = f"node {node.index} lacks the events {signed.seq}.. of {feed}"
+                        self.fail(text, node.index)
+                        return
+
+
+class Whole(StateOracle):
+    """8, 23: every log verifies offline from its beginnings, and what is gone is accounted for."""
+
+    name = "audit"
+
+    def settled(self, core: tuple[int, ...]) -> None:
+        for node, replica in self.members(core):
+            log = replica.log
+            frames = []
+            for writer in log.nodes():
+                for feed in log.feeds_of(writer):
+                    headers = log.headers(feed, 0, log.head(feed).count, 1 << 20)
+                    found = (log.frame(feed, signed.seq) for signed in headers)
+                    frames += [frame for frame in found if frame is not None]
+            report = verify_frames(MESH, frames, every_signature=False)
+            for each in report.feeds:
+                if not each.is_whole:
+                    self.fail(f"node {node.index}: {each.feed} breaks: {each.broken}", node.index)
+                    return

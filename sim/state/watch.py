@@ -1,0 +1,48 @@
+"""What invariants need to remember of a run: who signed what, who lied, what was sent.
+
+Deliberately not here: what must hold (`invariants`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mesh.log.frame import Frame
+from mesh.log.model import FeedId
+from mesh.types import Digest
+
+
+class Watch:
+    """See the module's head."""
+
+    def __init__(self) -> None:
+        self.signed: dict[tuple[FeedId, int], tuple[int, Digest]] = {}
+        """Of each place an honest process has signed: by which node, which header."""
+        self.twice: list[tuple[int, FeedId, int]] = []
+        """Places that honest processes have signed with two headers."""
+        self.frames: dict[Digest, Frame] = {}
+        """Everything honest processes sealed."""
+        self.liars: set[int] = set()
+        """Nodes that may be blamed."""
+        self.equivocators: set[FeedId] = set()
+        """Feeds that were really signed twice, by a stolen key."""
+        self.poisoned: set[Digest] = set()
+        """Outputs that a stolen key claimed after its removal."""
+        self.bytes: Counter[str] = Counter()
+        self.messages: Counter[str] = Counter()
+        self.blames: list[tuple[int, int, str]] = []
+
+    def sealed(self, node: int, frame: Frame) -> None:
+        place, digest = (frame.feed, frame.signed.seq), frame.signed.digest
+        before = self.signed.setdefault(place, (node, digest))
+        if before[1] != digest:
+            self.twice.append((node, *place))
+        self.frames[digest] = frame
+
+    def sent(self, node: int, message: object, size_bytes: int) -> None:  # noqa: ARG002
+        kind = type(message).__name__
+        self.bytes[kind] += size_bytes
+        self.messages[kind] += 1
+
+    def blamed(self, by: int, who: int, reason: str) -> None:
+        self.blames.append((by, who, reason))
