@@ -91,6 +91,7 @@ class TaintView:
         """Actions of seeds, and tainted ones: a new row of theirs changes something."""
         self._tainted: set[Digest] = set()
         self._is_old = False
+        self._cut_changes = 0
 
     # -- asking ------------------------------------------------------------------------------------
     def is_tainted(self, action: Digest) -> bool:
@@ -120,9 +121,8 @@ class TaintView:
             self._is_old = True
 
     def moved(self, moved: Iterable[Moved]) -> None:
-        for each in moved:
-            cut = self._windows.is_cut(each.strand.feed.node)
-            self._is_old |= cut or bool(self._seeds)
+        """Windows have moved: what vouches for a seed, or says what was consumed, may not count."""
+        self._is_old |= self._windows.has_cuts and any(True for _ in moved)
 
     def compact(self) -> None:
         self._derivations.compact()
@@ -154,9 +154,9 @@ class TaintView:
 
     # -- the closure -------------------------------------------------------------------------------
     def _renew(self) -> None:
-        if not self._is_old:
+        if not self._is_old and self._cut_changes == self._windows.cut_changes:
             return
-        self._is_old = False
+        self._is_old, self._cut_changes = False, self._windows.cut_changes
         self._seeds = self._find_seeds()
         self._tainted = self._closure(self._seeds.values())
         self._watched = self._tainted | {action for action, _ in self._seeds}

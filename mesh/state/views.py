@@ -111,6 +111,19 @@ class State:
             self._intake.frame(frame, into)
         return self._settle(into)
 
+    def needs_again(self, node: NodeId) -> bool:
+        """Whether events of a node are missing here that count (`Changes.again` said so)."""
+        return self._windows.coverings.needs_again(node)
+
+    def covered(self) -> dict[FeedId, int]:
+        """Up to where feeds are replaced by states that are here: those bodies are not needed."""
+        coverings = self._windows.coverings
+        return {
+            feed: low
+            for node in self._views.strands.nodes()
+            for feed, low in coverings.lows(node).items()
+        }
+
     def wanted(self) -> tuple[Digest, ...]:
         """States of checkpoints that are needed, those that cover most first. After each that is
         loaded, others may not be needed any more."""

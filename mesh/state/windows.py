@@ -62,6 +62,8 @@ class Windows:
         self._lost: dict[FeedId, int] = {}
         self._cut_high: dict[int, int] = {}
         """Of strands that a removal cuts, where."""
+        self.cut_changes = 0
+        """Grows whenever something is cut elsewhere than before, also where no window moves."""
 
     # -- what becomes known ------------------------------------------------------------------------
     def opened(self, node: NodeId, epoch: bytes, admission: bytes) -> bool:
@@ -88,7 +90,7 @@ class Windows:
             del self._openings[key]
         before = {strand: (strand.low, strand.high) for strand in self._strands.of_node(node)}
         for strand in self._strands.forget(node):
-            self._cut_high.pop(strand.index, None)
+            self.cut_changes += self._cut_high.pop(strand.index, None) is not None
         self.coverings.forget(node)
         return [Moved(strand, *window) for strand, window in before.items()]
 
@@ -100,6 +102,11 @@ class Windows:
     def is_withdrawn(self, strand: Strand, seq: int) -> bool:
         """Whether a removal is why an event does not count."""
         return seq >= self._cut_high.get(strand.index, ENDLESS)
+
+    @property
+    def has_cuts(self) -> bool:
+        """Whether any strand is cut."""
+        return bool(self._cut_high)
 
     def cut_strands(self) -> list[Strand]:
         """Strands that a removal cuts, those that it keeps whole included."""
@@ -144,7 +151,7 @@ class Windows:
     def _high(self, strand: Strand, *, disputed: bool) -> int:
         feed = strand.feed
         verdict = self._verdict(feed)
-        self._cut_high.pop(strand.index, None)
+        was_cut = self._cut_high.pop(strand.index, None)
         if verdict.cuts:
             limit = min(self._kept(strand, cut) for cut in verdict.cuts)
             self._cut_high[strand.index] = limit
@@ -152,6 +159,7 @@ class Windows:
             limit = 0
         else:
             limit = self._forks.get(feed, ENDLESS)
+        self.cut_changes += was_cut != self._cut_high.get(strand.index)
         heard = verdict.role is not None and verdict.role >= LOWEST_ROLE[Lane(feed.lane)]
         return limit if heard else 0
 
