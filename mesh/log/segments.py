@@ -161,6 +161,8 @@ class Segments:
         if len(body) != place.size_bytes or crc32(body) != place.body_sum:
             self.damage.append(Damage(name, place.offset, place.size_bytes, "body"))
             place.size_bytes = None
+            if place.segment == self._current:
+                self._current += 1  # its end may not be where we think: nothing more goes there
             return None
         return body
 
