@@ -234,7 +234,7 @@ RESULTS_BYTES_MAX = 64 * MIB
 LOG_FRAME_EVENTS_MAX = 256
 LOG_FRAME_DELAY_S = 0.05
 """How long an event waits for others to share its frame's signature."""
-LOG_EVENT_BYTES_MAX = 16 * KIB
+LOG_EVENT_BYTES_MAX = 60 * KIB
 """One event; what is larger is a blob, and the event names it."""
 LOG_BODY_BYTES_MAX = 256 * KIB
 """The events of one frame."""
@@ -256,6 +256,8 @@ LOG_ORPHANS_PER_NODE_MAX = 64
 """... of one writer..."""
 LOG_ORPHAN_BYTES_PER_NODE_MAX = MIB
 """... and their bodies."""
+LOG_COVERS_MAX = 1024
+"""Feeds that one checkpoint covers: every epoch in which its writer ever wrote on that lane."""
 LOG_COVERS_PER_FEED_MAX = 4
 """Checkpoints that are remembered for one feed; the newest that fits its history is in force."""
 LOG_DISPUTED_FRAMES_MAX = 64
@@ -407,6 +409,7 @@ assert ROSTER_LEAVES_RESERVED < ROSTER_RECORDS_MAX
 assert JOIN_BATCH_BYTES_MAX + RECORD_BYTES_MAX < FRAME_BYTES_MAX
 assert 17 * EVENT_CONSUMED_MAX + 64 < LOG_EVENT_BYTES_MAX
 assert 54 * EVENT_FEEDS_MAX + 128 < LOG_EVENT_BYTES_MAX
+assert 54 * LOG_COVERS_MAX + 128 < LOG_EVENT_BYTES_MAX < 1 << 16
 assert 54 * EVENT_SUPERSEDES_MAX + EVENT_VALUE_BYTES_MAX + 512 < LOG_EVENT_BYTES_MAX
 assert EVENT_FEEDS_MAX >= LOG_FEEDS_PER_NODE_MAX
 assert LOG_HEADER_BYTES_MAX + LOG_BODY_BYTES_MAX < LOG_RECORD_BYTES_MAX < LOG_SEGMENT_BYTES

@@ -7,6 +7,8 @@ Rules
   covers most is in force; one that names a head the feed never had covers nothing.
 - A feed that is covered to its end is **folded**: it is not in the version vector any more. Its
   headers are kept by those who have them; nobody has to fetch them.
+- A checkpoint names all epochs of its lane anew, also folded ones: the one before it may be
+  dropped, and a replica that comes back with an old epoch must find it covered still.
 - So nobody is waited for: a member that never comes back stops no clearing up.
 
 Not here: the state itself and the class of the event (`mesh.state`), the dropping (`retention`).
@@ -14,19 +16,17 @@ Not here: the state itself and the class of the event (`mesh.state`), the droppi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import attrs
 
 from mesh.identity.records import FeedPoint
 from mesh.limits import (
+    LOG_COVERS_MAX,
     LOG_COVERS_PER_FEED_MAX,
     LOG_EPOCHS_BEFORE_CHECKPOINT,
-    LOG_FEEDS_PER_NODE_MAX,
 )
 from mesh.log.chain import Chain
 from mesh.log.frame import Frame
-from mesh.log.model import EMPTY, Dot, FeedId, Head, Lane, VersionVector
+from mesh.log.model import Dot, FeedId, Head, VersionVector
 from mesh.types import DIGEST_BYTES, Digest, NodeId
 from mesh.wire import schema
 from mesh.wire.errors import WireError
@@ -41,7 +41,7 @@ class CheckpointEvent:
     """A checkpoint as far as the log is concerned."""
 
     kind: int = uint(KIND_CHECKPOINT)
-    covers: tuple[FeedPoint, ...] = array(c_struct(FeedPoint), LOG_FEEDS_PER_NODE_MAX)
+    covers: tuple[FeedPoint, ...] = array(c_struct(FeedPoint), LOG_COVERS_MAX)
     state: bytes = fixed(DIGEST_BYTES)
     """Name of the blob that holds it."""
     state_bytes: int = uint()
@@ -138,18 +138,15 @@ class Coverage:
         cover = self.in_force(feed, chain)
         return cover.head.count if cover is not None else 0
 
+    def feeds(self, node: NodeId, lane: int) -> list[FeedId]:
+        """Feeds of a writer that are covered, if only in part."""
+        return [
+            f for f, covers in self._covers.items() if covers and (f.node, f.lane) == (node, lane)
+        ]
+
     def is_folded(self, chain: Chain) -> bool:
         covers = self._covers.get(chain.feed)
         return covers is not None and self.covered(chain.feed, chain) >= chain.head.count
-
-
-def points_to_cover(heads: VersionVector, node: NodeId, lane: Lane) -> tuple[FeedPoint, ...]:
-    """What a checkpoint of `node` on `lane` names when it covers all it has written there."""
-    feeds: Iterable[FeedId] = sorted(
-        feed for feed in heads if feed.node == node and feed.lane == lane and heads[feed] != EMPTY
-    )
-    points = (FeedPoint(f.epoch, int(f.lane), heads[f].count, heads[f].digest) for f in feeds)
-    return tuple(points)[-LOG_FEEDS_PER_NODE_MAX:]
 
 
 def is_due(heads: VersionVector, node: NodeId) -> bool:

@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
-from mesh.limits import LOG_FEEDS_PER_NODE_MAX, LOG_HEADERS_BATCH_MAX, LOG_NODES_MAX
+from mesh.identity.records import FeedPoint
+from mesh.limits import (
+    LOG_COVERS_MAX,
+    LOG_FEEDS_PER_NODE_MAX,
+    LOG_HEADERS_BATCH_MAX,
+    LOG_NODES_MAX,
+)
 from mesh.log.chain import DROPPED, HELD, WANTED, Chain
 from mesh.log.checkpoint import Cover, Coverage
 from mesh.log.forks import ForkProof
@@ -116,11 +122,12 @@ class Holdings:
             return None
         return self._frame(chain, index)
 
-    def frames(self) -> Iterator[Frame]:
-        """Every frame that counts and whose body is held, each feed's in order: what a view is
-        made of anew."""
-        for feed in sorted(self._chains):
-            yield from self._held(self._chains[feed])
+    def frames(self, node: NodeId | None = None) -> Iterator[Frame]:
+        """Every frame, perhaps of one writer only, that counts and whose body is held, each feed's
+        in order: what a view is made of anew."""
+        for feed in sorted(self._chains if node is None else self._feeds.get(node, ())):
+            if feed in self._chains:
+                yield from self._held(self._chains[feed])
 
     def wanted(self, feed: FeedId, at_most: int = LOG_HEADERS_BATCH_MAX) -> list[SignedHeader]:
         """Headers whose bodies are neither here nor dropped nor covered, newest first: so that a
@@ -147,6 +154,24 @@ class Holdings:
     def cover(self, feed: FeedId) -> Cover | None:
         """The owner's checkpoint that is in force for this feed."""
         return self._coverage.in_force(feed, self._chains.get(feed))
+
+    def points_to_cover(self, node: NodeId, lane: int) -> tuple[FeedPoint, ...]:
+        """What a checkpoint of `node` on `lane` names when it covers all that was written there, as
+        far as is known here. Of more than LOG_COVERS_MAX epochs those that are still in the version
+        vector come first."""
+        heads: dict[FeedId, Head] = {}
+        feeds = {feed for feed in self._feeds.get(node, ()) if feed.lane == lane}
+        for feed in feeds.union(self._coverage.feeds(node, lane)):
+            cover = self.cover(feed)
+            heads[feed] = self.head(feed)
+            if cover is not None and cover.head.count > heads[feed].count:
+                heads[feed] = cover.head
+        named = [feed for feed in heads if heads[feed] != EMPTY]
+        named.sort(key=lambda feed: (feed not in self._heads, feed))
+        return tuple(
+            FeedPoint(feed.epoch, int(feed.lane), heads[feed].count, heads[feed].digest)
+            for feed in sorted(named[:LOG_COVERS_MAX])
+        )
 
     def lost(self, feed: FeedId) -> int:
         """Events that were dropped here and that no checkpoint stands for."""

@@ -31,6 +31,7 @@ from mesh.limits import (
     EVENT_SUPERSEDES_MAX,
     EVENT_TARGETS_MAX,
     EVENT_VALUE_BYTES_MAX,
+    LOG_COVERS_MAX,
     LOG_EVENT_BYTES_MAX,
 )
 from mesh.log.model import EPOCH_BYTES, Dot, FeedId, Lane
@@ -131,7 +132,7 @@ class Checkpoint:
     What was there and is not in the state is gone: the owner let it go. See `checkpoint`.
     """
 
-    covers: tuple[FeedPoint, ...] = array(c_struct(FeedPoint), EVENT_FEEDS_MAX)
+    covers: tuple[FeedPoint, ...] = array(c_struct(FeedPoint), LOG_COVERS_MAX)
     """All of the event's own lane."""
     state: Digest = fixed(DIGEST_BYTES)
     """Name of the blob that holds it."""

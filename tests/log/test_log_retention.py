@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from log_world import KEYS, continued, digest, feed_of, history, new_log, sealed, snapshot
 
 from mesh.identity.keys import NodeKey
+from mesh.identity.records import FeedPoint
 from mesh.limits import LOG_COVERS_PER_FEED_MAX, MIB
-from mesh.log.checkpoint import is_due, points_to_cover
+from mesh.log.checkpoint import is_due
 from mesh.log.frame import Frame
 from mesh.log.log import Log
 from mesh.log.model import EMPTY, FeedId, Head, Lane
@@ -24,9 +25,15 @@ STATE = digest(7)
 
 
 def checkpoint(key: NodeKey, at: FeedId, parent: Head, covers: dict[FeedId, Head]) -> Frame:
-    heads = {feed: head for feed, head in covers.items() if feed.lane == at.lane}
-    points = points_to_cover(heads, key.node_id, Lane(at.lane))
-    return sealed(key, at, parent, [encode_event(Checkpoint(points, STATE, 10, 1))])
+    event = encode_event(Checkpoint(points(covers), STATE, 10, 1))
+    return sealed(key, at, parent, [event])
+
+
+def points(heads: dict[FeedId, Head]) -> tuple[FeedPoint, ...]:
+    return tuple(
+        FeedPoint(feed.epoch, feed.lane, heads[feed].count, heads[feed].digest)
+        for feed in sorted(heads)
+    )
 
 
 def with_checkpoint(counts: list[int], old_epochs: int = 0) -> tuple[list[Frame], Frame]:
@@ -82,9 +89,7 @@ def test_a_checkpoint_of_a_history_that_never_was_covers_nothing() -> None:
 
 def test_nobody_covers_the_feeds_of_another() -> None:
     theirs = history(B, feed_of(B), [3])
-    stolen = Checkpoint(
-        tuple(points_to_cover({feed_of(B): theirs[0].signed.head}, B.node_id, Lane.AC)), STATE, 1, 1
-    )
+    stolen = Checkpoint(points({feed_of(B): theirs[0].signed.head}), STATE, 1, 1)
     log = new_log()
     log.add_frame(theirs[0])
     log.add_frame(sealed(A, feed_of(A), EMPTY, [encode_event(stolen)]))
@@ -120,6 +125,30 @@ def test_what_is_covered_is_not_wanted() -> None:
     log.add_body(covering.feed, covering.signed.seq, covering.body or b"")
     assert log.wanted(covering.feed) == []
     assert log.lost(covering.feed) == 0
+
+
+def test_every_checkpoint_names_all_epochs_so_that_the_one_before_may_go() -> None:
+    """And a replica that comes back with the oldest epoch finds it covered."""
+    log = new_log()
+    for epoch in range(5):
+        feed = feed_of(A, epoch)
+        log.add_frame(history(A, feed, [2])[0])
+        covering = checkpoint(A, feed, log.head(feed), by_feed(log))
+        log.add_frame(covering)
+    assert list(log.heads) == [feed_of(A, 4)]
+    late, back = new_log(), new_log()
+    back.add_frame(history(A, feed_of(A, 0), [2])[0])
+    for other in (late, back):
+        for frame in log.frames(A.node_id):
+            if frame.feed == feed_of(A, 4):
+                other.add_frame(frame)
+        assert other.digest() == log.digest()
+        assert by_feed(other).keys() == by_feed(log).keys()
+
+
+def by_feed(log: Log) -> dict[FeedId, Head]:
+    named = log.points_to_cover(A.node_id, Lane.AC)
+    return {FeedId(A.node_id, p.epoch, p.lane): Head(p.count, p.head) for p in named}
 
 
 def test_a_checkpoint_is_due_when_there_are_many_epochs() -> None:

@@ -23,7 +23,6 @@ from mesh.identity.records import FeedPoint
 from mesh.identity.standing import Cut, Standing
 from mesh.limits import EVENT_FEEDS_MAX
 from mesh.log.added import Added
-from mesh.log.checkpoint import points_to_cover
 from mesh.log.frame import Frame, Sign
 from mesh.log.log import Log, LogConfig
 from mesh.log.model import EMPTY, EPOCH_BYTES, FeedId, Head, Lane
@@ -117,7 +116,7 @@ class Replica:
         """Say in one blob what all we have written on a lane comes to; None when that is nothing.
         The blob must be stored before the effects are performed."""
         acts = self._publish(self.writer.flush(), now_s)
-        covers = points_to_cover(self.log.heads, self.config.me, lane)
+        covers = self.log.points_to_cover(self.config.me, lane)
         if not covers:
             return None, acts
         kept = self.state.checkpoint(lane)
@@ -210,8 +209,7 @@ class Replica:
 
     def _changed(self, changes: Changes) -> None:
         for node in changes.again:
-            frames = [frame for frame in self.log.frames() if frame.feed.node == node]
-            self._changed(self.state.refold(node, frames))
+            self._changed(self.state.refold(node, list(self.log.frames(node))))
         if changes:
             for tell in self.on_changes:
                 tell(changes)
