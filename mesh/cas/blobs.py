@@ -31,12 +31,13 @@ from pathlib import Path
 import attrs
 
 from mesh.cas.chunks import ChunkWriter
-from mesh.cas.evict import Evictor, LastCopy, Trimmed, Uses
+from mesh.cas.evict import Evictor, LastCopy, Trimmed
 from mesh.cas.files import pour, read_all
 from mesh.cas.keep import Keep
 from mesh.cas.packs import Packs
 from mesh.cas.reads import BlobMissing, Reads
 from mesh.cas.shelf import Shelf
+from mesh.cas.uses import Uses
 from mesh.cas.writer import BlobReceiver
 from mesh.errors import InputChanged, StoreBroken
 from mesh.limits import BLOB_BYTES_MAX, PACKED_BLOBS_MAX, SMALL_BLOB_BYTES_MAX
@@ -89,9 +90,9 @@ class BlobStore:
     """See the module's head. Every method that needs a blob raises BlobMissing without it."""
 
     def __init__(self, disk: Disk, folder: str = BLOBS_FOLDER) -> None:
-        self._shelf = Shelf(disk, folder)
-        self._packs = Packs(disk, f"{folder}/packs")
         self._uses = Uses()
+        self._shelf = Shelf(disk, folder, self._uses)
+        self._packs = Packs(disk, f"{folder}/packs")
         self._reads = reads = Reads(self._shelf, self._packs, self._uses)
         self._memory, self._sources, self._manifests = reads.memory, reads.sources, reads.manifests
         self._imported = 0

@@ -13,18 +13,15 @@ Blocking: runs in a worker thread. Not here: when (`mesh.node.node`).
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
 
 import attrs
 
 from mesh.cas.keep import Keep
 from mesh.cas.packs import Packs
 from mesh.cas.shelf import Shelf
-from mesh.limits import BLOB_USES_MAX, PACKED_BLOBS_MAX
+from mesh.cas.uses import Uses
+from mesh.limits import PACKED_BLOBS_MAX
 from mesh.types import Digest
 
 LastCopy = Callable[[Digest], bool]
@@ -40,46 +37,6 @@ class Trimmed:
     """Blobs."""
     kept: int
     """Blobs that would have gone, were they not leased, pinned or last copies."""
-
-
-class Uses:
-    """When each blob was last used by this process, by a counter. Bounded; thread-safe."""
-
-    def __init__(self) -> None:
-        self._ticks = count(1)
-        self._uses: dict[Digest, int] = {}
-        self._floors: dict[int, None] = {}
-        self._lock = threading.Lock()
-
-    def touch(self, digest: Digest) -> None:
-        self._uses[digest] = next(self._ticks)
-        if len(self._uses) > BLOB_USES_MAX:
-            self._forget_half()
-
-    def get(self, digest: Digest) -> int:
-        """0 when it was not used."""
-        return self._uses.get(digest, 0)
-
-    @contextmanager
-    def from_now_on(self) -> Iterator[None]:
-        """While the context lasts, `floor` is no later than now."""
-        tick = next(self._ticks)
-        self._floors[tick] = None
-        try:
-            yield
-        finally:
-            del self._floors[tick]
-
-    @property
-    def floor(self) -> float:
-        """What was used after this may be in use."""
-        return min(list(self._floors), default=math.inf)
-
-    def _forget_half(self) -> None:
-        with self._lock:
-            if len(self._uses) > BLOB_USES_MAX:
-                newest = sorted(self._uses.items(), key=lambda each: each[1])[BLOB_USES_MAX // 2 :]
-                self._uses = dict(newest)
 
 
 @attrs.frozen

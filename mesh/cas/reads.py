@@ -20,7 +20,6 @@ import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
-from mesh.cas.evict import Uses
 from mesh.cas.filehash import is_racy
 from mesh.cas.files import pour, read_all
 from mesh.cas.manifests import Manifests
@@ -28,13 +27,14 @@ from mesh.cas.memory import BlobMemory
 from mesh.cas.packs import Packs
 from mesh.cas.shelf import Shelf
 from mesh.cas.sources import Sources
+from mesh.cas.uses import Uses
 from mesh.errors import InputChanged, StoreFull
 from mesh.limits import BLOB_CHUNK_BYTES, SMALL_BLOB_BYTES_MAX
 from mesh.ports.disk import DiskFile, NotPlainFile
 from mesh.ports.real.disk import full_disk_as_error
 from mesh.ports.real.files import write_all
 from mesh.types import Digest, short
-from mesh.wire.blobid import Manifest, blob_id
+from mesh.wire.blobid import Manifest, blob_id, manifest_of
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Reads:
             return manifest
         data = self.small(digest)
         if data is not None:
-            return Manifest.of_small(digest, len(data))
+            return manifest_of(data)
         for source in self._places(digest):
             manifest = self._hash_checked(source, digest)
             if manifest is not None:

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from mesh.cas.files import pour
+from mesh.cas.uses import Uses
 from mesh.errors import InputChanged, StoreFull
 from mesh.limits import BAD_BLOBS_MAX, FILE_HASHES_MAX
 from mesh.ports import Disk
@@ -33,9 +34,10 @@ State = tuple[int, ...]
 class Shelf:
     """See the module's head. Thread-safe."""
 
-    def __init__(self, disk: Disk, folder: str) -> None:
+    def __init__(self, disk: Disk, folder: str, uses: Uses) -> None:
         self.disk = disk
         self._folder = folder
+        self._uses = uses
         self._checked: OrderedDict[Digest, State] = OrderedDict()
         self._lock = threading.Lock()
         self._serial = itertools.count()
@@ -85,6 +87,7 @@ class Shelf:
         self.disk.rename(name, self.name(digest))
         info = file.info()
         self.note_checked(digest, info.state)
+        self._uses.touch(digest)
         self._grow(info.size_bytes)
 
     def take(self, path: str) -> tuple[Digest, BlobHash] | None:

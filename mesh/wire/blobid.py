@@ -43,6 +43,13 @@ def blob_id(data: bytes) -> Digest:
     return state.blob_id()
 
 
+def manifest_of(data: bytes) -> Manifest:
+    """The manifest of a content that is at hand."""
+    state = BlobHash()
+    state.update(data)
+    return state.manifest()
+
+
 def chunks_of(size_bytes: int) -> int:
     """How many chunks a content of that size has; an empty one has one, which is empty."""
     return max(1, -(-size_bytes // BLOB_CHUNK_BYTES))

@@ -50,7 +50,7 @@ async def asker(home: Path) -> AsyncIterator[Asker]:
         nursery.start_soon(node.run)
         with trio.fail_after(20):
             while not hasattr(node, "workshop") or node.cache_bytes is None:
-                await trio.sleep(0.01)
+                await trio.lowlevel.checkpoint()
         yield Asker(node)
         node.stop()
 

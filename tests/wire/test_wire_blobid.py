@@ -20,6 +20,7 @@ from mesh.wire.blobid import (
     ManifestReader,
     blob_id,
     chunks_of,
+    manifest_of,
 )
 from mesh.wire.errors import WireError
 
@@ -29,12 +30,6 @@ SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 7]
 
 def content(size: int) -> bytes:
     return (b"0123456789abcdef" * (size // 16 + 1))[:size]
-
-
-def manifest_of(data: bytes) -> Manifest:
-    state = BlobHash()
-    state.update(data)
-    return state.manifest()
 
 
 def read(blob: Digest, pages: tuple[bytes, ...]) -> Manifest | None:
