@@ -1,5 +1,5 @@
 """A reader and checker of the part of CDDL (RFC 8610) that our files use: numbers, ranges,
-`int uint bstr null`, `.size .le .ge .cbor`, arrays with occurrences, choices, groups, `&( )`."""
+`int uint bstr tstr null`, `.size .le .ge .cbor`, arrays with occurrences, choices, groups, `&( )`."""
 
 from __future__ import annotations
 
@@ -115,6 +115,8 @@ class Schema:
             return item is None
         if name == "bstr":
             return type(item) is bytes
+        if name == "tstr":
+            return type(item) is str
         assert name in ("int", "uint"), name
         return type(item) is int and (name == "int" or item >= 0)
 
@@ -125,8 +127,8 @@ class Schema:
         if not self._fits(inner, item):
             return False
         if operator == ".size":
-            assert isinstance(item, bytes)
-            return self._fits(bound, len(item))
+            assert isinstance(item, bytes | str)
+            return self._fits(bound, len(item.encode() if isinstance(item, str) else item))
         if operator == ".cbor":
             assert isinstance(item, bytes)
             return self._fits_decoded(bound, item)
