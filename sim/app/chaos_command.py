@@ -1,5 +1,8 @@
 """`vitte chaos`: scenario files with real processes, one after the other, watched.
 
+All files are played, whatever the ones before came to; one that this machine could not play to its
+end counts as failed. Only when it is the only one, that is the answer.
+
 With `--compare` each file is played in the simulator as well, and the last table says how the two
 worlds differ. Deliberately not here: the world itself (`sim.chaos`).
 """
@@ -15,12 +18,12 @@ import attrs
 from cli.i18n import t
 from cli.settings import Settings, note
 from cli.shell import out
-from mesh.errors import ScenarioUnusable
+from mesh.errors import ChaosFailed, ScenarioUnusable
 from sim.app.common import give, outcome_view, print_failure
 from sim.app.progress import survey
 from sim.chaos.commands import die_with_parent
 from sim.chaos.play import LIVE_ORACLES, ChaosConfig, check, play_live
-from sim.oracles.model import Oracle
+from sim.oracles.model import Finding, Oracle
 from sim.scenario.files import load
 from sim.scenario.model import BadScenario, Fault, Scenario
 from sim.scenario.play import Director, Outcome, PlayConfig, play
@@ -86,7 +89,18 @@ def _play(path: Path, scenario: Scenario, request: dict[str, Any], settings: Set
         play=PlayConfig(oracles=LIVE_ORACLES, until_s=until_s, prepare=prepare),
         keep=Path(request["logs"]) / path.stem if request.get("logs") else None,
     )
-    return Played(path, play_live(scenario, config), simulated)
+    try:
+        return Played(path, play_live(scenario, config), simulated)
+    except ChaosFailed as error:
+        if len(request["files"]) == 1:
+            raise
+        return Played(path, _not_played(scenario, error), simulated)
+
+
+def _not_played(scenario: Scenario, error: ChaosFailed) -> Outcome:
+    """The world broke, not the nodes; the next file gets a new one."""
+    finding = Finding("stage", 0.0, str(error))
+    return Outcome(scenario, (finding,), "", virtual_s=0.0, events=0, figures={}, cpu_s=0.0)
 
 
 class _Narrator(Oracle):

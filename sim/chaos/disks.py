@@ -16,6 +16,7 @@ import os
 import shutil
 import struct
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +33,7 @@ SPARED = frozenset({"node.pid", "control.sock"})
 """The process's own, not data."""
 
 
-class MountedDisk:
+class MountedDisk(ABC):
     """A filesystem of its own below a folder, and a node's home on it."""
 
     def __init__(self, folder: Path, random: Callable[[], float]) -> None:
@@ -41,16 +42,22 @@ class MountedDisk:
         self.mounted_at = folder / "disk"
         self._random = random
 
+    @abstractmethod
+    def mount(self) -> None:
+        """Raises ChaosFailed."""
+
     def unmount(self) -> None:
         """Harmless when it is not mounted."""
         if os.path.ismount(self.mounted_at):
             attempt("umount", "--lazy", self.mounted_at)
 
     # -- faults ----------------------------------------------------------------------------------
+    @abstractmethod
     def fill(self, free_bytes: int = 0) -> Fault:
-        raise NotImplementedError
+        """Only so much room is left."""
 
     def read_only(self) -> Fault:
+        """Raises CannotDo where `kinds.missing`, which is asked before a run, says so too."""
         raise CannotDo(f"read-only {type(self).__name__}")
 
     def rot(self, bits: int = 1) -> str | None:

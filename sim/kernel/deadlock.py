@@ -12,9 +12,13 @@ TASKS_MAX = 60
 
 def describe_waiting() -> str:
     """One paragraph per task, innermost frame last, trio's own left out. Only inside `trio.run`."""
+    return f"nothing will ever happen; these tasks wait:\n{describe_tasks(all_tasks())}"
+
+
+def all_tasks() -> list[trio.lowlevel.Task]:
+    """Everything that somebody started and that has not ended. Only inside `trio.run`."""
     root = trio.lowlevel.current_root_task()
-    tasks = list(_below(root)) if root is not None else []
-    return f"nothing will ever happen; these tasks wait:\n{describe_tasks(tasks)}"
+    return list(_below(root)) if root is not None else []
 
 
 def describe_tasks(tasks: Sequence[trio.lowlevel.Task]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from mesh.ports import Env
+from sim.kernel.deadlock import all_tasks
 from sim.machine.actions import SimActions
 from sim.machine.clock import SimClock
 from sim.machine.control import SimControl
@@ -35,6 +36,16 @@ running_life: ContextVar[Life | None] = ContextVar("running_life", default=None)
 """Whose task or callback this is; None outside of machines."""
 
 FIRST_PROCESS_ID = 1000
+
+
+def tasks_of_the_dead() -> list[trio.lowlevel.Task]:
+    """Tasks of processes that have ended. A task needs a turn to unwind, and no time."""
+    found = []
+    for task in all_tasks():
+        life = task.context.get(running_life)
+        if life is not None and not life.alive:
+            found.append(task)
+    return found
 
 
 class Life:

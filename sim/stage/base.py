@@ -82,11 +82,7 @@ class Stage(ABC):
     swim: SwimConfig
     listeners: list[Listener]
 
-    # -- running ---------------------------------------------------------------------------------
-    @abstractmethod
-    def run(self, until_s: float, stop: Callable[[], bool]) -> None:
-        """Run the world to that time, or until `stop()`; it may be called once."""
-
+    # -- running (how a stage plays is its own: see `sim.stage.perform`) --------------------------
     @abstractmethod
     def start_all(self) -> None:
         """Start every node; all join through node 0."""
@@ -186,6 +182,10 @@ class Stage(ABC):
 
     @abstractmethod
     def node_id(self, node: int) -> NodeId: ...
+
+    def left_over(self) -> list[str]:
+        """What still runs of processes that have ended, in words."""
+        return []
 
     def shout(self, node: int, payload: bytes) -> None:
         """Send everybody a payload of somebody's choice, sealed by this node."""

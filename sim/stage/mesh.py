@@ -16,9 +16,10 @@ import trio
 from mesh.swim.effects import MemberView
 from mesh.swim.sealed import Sealer
 from mesh.types import Address, NodeId
+from sim.kernel.deadlock import describe_tasks
 from sim.kernel.findings import Deadlock, Livelock
 from sim.kernel.run import RunConfig
-from sim.machine.life import running_life
+from sim.machine.life import running_life, tasks_of_the_dead
 from sim.members import found
 from sim.mesh_world import Change as MeshChange
 from sim.mesh_world import MeshNode, MeshWorld, MeshWorldConfig
@@ -54,9 +55,6 @@ class MeshStage(Stage):
         self._index = {node.machine.name: node.index for node in self.mesh.nodes}
 
     # -- running ---------------------------------------------------------------------------------
-    def run(self, until_s: float, stop: Callable[[], bool]) -> None:
-        raise NotImplementedError("use perform_mesh: nodes are tasks")
-
     def start_all(self) -> None:
         for node in range(self.size):
             self._node(node).start()
@@ -172,6 +170,9 @@ class MeshStage(Stage):
         if program is None or not program.in_mesh:
             return None
         return program.runtime.gossip._endpoint  # an oracle's look inside
+
+    def left_over(self) -> list[str]:
+        return [describe_tasks([task]) for task in tasks_of_the_dead()]
 
     def node_id(self, node: int) -> NodeId:
         return self._node(node).node_id

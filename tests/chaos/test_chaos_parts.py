@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from cli.commands.chaos import CARRIERS
+from cli.settings import Settings
 from mesh.errors import ChaosFailed, ChaosUnavailable, ChaosUnsupported
 from sim.app import chaos_command
 from sim.app.chaos_command import Played
@@ -20,14 +21,16 @@ from sim.chaos.builds import write_live_project
 from sim.chaos.clock import LiveWorld
 from sim.chaos.faketime import FakeClock
 from sim.chaos.network import ChaosNetwork
+from sim.chaos.play import ChaosConfig
 from sim.chaos.switch import Port
 from sim.chaos.watch import tracebacks
 from sim.faults import KINDS
 from sim.kernel.world import World
 from sim.net.link import Link
 from sim.oracles import Finding
-from sim.scenario.files import load
+from sim.scenario.files import load, save
 from sim.scenario.model import Fault, Options, Phases, Scenario
+from sim.scenario.play import Outcome
 from sim.scenario.play import play as outcome_of
 
 SCENARIOS = Path(kinds.__file__).resolve().parent.parent / "scenarios"
@@ -226,6 +229,30 @@ def test_two_worlds_are_compared_and_the_last_line_is_the_verdict(
     assert _said([Played(path, worse, None)], capsys)[-1] == "FAILED: a-story (false-death)"
     said = _said([Played(path, outcome, worse)], capsys)[-1]
     assert said == "FAILED: a-story (simulated: false-death)"
+
+
+def test_a_batch_goes_on_after_a_file_that_could_not_be_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phases = Phases(warm_up_s=8.0, chaos_s=1.0, settle_s=1.0, canary_s=0.0)
+    scenarios = [Scenario(seed, 3, phases=phases) for seed in (1, 2, 3)]
+    paths = [tmp_path / f"story-{scenario.seed}.json" for scenario in scenarios]
+    for path, scenario in zip(paths, scenarios, strict=True):
+        save(scenario, path)
+
+    def play_or_break(scenario: Scenario, _: ChaosConfig) -> Outcome:
+        if scenario.seed == 2:
+            raise ChaosFailed(what="start of node-1", why="killed")
+        return outcome_of(scenario)
+
+    monkeypatch.setattr(chaos_command, "play_live", play_or_break)
+    monkeypatch.setattr(chaos_command, "check", lambda *_: None)
+    monkeypatch.setattr(chaos_command, "die_with_parent", lambda _: None)
+    request = {"carrier": "switch", "files": [str(p) for p in paths], "compare": False}
+    assert chaos_command.main(request, Settings()) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "FAILED: story-2 (stage)"
+    with pytest.raises(ChaosFailed):
+        chaos_command.main({**request, "files": [str(paths[1])]}, Settings())
 
 
 def _said(played: list[Played], capsys: pytest.CaptureFixture[str]) -> list[str]:

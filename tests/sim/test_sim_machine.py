@@ -13,6 +13,7 @@ from mesh.ports import Arrived, Env, SpawnRequest
 from sim.kernel.run import Outcome, run_world
 from sim.kernel.world import World
 from sim.machine.clock import WALL_START_S
+from sim.machine.life import tasks_of_the_dead
 from sim.machine.machine import Machine, MachineConfig
 from sim.machine.rack import Rack
 from sim.net import Link, Network
@@ -350,3 +351,45 @@ def test_every_life_draws_other_secrets_and_every_run_the_same() -> None:
     assert first[0] != first[1]
     assert in_lab(story).value == first
     assert in_lab(story, seed=2).value != first
+
+
+def test_what_outlives_its_process_is_seen_until_it_ends() -> None:
+    async def story(lab: Lab) -> list[int]:
+        release = trio.Event()
+
+        async def stubborn() -> None:
+            with trio.CancelScope(shield=True):
+                await release.wait()
+
+        async def program(_: Env) -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stubborn)
+
+        lab.machine.start(program)
+        seen = []
+        for step in (lambda: None, lab.machine.crash, release.set):
+            await trio.sleep(1.0)
+            step()
+            await trio.sleep(1.0)
+            seen.append(len(tasks_of_the_dead()))
+        return seen
+
+    assert in_lab(story).value == [0, 2, 0], "the stubborn one, and who waits for it"
+
+
+def test_timers_that_were_set_again_and_again_are_not_kept() -> None:
+    async def story(lab: Lab) -> int:
+        kept = []
+
+        async def program(env: Env) -> None:
+            for _ in range(100):
+                env.clock.call_at(env.clock.monotonic() + 5.0, lambda: None).cancel()
+            assert lab.machine.life is not None
+            kept.append(len(lab.machine.life.clock.pending))
+            await trio.sleep_forever()
+
+        lab.machine.start(program)
+        await trio.sleep(1.0)
+        return kept[0]
+
+    assert in_lab(story).value == 0
