@@ -53,6 +53,8 @@ TARGETS = {
         Target("rp2040", 4, "cortex-m0plus", 96_000_000, ("rp2040.c", "boot2.c")),
     )
 }
+# For emulators only: the nRF52840's driver on the nRF51 of a micro:bit, which has the same blocks.
+EMULATED = {"microbit": Target("microbit", 3, "cortex-m0", 16_000_000, ("nrf52840.c",))}
 HOST = "host"
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wstrict-prototypes", "-Wvla")
@@ -105,10 +107,14 @@ def arm_flags(target: Target, compiler: str) -> list[str]:
     return flags
 
 
+def part(target: str) -> Target:
+    return (TARGETS | EMULATED)[target]
+
+
 def sources(target: str) -> list[Path]:
     if target == HOST:
         return sorted((HERE / "core").glob("*.c")) + sorted((HERE / "host").glob("*.c"))
-    return [HERE / "hal" / name for name in (*SHARED, *TARGETS[target].files)]
+    return [HERE / "hal" / name for name in (*SHARED, *part(target).files)]
 
 
 def build_line(target: str, compiler: str, output: Path) -> list[str]:
@@ -118,7 +124,7 @@ def build_line(target: str, compiler: str, output: Path) -> list[str]:
     if target == HOST:
         sanitize = ("-fno-sanitize=all",) if compiler == "zig" else ()
         return [*line, *HOST_FLAGS, *WARNINGS, *sanitize, *files, "-o", str(output)]
-    line += [*arm_flags(TARGETS[target], compiler), *files]
+    line += [*arm_flags(part(target), compiler), *files]
     line += [str(HERE / "hal" / "memory.c")] if compiler == "gcc" else []
     line += ["-T", f"{target}.ld"]
     return [*line, *(["-lgcc"] if compiler == "gcc" else []), "-o", str(output)]
@@ -195,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--compiler", choices=COMPILERS, default="zig")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(argv)
-    wrong = set(options.targets) - {*TARGETS, HOST}
+    wrong = set(options.targets) - {*TARGETS, *EMULATED, HOST}
     if wrong:
         parser.error(f"no such target: {', '.join(sorted(wrong))} (of {', '.join(TARGETS)}, host)")
     for target in options.targets or [*TARGETS, HOST]:

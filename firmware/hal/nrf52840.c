@@ -34,7 +34,7 @@ enum { SHORTS = 0x200, INTENSET = 0x304, ENABLE = 0x500 };
 
 enum { TIMER_START = 0x00, TIMER_CAPTURE = 0x40, TIMER_COMPARE = 0x140, TIMER_BITMODE = 0x508 };
 enum { TIMER_PRESCALER = 0x510, TIMER_CC = 0x540, BITS_32 = 3, DIVIDE_BY_16 = 4, TICK_US = 1000 };
-enum { NOW = 0, TICK = 1, INTERRUPT_OF_TICK = 1 << 17 };
+enum { NOW = 0, TICK = 1, TICKED = 2, INTERRUPT_OF_TICK = 1 << 17 }; /* three of its channels */
 
 enum { RNG_START = 0x00, RNG_READY = 0x100, RNG_CONFIG = 0x504, RNG_VALUE = 0x508, RNG_EVEN = 1 };
 enum { WDT_START = 0x00, WDT_RELOAD_VALUE = 0x504, WDT_RELOAD = 0x600, WDT_HZ = 32768 };
@@ -129,9 +129,9 @@ INTERRUPTS = {uart_interrupt}; /* UARTE1 */
 /* SysTick stands still while the processor sleeps; a timer does not. */
 static void tick_interrupt(void)
 {
+    REG(TIMER0 + TIMER_CAPTURE + 4 * TICKED) = 1;
+    REG(TIMER0 + TIMER_CC + 4 * TICK) = REG(TIMER0 + TIMER_CC + 4 * TICKED) + TICK_US;
     REG(TIMER0 + TIMER_COMPARE + 4 * TICK) = 0;
-    REG(TIMER0 + TIMER_CAPTURE + 4 * TICK) = 1;
-    REG(TIMER0 + TIMER_CC + 4 * TICK) += TICK_US;
 }
 
 static void start_time(void)

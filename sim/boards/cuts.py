@@ -16,18 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from mesh.leaf import messages
-from mesh.leaf.frame import Frame, FrameReader, Kind, encode
-from mesh.leaf.messages import LeafHello, Op, Status
+from mesh.leaf.messages import Op
 from mesh.leaf.transfer import Deployed
 from sim.boards.board import Board, BoardConfig
 from sim.boards.flash import Operation, Tear
 from sim.boards.machine import BoardFault
+from sim.boards.prober import Prober
 from sim.boards.workbench import Workbench
 
-START_MAX_MS = 20_000
-LOOK_EACH_MS = 20
-HELLO_EACH_MS = 1000
 PACKAGE_AT = 224
 """In a slot: firmware/core/slots.h."""
 
@@ -88,7 +84,7 @@ class Verdict:
     why: str
 
 
-class _Recorder:
+class Recorder:
     """A bench whose flash operations are noted, phase by phase."""
 
     def __init__(self, bench: Workbench) -> None:
@@ -126,7 +122,7 @@ def journey(board: str) -> Journey:
         counter: bench.package(rules, counter)
         for counter, rules in ((1, OLD_RULES), (2, NEW_RULES), (3, OLD_RULES))
     }
-    recorder = _Recorder(bench)
+    recorder = Recorder(bench)
     recorder.deploy("first", (0, 1), packages[1])
     recorder.confirm("first", (1, 1))
     recorder.phases.clear()
@@ -163,57 +159,18 @@ def chosen_of(count: int, most: int | None) -> list[int]:
     return sorted(spread)
 
 
-# -- asking a leaf ------------------------------------------------------------------------------
-class Prober:
-    """Says hello to a board and asks for its status; nothing has to be signed for that."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._reader = FrameReader()
-        self.hello: LeafHello | None = None
-        self.status: Status | None = None
-
-    def ask(self) -> bool:
-        """Whether it answered in its time. Raises BoardFault."""
-        said_ms = -float(HELLO_EACH_MS)
-        begun_ms = self._board.now_ms
-        while self._board.now_ms - begun_ms < START_MAX_MS and self.status is None:
-            if self._board.now_ms - said_ms >= HELLO_EACH_MS:
-                said_ms = self._board.now_ms
-                self._say()
-            self._board.run_ms(LOOK_EACH_MS)
-            for frame in self._reader.feed(self._board.link.take()):
-                self._take(frame)
-        return self.status is not None
-
-    def _say(self) -> None:
-        if self.hello is None:
-            frame = Frame(Kind.HELLO, 0, messages.host_hello(bytes(messages.NONCE_BYTES)))
-        else:
-            frame = Frame(Kind.REQUEST, self.hello.epoch, messages.request(1, Op.STATUS, ()))
-        self._board.link.put(b"\0" + encode(frame))
-
-    def _take(self, frame: Frame) -> None:
-        if frame.kind is Kind.HELLO and self.hello is None:
-            self.hello = messages.decode_hello(frame.body)
-            self._say()
-        elif frame.kind is Kind.ANSWER and self.hello is not None:
-            answer = messages.decode_answer(frame.body)
-            if answer.error == 0:
-                self.status = messages.decode_status(answer.results)
-
-
+# -- what a leaf does ----------------------------------------------------------------------------
 def start(board: Board, packages: Mapping[int, bytes]) -> Verdict:
     """Switch a board on and see what it runs."""
     board.power_on()
     prober = Prober(board)
     try:
-        answered = prober.ask()
+        status = prober.status()
     except BoardFault as fault:
         return Verdict(0, b"", f"fault: {fault}")
-    if not answered or prober.status is None or prober.hello is None:
+    if status is None or prober.hello is None:
         return Verdict(0, b"", "it does not answer")
-    slot, key = prober.status.slot, prober.hello.key
+    slot, key = status.slot, prober.hello.key
     if slot == 0:
         return Verdict(0, key, "it runs nothing")
     at = board.wiring.slots[slot - 1] + PACKAGE_AT

@@ -25,7 +25,7 @@ from functools import partial
 import attrs
 from unicorn import (
     UC_ARCH_ARM,
-    UC_HOOK_CODE,
+    UC_HOOK_BLOCK,
     UC_HOOK_MEM_WRITE_PROT,
     UC_MODE_MCLASS,
     UC_MODE_THUMB,
@@ -148,7 +148,7 @@ class Machine:
         self._uc.mem_map(base, -len(code) % PAGE + len(code), UC_PROT_READ | UC_PROT_EXEC)
         self._uc.mem_write(base, code)
         for address in calls:
-            self._uc.hook_add(UC_HOOK_CODE, called, begin=address, end=address)
+            self._uc.hook_add(UC_HOOK_BLOCK, called, begin=address, end=address)
 
     def _call(self, call: RomCall) -> int:
         answer = call(*(self.register(each) for each in SAVED[:4]))
