@@ -39,6 +39,9 @@ class BoardServer:
     def __init__(self, path: Path, kind: BoardKind, flash: Path | None = None) -> None:
         self.board = HostBoard(kind, seed=int.from_bytes(_random_bytes(), "big"))
         self.plugged = True
+        self.step_s = STEP_S
+        """A crowd of leaves lives in longer steps."""
+        self.tells_pins = True
         self._path = path
         self._flash = flash
         self._stream: trio.SocketStream | None = None
@@ -93,12 +96,12 @@ class BoardServer:
         """At the pace of the leaf's buffer, as a line with a speed would."""
         while data:
             data = data[self.board.feed(data[:64]) :]
-            await trio.sleep(STEP_S if data else 0)
+            await trio.sleep(self.step_s if data else 0)
 
     async def _live(self) -> None:
         last_s, rest_ms = trio.current_time(), 0.0
         while True:
-            await trio.sleep(STEP_S)
+            await trio.sleep(self.step_s)
             now_s = trio.current_time()
             rest_ms += min(CATCH_UP_MS, 1000 * (now_s - last_s))
             last_s = now_s
@@ -110,7 +113,8 @@ class BoardServer:
                 # What is lost with a connection is asked for again over the next.
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._stream.send_all(sent)
-            self._tell()
+            if self.tells_pins:
+                self._tell()
 
     def _tell(self) -> None:
         for pin in range(PINS):

@@ -35,6 +35,8 @@ TRIAL_STAGE, DONE, REFUSED, SILENT, AWAY, REVERTED = (
 ENDS = frozenset({DONE, REFUSED, SILENT, AWAY, REVERTED})
 DEPLOY_TIMEOUT_S = 120.0
 """For the whole way to the trial: a bad line is slow, not endless."""
+HEALTH_S = 20.0
+"""For the first status of a leaf with its new program; a gateway of many lines may be busy."""
 CONFIRM_TIMEOUT_S = 3 * TRIAL_S
 ATTEMPTS_MAX = 3
 """A session that breaks in the middle is no end: the transfer resumes in the next one."""
@@ -110,7 +112,9 @@ class Deployer:
 
         with trio.move_on_after(CONFIRM_TIMEOUT_S):
             # What is known of its health may be from before the program.
-            await line.until(lambda: line.health is not None and line.health.counter == counter, 5)
+            await line.until(
+                lambda: line.health is not None and line.health.counter == counter, HEALTH_S
+            )
             await line.until(ended, CONFIRM_TIMEOUT_S)
         health = line.health
         good = health is not None and health.counter == counter and not health.trial

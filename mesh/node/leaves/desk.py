@@ -161,7 +161,7 @@ async def _make_ours(leaves: Leaves, line: Line, name: str) -> Member:
         why = LeafError(answer.error).name if answer.error in set(LeafError) else "unknown"
         raise LeafDistrusted(port=port, why=f"it answers error {answer.error} ({why})")
     line.reconnect()
-    await line.until(lambda: line.hello is None, 1.0)
+    await line.until(lambda: line.hello is None, TRUST_S)
     await line.until(lambda: line.leaf is not None, TRUST_S)
     key = line.leaf
     if key is None:

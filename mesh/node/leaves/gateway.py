@@ -184,7 +184,7 @@ class Leaves:
         assert self._nursery is not None, "lines live in `run`"
         parts = LineParts(
             env=self.env,
-            admitted=lambda leaf: self.is_leaf(leaf) or leaf in self.being_provisioned,
+            admitted=self._may_prove,
             stream=self._stream,
             keep=self._keep_own,
             changed=self._line_changed,
@@ -238,8 +238,11 @@ class Leaves:
     def roster_changed(self) -> None:
         """A leaf that waits at a line may have been admitted meanwhile, or shut out."""
         for line in self.lines():
-            if line.leaf is not None and line.trusted != self.is_leaf(line.leaf):
+            if line.leaf is not None and line.trusted != self._may_prove(line.leaf):
                 line.reconnect()
+
+    def _may_prove(self, leaf: NodeId) -> bool:
+        return self.is_leaf(leaf) or leaf in self.being_provisioned
 
     # -- our own lines ---------------------------------------------------------------------------
     def _stream(self, leaf: NodeId, boot_nonce: bytes) -> Stream:

@@ -178,7 +178,7 @@ class Line:
                     nursery.start_soon(self._write, stream)
                     nursery.start_soon(self._keep_time)
                     nursery.start_soon(self._poll)
-            why = "begun anew"
+            why = ""  # by `reconnect`: nothing is wrong
         except* StreamBroken:
             why = "the line is gone"
         except* (OSError, MeshError) as errors:
