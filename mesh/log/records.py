@@ -79,9 +79,11 @@ class Scan:
     """Where the last whole record ends."""
 
 
-def encode_record(kind: Kind, head: bytes, body: bytes = b"") -> bytes:
+def encode_record(kind: Kind, head: bytes, body: bytes = b"", body_sum: int | None = None) -> bytes:
+    """`body_sum`: crc32 of the body, where that is known already."""
     start = _START.pack(_MAGIC, kind, len(head), len(body))
-    return b"".join((start, _SUMS.pack(crc32(head, crc32(start)), crc32(body)), head, body))
+    sums = _SUMS.pack(crc32(head, crc32(start)), crc32(body) if body_sum is None else body_sum)
+    return b"".join((start, sums, head, body))
 
 
 def body_offset(head: bytes) -> int:

@@ -13,7 +13,7 @@ Age is time in use of this store (`segments`), never the clock. Not here: the dr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -30,7 +30,7 @@ class RetentionConfig:
     """The two keys of the configuration."""
 
     max_buffer_size_mb: int = LOG_BUFFER_DEFAULT_MB
-    """Megabytes (2^20 bytes) of all log files together, at least 1."""
+    """Megabytes (2^20 bytes) of bodies, at least 1. Headers are not counted: they stay anyway."""
     max_buffer_age_hours: float = LOG_BUFFER_DEFAULT_HOURS
 
 
@@ -47,14 +47,11 @@ class Choice:
 
 
 def choose(
-    held: Iterable[Held],
-    size_bytes: int,
-    is_covered: Callable[[SignedHeader], bool],
-    config: RetentionConfig,
+    held: Sequence[Held], is_covered: Callable[[SignedHeader], bool], config: RetentionConfig
 ) -> Choice:
-    """Choose among the bodies that are held, given oldest first, of files of that size."""
+    """Choose among the bodies that are held, given oldest first."""
     max_age_s = config.max_buffer_age_hours * 3600
-    excess_bytes = size_bytes - config.max_buffer_size_mb * MIB
+    excess_bytes = sum(each.size_bytes for each in held) - config.max_buffer_size_mb * MIB
     covered: list[SignedHeader] = []
     rest: list[Held] = []
     for each in held:
@@ -82,6 +79,6 @@ def clear_up(
         cover = log.cover(signed.feed)
         return cover is not None and signed.end <= cover.head.count and has_blob(cover.state)
 
-    choice = choose(segments.held(), segments.size_bytes, is_covered, config)
+    choice = choose(list(segments.held()), is_covered, config)
     log.drop((*choice.covered, *choice.lost))
     return choice

@@ -141,11 +141,13 @@ class Segments:
             return  # it is there already
         else:
             head, kind = digest, Kind.BODY
-        self._pending.append(_line(kind, head, body or b"", digest if body else None))
-        if body is not None:
-            self._bodies[digest] = body
-            place.segment, place.size_bytes = _UNWRITTEN, len(body)
-            place.body_sum = crc32(body)
+        if body is None:
+            self._pending.append(_line(kind, head))
+            return
+        place.segment, place.size_bytes, place.body_sum = _UNWRITTEN, len(body), crc32(body)
+        record = encode_record(kind, head, body, place.body_sum)
+        self._pending.append(Line(record, digest, body_offset(head)))
+        self._bodies[digest] = body
 
     def body(self, digest: Digest) -> bytes | None:
         waiting = self._bodies.get(digest)
@@ -358,8 +360,8 @@ def _name(number: int) -> str:
     return f"{FOLDER}/{number:08d}{_SUFFIX}"
 
 
-def _line(kind: Kind, head: bytes, body: bytes = b"", digest: Digest | None = None) -> Line:
-    return Line(encode_record(kind, head, body), digest, body_offset(head))
+def _line(kind: Kind, head: bytes) -> Line:
+    return Line(encode_record(kind, head))
 
 
 def _milliseconds(time_s: float) -> bytes:

@@ -181,7 +181,7 @@ def test_no_more_goes_than_must_and_lost_only_when_nothing_else_is_left(
     config = RetentionConfig(size_mb, age_s / 3600)
     size_bytes = sum(each.size_bytes for each in held)
 
-    choice = choose(held, size_bytes, lambda signed: signed.digest in covered, config)
+    choice = choose(held, lambda signed: signed.digest in covered, config)
 
     gone = {signed.digest for signed in (*choice.covered, *choice.lost)}
     sizes = {each.signed.digest: each.size_bytes for each in held}
