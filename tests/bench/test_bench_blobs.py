@@ -1,5 +1,5 @@
-"""The benchmark of the blob store at a size that takes a moment: it ends with figures, and checks that
-what it measured is there. The figures are no test."""
+"""The benchmark of the blob store at a size that takes a moment: it ends with figures, and checks
+that what it measured is there. The figures are no test."""
 
 from __future__ import annotations
 

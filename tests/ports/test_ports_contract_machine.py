@@ -102,6 +102,28 @@ def test_files_are_written_read_listed_and_removed(stand: Stand) -> None:
     stand.run(story)
 
 
+def test_a_file_can_be_read_and_written_anywhere_also_by_the_next_who_opens_it(
+    stand: Stand,
+) -> None:
+    async def story(one: Computer, two: Computer) -> None:
+        disk = one.env.disk
+        with disk.create("part/x") as file:
+            file.write_at(5, b"world")
+            assert file.read_at(0, 100) == b"\0\0\0\0\0world"
+        with disk.reopen("part/x") as file:
+            file.write_at(0, b"hello")
+            assert file.read(3) == b"hel"
+            assert file.read_at(7, 2) == b"rl"
+            assert file.read(100) == b"loworld"
+            assert file.read_at(10, 5) == file.read_at(99, 5) == b""
+        with disk.open("part/x") as file:
+            assert file.read_at(5, 5) == b"world"
+        with pytest.raises(FileNotFoundError):
+            disk.reopen("part/none")
+
+    stand.run(story)
+
+
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../x", "a/../../x", "a\0b"])
 def test_names_may_not_escape(stand: Stand, name: str) -> None:
     async def story(one: Computer, two: Computer) -> None:
