@@ -126,12 +126,23 @@ INTERRUPTS = {uart_interrupt}; /* UARTE1 */
 
 /* -- start, time, watchdog ---------------------------------------------------------------------- */
 
-/* SysTick stands still while the processor sleeps; a timer does not. */
+static uint32_t timer_us(uint32_t channel)
+{
+    REG(TIMER0 + TIMER_CAPTURE + 4 * channel) = 1;
+    return REG(TIMER0 + TIMER_CC + 4 * channel);
+}
+
+/* SysTick stands still while the processor sleeps; a timer does not. A moment that has passed before
+ * it is set would come in an hour. */
 static void tick_interrupt(void)
 {
-    REG(TIMER0 + TIMER_CAPTURE + 4 * TICKED) = 1;
-    REG(TIMER0 + TIMER_CC + 4 * TICK) = REG(TIMER0 + TIMER_CC + 4 * TICKED) + TICK_US;
+    uint32_t now_us = timer_us(TICKED), next_us;
     REG(TIMER0 + TIMER_COMPARE + 4 * TICK) = 0;
+    do {
+        next_us = now_us + TICK_US;
+        REG(TIMER0 + TIMER_CC + 4 * TICK) = next_us;
+        now_us = timer_us(TICKED);
+    } while ((int32_t)(next_us - now_us) <= 0);
 }
 
 static void start_time(void)
@@ -168,8 +179,7 @@ void part_start(void)
 
 uint32_t part_now_ms(void)
 {
-    REG(TIMER0 + TIMER_CAPTURE + 4 * NOW) = 1;
-    return arm_ms_of_us(REG(TIMER0 + TIMER_CC + 4 * NOW));
+    return arm_ms_of_us(timer_us(NOW));
 }
 
 uint32_t part_reset_cause(void)
