@@ -78,8 +78,8 @@ PROFILES: Mapping[str, Profile] = {
         groups=("state",),
         kinds=tuple(sorted(ALSO_STATE)),
         faults=(1, 12),
-        chaos_s=20.0,
-        lasts_s=(0.5, 8.0),
+        chaos_s=12.0,
+        lasts_s=(0.5, 6.0),
         world="state",
     ),
     "everything": Profile(

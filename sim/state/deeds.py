@@ -17,7 +17,7 @@ import attrs
 from mesh.log.frame import Frame, SignedHeader, seal
 from mesh.log.model import EMPTY, FeedId, Lane
 from mesh.log.retention import RetentionConfig, clear_up
-from mesh.log.segments import Segments
+from mesh.log.segments import Held, Segments
 from mesh.log.sync.messages import Bodies, Headers, Push, StateDigest, Versions
 from mesh.log.sync.pushing import pushes
 from mesh.node.state.replica import Replica
@@ -28,7 +28,7 @@ from sim.disk import SimDisk
 from sim.faults.model import Begin, Undo, choose, over
 from sim.scenario.model import Fault
 from sim.state.node import MESH, StateNode
-from sim.state.workload import digest
+from sim.state.workload import STOLEN_ACTION, digest
 
 if TYPE_CHECKING:
     from sim.stage.base import Stage
@@ -89,7 +89,9 @@ def _rival(node: StateNode, parent: SignedHeader, say: bytes) -> Frame:
 
 
 def _result(say: bytes) -> ActionResult:
-    return ActionResult(digest("action", 9), digest("poison", say), digest("record", say), 0, 1)
+    return ActionResult(
+        digest("action", STOLEN_ACTION), digest("poison", say), digest("record", say), 0, 1
+    )
 
 
 def _remove(stage: Stage, fault: Fault) -> Undo:
@@ -205,7 +207,16 @@ def _prune(stage: Stage, fault: Fault) -> Undo:
             clear_up(node.replica.log, node.store, config, state.blobs.__contains__)
             node.store.commit(node.now_s)
             node.store.compact()
+            state.watch.overdue += sum(_is_overdue(state, node, each) for each in node.store.held())
     return over
+
+
+def _is_overdue(state: StateStage, node: StateNode, held: Held) -> bool:
+    """Whether a body is still there although a checkpoint whose state is here covers it."""
+    assert node.replica is not None
+    cover = node.replica.log.cover(held.signed.feed)
+    covered = cover is not None and held.signed.end <= cover.head.count
+    return covered and cover is not None and cover.state in state.blobs
 
 
 DEEDS: Mapping[str, Begin] = {

@@ -84,7 +84,7 @@ class StateNode:
         self.load_states()
         self.stage.network.attach(self.address, self._arrived)
         self._arm()
-        self._commit = self.world.after(COMMIT_S, self._commit_now)
+        self._commit_soon()
 
     def config(self) -> ReplicaConfig:
         dice = self.world.rng(f"replica {self.index} life {self.lives}")
@@ -108,6 +108,7 @@ class StateNode:
         for event in (self._timer, self._commit):
             if event is not None:
                 event.cancel()
+        self._timer = self._commit = None
         self._mail.clear()
 
     def freeze(self) -> None:
@@ -165,6 +166,7 @@ class StateNode:
                 self.stage.blamed(self, act)
         if acts:
             self._arm()
+        self._commit_soon()
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -180,12 +182,14 @@ class StateNode:
         self.act(self.replica.handle_timer(self.now_s))
         self._arm()
 
+    def _commit_soon(self) -> None:
+        if self._commit is None and self.store is not None and self.store.has_pending:
+            self._commit = self.world.after(COMMIT_S, self._commit_now)
+
     def _commit_now(self) -> None:
-        if self.store is None:
-            return
-        if not self.frozen:
+        self._commit = None
+        if self.store is not None and not self.frozen:
             self.store.commit(self.now_s)
-        self._commit = self.world.after(COMMIT_S, self._commit_now)
 
     # -- blobs, which are somebody else's business -------------------------------------------------
     def _changed(self, changes: Changes) -> None:

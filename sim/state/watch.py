@@ -28,8 +28,12 @@ class Watch:
         """Feeds that were really signed twice, by a stolen key."""
         self.poisoned: set[Digest] = set()
         """Outputs that a stolen key claimed after its removal."""
+        self.overdue = 0
+        """Bodies that a node was told to drop, might have, and did not."""
         self.bytes: Counter[str] = Counter()
         self.messages: Counter[str] = Counter()
+        self.said: Counter[tuple[int, str]] = Counter()
+        """Messages by sender and kind."""
         self.blames: list[tuple[int, int, str]] = []
 
     def sealed(self, node: int, frame: Frame) -> None:
@@ -39,10 +43,11 @@ class Watch:
             self.twice.append((node, *place))
         self.frames[digest] = frame
 
-    def sent(self, node: int, message: object, size_bytes: int) -> None:  # noqa: ARG002
+    def sent(self, node: int, message: object, size_bytes: int) -> None:
         kind = type(message).__name__
         self.bytes[kind] += size_bytes
         self.messages[kind] += 1
+        self.said[node, kind] += 1
 
     def blamed(self, by: int, who: int, reason: str) -> None:
         self.blames.append((by, who, reason))

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from sim.state.node import StateNode
     from sim.state.stage import StateStage
 
-EVERY_S = 1.5
+EVERY_S = 2.0
 """Mean time between two events of a node."""
-BURST_MAX = 12
+BURST_MAX = 8
 ACTIONS = 40
+STOLEN_ACTION = ACTIONS + 1
+"""Nobody honest does it: what is believed of it, a stolen key has said."""
 UNSTABLE = 3
 """Actions of which every builder has other outputs."""
 KEYS = 4
@@ -108,7 +110,8 @@ class Workload:
         return ActionResult(digest("action", number), outputs, digest("record", number), 0, 7)
 
     def _register(self, node: StateNode) -> Register:
-        key = f"key {self._below(KEYS)}"
+        number = self._below(KEYS)
+        key = f"key {number}" if number else LAST_WORDS
         values = self.values.setdefault((node.index, key), [])
         value = None if self._rng() < 0.25 else b"%d" % len(values)
         values.append(value)
@@ -133,4 +136,5 @@ class Workload:
             if node.is_up and not node.frozen and not self._stage.removals.is_removed(node.index):
                 words = b"%d of life %d" % (node.index, node.lives)
                 self.last_words[node.index] = words
+                self.values.setdefault((node.index, LAST_WORDS), []).append(words)
                 self._write(node, Register(LAST_WORDS, words))

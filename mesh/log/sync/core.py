@@ -76,7 +76,9 @@ class Sync:
         self._draw = draw
         self.sessions: dict[NodeId, Session] = {}
         self.counters: Counter[str] = Counter()
-        self._fetching = Fetching(config, log, self.sessions, self._send, self._took)
+        self._fetching = Fetching(
+            config, log, self.sessions, self._send, self._took, int(draw() * 2**32)
+        )
         self._effects: list[Effect] = []
         self._writers: tuple[bytes, Writers] | None = None
         self._next_digest_s = float("inf")

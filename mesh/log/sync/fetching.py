@@ -65,6 +65,7 @@ class Fetching:
         sessions: dict[NodeId, Session],
         ask: Ask,
         took: Callable[[Session, Added], None],
+        first_request: int,
     ) -> None:
         self._config = config
         self._log = log
@@ -76,7 +77,8 @@ class Fetching:
         self._body_leases: dict[tuple[FeedId, int], NodeId] = {}
         self._lacking: set[FeedId] = set()
         """Feeds of which we may want bodies."""
-        self._request = 0
+        self._request = first_request
+        """Not the same at every start: an answer to who we were is none for us."""
 
     # -- asking ----------------------------------------------------------------------------------
     @property

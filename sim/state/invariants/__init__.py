@@ -8,14 +8,14 @@
     blobs      what is promised of blobs: the place for the invariants of holders, copies and pins
 
 Numbers in the docstrings are those of the design's list. Not here: the mutants that must violate
-each (`sim.mutants.state`).
+each (`sim.mutants.replicas`).
 """
 
 from __future__ import annotations
 
 from sim.oracles.model import Oracle
 from sim.state.invariants.blobs import BLOBS
-from sim.state.invariants.cost import BoundedOrphans, QuietWhenEqual, SmallLists
+from sim.state.invariants.cost import BoundedOrphans, ClearsUp, QuietWhenEqual, SmallLists
 from sim.state.invariants.equality import EqualLogs, EqualViews, FoldOfAll
 from sim.state.invariants.history import NothingLost, NothingWanted, Whole
 from sim.state.invariants.signing import ForksKnown, HonestUnblamed, HonestUnforked, NeverTwice
@@ -36,6 +36,7 @@ INVARIANTS: tuple[type[Oracle], ...] = (
     LastWords,
     NoLatePoison,
     NoMinorityTrust,
+    ClearsUp,
     BoundedOrphans,
     QuietWhenEqual,
     SmallLists,

@@ -23,12 +23,12 @@ class QuietWhenEqual(StateOracle):
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
-        self._before: dict[str, int] | None = None
+        self._before: dict[tuple[int, str], int] | None = None
 
     def sampled(self) -> None:
         left_s = self.scenario.phases.canary_at_s - self.stage.world.now_s
         if self._before is None and left_s <= QUIET_S:
-            self._before = dict(self.state.watch.messages)
+            self._before = dict(self.state.watch.said)
 
     def settled(self, core: tuple[int, ...]) -> None:
         if self._before is None or self.scenario.options.loss:
@@ -36,10 +36,11 @@ class QuietWhenEqual(StateOracle):
         if any(is_lacking(replica.log) for _, replica in self.members(core)):
             return
         watch = self.state.watch
-        for kind, count in watch.messages.items():
-            said = count - self._before.get(kind, 0)
-            if kind != "StateDigest" and said:
-                self.fail(f"all is equal, and still {said} messages {kind}")
+        members = {node.index for node, _ in self.members(core)}
+        for (node, kind), count in watch.said.items():
+            more = count - self._before.get((node, kind), 0)
+            if kind != "StateDigest" and more and node in members:
+                self.fail(f"all is equal, and node {node} still says {more} {kind}", node)
                 return
         mean = watch.bytes["StateDigest"] / max(1, watch.messages["StateDigest"])
         if 2 * mean > EQUAL_BYTES_MAX:
@@ -58,6 +59,16 @@ class SmallLists(StateOracle):
         most = lists * (FEED_BYTES * feeds + SECTION_BYTES * self.scenario.nodes)
         if watch.bytes["Versions"] > most:
             self.fail(f"{lists} lists of at most {feeds} feeds: {watch.bytes['Versions']} bytes")
+
+
+class ClearsUp(StateOracle):
+    """7: what a checkpoint covers can go at once; no absent member is waited for."""
+
+    name = "hoards"
+
+    def sampled(self) -> None:
+        if self.state.watch.overdue:
+            self.fail(f"{self.state.watch.overdue} bodies stay that a checkpoint covers")
 
 
 class BoundedOrphans(StateOracle):

@@ -1,0 +1,206 @@
+"""Planted bugs of the replicated log: what each invariant of `sim.state.invariants` is there for.
+
+Deliberately not here: bugs of blobs; of the roster (its tests have attacks of their own); and the
+order in which a set is walked, which one process cannot see.
+"""
+
+from __future__ import annotations
+
+from sim.mutants.plant import Edit, Mutant
+
+LOG = "mesh.log.log"
+CORE = "mesh.log.sync.core"
+FETCHING = "mesh.log.sync.fetching"
+REPLICA = "mesh.node.state.replica"
+WINDOWS = "mesh.state.windows"
+
+
+def _mutant(name: str, breaks: str, oracles: tuple[str, ...], *edits: Edit) -> Mutant:
+    return Mutant(name, breaks, edits, ("state",), oracles, nodes=4, world="state")
+
+
+REPLICAS: tuple[Mutant, ...] = (
+    _mutant(
+        "heads-without-digest",
+        "version vectors say how many events, and not which",
+        ("logs-differ", "fork-unknown", "views-differ", "event-lost"),
+        Edit("mesh.log.sync.vectors", "mark_of", " + head.digest", ""),
+        Edit(
+            "mesh.log.rollup",
+            "hash_feeds",
+            'b"+%b%b" % (_number(head.count), head.digest)',
+            'b"+%b" % _number(head.count)',
+        ),
+    ),
+    _mutant(
+        "epoch-reused",
+        "a process writes on under the epoch of the last one",
+        ("signed-twice", "honest-forked"),
+        Edit(REPLICA, "Replica.new_epoch", "self.config.token(EPOCH_BYTES)", "bytes(EPOCH_BYTES)"),
+    ),
+    _mutant(
+        "first-seen-wins",
+        "of two histories the one that came first is kept, and nobody is told",
+        ("logs-differ", "fork-unknown", "chatty", "event-lost"),
+        Edit(LOG, "Log._wins", "self._end_at(fork_of(ours, theirs), changes)", "pass"),
+    ),
+    _mutant(
+        "two-epochs-are-a-fork",
+        "two headers without a common history are taken for a proof",
+        ("honest-forked",),
+        Edit(
+            LOG,
+            "Log._add",
+            "rival = self._rival_of(signed)",
+            "rival = self._rival_of(signed)\n"
+            "    others = [c.headers[0] for f, c in self._chains.items() if c.headers"
+            " and f != signed.feed and (f.node, f.lane) == (signed.feed.node, signed.feed.lane)]\n"
+            "    if chain is None and others:\n"
+            "        self._end_at(fork_of(others[0], signed), changes)\n"
+            "        return",
+        ),
+    ),
+    _mutant(
+        "never-absorbs",
+        "who gets back what its disk had lost says nothing of it",
+        ("last-words",),
+        Edit(REPLICA, "Replica._look_after_own", "if unknown:", "if not unknown and unknown:"),
+    ),
+    _mutant(
+        "deletions-forgotten",
+        "a register that was taken back falls back to what it held",
+        ("went-back", "last-words"),
+        Edit(
+            "mesh.state.registers",
+            "RegisterView.latest",
+            "in self._writes.counting(key)}",
+            "in self._writes.counting(key) if entry.event.value is not None}",
+        ),
+    ),
+    _mutant(
+        "waits-for-everybody",
+        "bodies go only when a member that may never come back agrees",
+        ("hoards",),
+        Edit(
+            "mesh.log.retention",
+            "clear_up",
+            "return cover is not None and",
+            "return len(log.nodes()) < 0 and cover is not None and",
+        ),
+    ),
+    _mutant(
+        "future-refused",
+        "frames whose clock is a day ahead are refused",
+        ("event-lost", "went-back", "last-words", "logs-differ", "uncaught"),
+        Edit(
+            LOG,
+            "Log._check_writer",
+            "if signed.header.mesh != self._mesh:",
+            "if signed.header.mesh != self._mesh"
+            " or signed.header.wall_ms > 1_790_000_000_000 + 86_400_000:",
+        ),
+    ),
+    _mutant(
+        "cut-by-time",
+        "of a removed node everything counts that bears an earlier time",
+        ("late-word",),
+        Edit(
+            WINDOWS,
+            "Windows._high",
+            "min(self._kept(strand, cut) for cut in verdict.cuts)",
+            "ENDLESS",
+        ),
+        Edit(
+            LOG,
+            "Log._cut_of",
+            "return cuts.get((feed.epoch, feed.lane), EMPTY) if cuts is not None else None",
+            "return None",
+        ),
+    ),
+    _mutant(
+        "cut-without-head",
+        "a cut counts events, and does not say of which history",
+        ("late-word", "honest-forked", "views-differ", "fold-differs", "logs-differ", "event-lost"),
+        Edit(
+            WINDOWS, "Windows._kept", "return ancestry.get(strand.index, 0)", "return point.count"
+        ),
+        Edit(
+            LOG,
+            "Log._rival_of",
+            "signed.end > cut.count or (signed.end == cut.count and signed.digest != cut.digest)",
+            "signed.end > cut.count",
+        ),
+        Edit(
+            LOG,
+            "Log._cut_chain",
+            "leads_there = chain.head.count < cut.count or chain.has_head(cut)",
+            "leads_there = True",
+        ),
+    ),
+    _mutant(
+        "k-counts-records",
+        "one builder that says a thing twice counts as two",
+        ("minority",),
+        Edit(
+            "mesh.state.actions",
+            "ActionView.claims",
+            "known = side.get(claim.builder)",
+            "known = None\n            place = NodeId(claim.builder + bytes([len(side) % 256]))",
+        ),
+        Edit(
+            "mesh.state.actions",
+            "ActionView.claims",
+            "side[claim.builder] = claim",
+            "side[place] = claim",
+        ),
+    ),
+    _mutant(
+        "oldest-first",
+        "headers travel oldest first",
+        ("honest-blamed", "logs-differ", "event-lost"),
+        Edit(
+            "mesh.log.sync.serving",
+            "answer_headers",
+            "for each in reversed(signed)",
+            "for each in signed",
+        ),
+    ),
+    _mutant(
+        "always-compares",
+        "equal replicas tell each other all their writers",
+        ("chatty",),
+        Edit(CORE, "Sync._on_digest", "if message.digest == mine:", "if message.digest == b'':"),
+    ),
+    _mutant(
+        "bodies-unchecked",
+        "a body is taken without looking at its root",
+        ("views-differ", "fold-differs", "uncaught", "audit", "body-missing"),
+        Edit(LOG, "Log._fill", "frame.check_body()", "pass"),
+    ),
+    _mutant(
+        "waits-for-ever",
+        "a question that nobody answers keeps its lease",
+        ("logs-differ", "event-lost", "body-missing"),
+        Edit(
+            CORE, "Sync.handle_timer", "for number in session.overdue(now_s):", "for number in ():"
+        ),
+        Edit(
+            "mesh.log.sync.session",
+            "Session.next_deadline_s",
+            'min((each.deadline_s for each in self.questions.values()), default=float("inf"))',
+            'float("inf")',
+        ),
+    ),
+    _mutant(
+        "gone-for-good",
+        "who had not a body once is never asked again",
+        ("body-missing",),
+        Edit(FETCHING, "Fetching._take_bodies", "now_s + SYNC_GONE_RETRY_S", "now_s + 1e9"),
+    ),
+    _mutant(
+        "never-compares",
+        "what a push lost is not looked for",
+        ("logs-differ", "event-lost", "fork-unknown"),
+        Edit(CORE, "Sync._on_digest", "if message.digest == mine:", "if True:"),
+    ),
+)
