@@ -193,6 +193,42 @@ BULK_STREAMS_SERVED_MAX = 8
 STRUCT_BYTES_MAX = 64 * MIB
 """A tree or a toolchain as a blob."""
 
+# -- blobs from several holders, and their copies -------------------------------------------------
+FETCH_WINDOW_CHUNKS_MAX = 64
+"""Chunks that one holder was asked for and has not sent yet: 16 MiB."""
+FETCH_SOURCES_MAX = 8
+"""Holders that one blob is fetched from at a time."""
+FETCH_CHUNKS_PER_SOURCE = 8
+"""A further holder is worth a stream for so many chunks."""
+FETCH_BLOCK_CHUNKS = 4096
+"""Missing chunks that are chosen from at once: 1 GiB."""
+FETCH_LARGE_AT_ONCE = 2
+"""Large blobs that one call fetches at a time: the end of one overlaps with the next."""
+HAVE_BYTES_MAX = BLOB_BYTES_MAX // BLOB_CHUNK_BYTES // 8
+"""A bit for each chunk."""
+SWARM_TOLD_MAX = 16
+"""Members that one is told of as fetching the same blob."""
+SWARM_BLOBS_MAX = 256
+"""Blobs of which it is remembered who fetches them."""
+COPIES_DEFAULT = 2
+COPIES_PINNED = 3
+COPIES_NEEDED_MAX = 1_000_000
+"""Blobs of which copies are kept: about 150 bytes of memory each."""
+COPIES_OFFER_MAX = 1024
+"""Blobs that one peer is asked to keep in one message."""
+COPIES_OFFERED_MAX = 8192
+"""Offers that wait to be fetched; what is beyond is offered again."""
+COPIES_GRACE_S = 30.0
+"""A copy may be away for so long, as during a restart, before another one is made."""
+COPIES_BYTES_PER_S = 32 * MIB
+"""What making copies may take of the network."""
+COPIES_LOOK_EVERY_S = 5.0
+COPIES_LOOK_BLOBS = 4096
+"""Blobs looked at per look: the loop is not held up by a large cache."""
+HOLDINGS_PREFIXES_PER_MESSAGE = 65_536
+HOLDINGS_PREFIXES_MAX = 1_000_000
+"""What one peer may say it holds: 4 MiB."""
+
 # -- the node's log -----------------------------------------------------------------------------
 NODE_LOG_BYTES_MAX = 8 * MIB
 """`node.log` becomes `node.log.1` when it is longer; one old file is kept."""
@@ -402,6 +438,11 @@ assert TREE_ENTRIES_MAX <= FILE_HASHES_MAX
 assert BLOB_CHUNK_BYTES < FRAME_BYTES_MAX
 assert MANIFEST_CHUNKS_MAX * 34 + 32 < MANIFEST_PAGE_BYTES_MAX < FRAME_BYTES_MAX
 assert BLOB_BYTES_MAX <= BLOB_CHUNK_BYTES * MANIFEST_CHUNKS_MAX**2, "two levels are enough"
+assert FETCH_WINDOW_CHUNKS_MAX <= MANIFEST_CHUNKS_MAX
+assert HAVE_BYTES_MAX + KIB < FRAME_BYTES_MAX
+assert 8 * HOLDINGS_PREFIXES_PER_MESSAGE + KIB < FRAME_BYTES_MAX
+assert 48 * COPIES_OFFER_MAX + KIB < FRAME_BYTES_MAX
+assert COPIES_DEFAULT <= COPIES_PINNED <= 15
 assert DATAGRAM_BYTES_MAX < 1280
 assert 17 * LEAVE_ENTRIES_MAX + 54 * LEAVE_CUT_MAX + 512 < RECORD_BYTES_MAX
 assert CERTIFICATE_BYTES_MAX + 1024 < RECORD_BYTES_MAX < JOIN_FRAME_BYTES_MAX

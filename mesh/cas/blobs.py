@@ -267,7 +267,9 @@ class BlobStore:
     def writer(self, digest: Digest, manifest: Manifest) -> ChunkWriter:
         """Receive a blob chunk by chunk: see ChunkWriter. Raises WireError when the manifest is
         that of another blob, StoreFull, StoreBroken."""
-        return ChunkWriter(self._shelf, digest, manifest, self._keep_small)
+        writer = ChunkWriter(self._shelf, digest, manifest, self._keep_small)
+        self._manifests.note(digest, manifest)  # its id says that it is the right one
+        return writer
 
     def add_source(self, digest: Digest, path: Path) -> None:
         """Let the project file at `path` stand for the blob until somebody needs it."""

@@ -12,7 +12,7 @@ Rules
 - Without `finish` the partial file stays for the next one, as long as there is room; a blob that
   somebody is already receiving is received aside and without resume.
 
-Thread-safe. Not here: who has which chunk, and what to ask for next.
+Thread-safe. Not here: who has which chunk, and what to ask for next (`mesh.cas.fetch`).
 """
 
 from __future__ import annotations
@@ -95,6 +95,18 @@ class ChunkWriter:
                     self._write(self._file, index, data)
             del self._missing[index]
         return True
+
+    def read_chunk(self, index: int) -> bytes | None:
+        """One chunk that is here already, compared again; None when it is not."""
+        with self._lock:
+            if self._file is None or index in self._missing or index >= self._manifest.chunks:
+                return None
+            at, size = index * self._manifest.chunk_bytes(0), self._manifest.chunk_bytes(index)
+            try:
+                data = self._file.read_at(at, size)
+            except OSError:
+                return None
+        return data if sha256(data).digest() == self._manifest.digest(index) else None
 
     def finish(self) -> None:
         """Make the blob visible. Raises WireError ("truncated") when chunks are missing."""

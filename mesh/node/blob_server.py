@@ -3,25 +3,51 @@
 Rules: a peer may have BULK_STREAMS_SERVED_MAX streams open; one that does not read what it asked
 for is cut off, so that it holds neither memory nor descriptors of ours. `expel` ends its streams
 at once, in the middle of a blob if need be: a removed member gets nothing more.
+
+A blob of more than a chunk is given by chunks, also while we are fetching it ourselves (`partial`),
+and whoever asks for one hears who else does.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
 import trio
 
 from mesh.cas.blobs import BlobMissing, BlobStore
+from mesh.cas.fetch.bucket import ByteBucket
 from mesh.errors import InputChanged
-from mesh.limits import BLOB_CHUNK_BYTES, BULK_STREAMS_SERVED_MAX
+from mesh.limits import (
+    BLOB_CHUNK_BYTES,
+    BULK_STREAMS_SERVED_MAX,
+    SWARM_BLOBS_MAX,
+    SWARM_TOLD_MAX,
+)
 from mesh.node.bulk import CLOSE_S, patience
 from mesh.node.config import LinkConfig
 from mesh.node.counters import Counters
 from mesh.node.link import RECEIVE_BYTES
 from mesh.ports import ByteStream, Env, StreamBroken
 from mesh.types import Digest, NodeId
+from mesh.wire.blob_messages import AskBlob, BlobHave, BlobPage, BlobPiece, WantChunks
+from mesh.wire.blobid import Manifest
 from mesh.wire.errors import WireError
 from mesh.wire.frame import FrameReader, frame
 from mesh.wire.messages import BlobChunk, BlobHeader, FetchBlobs
 from mesh.wire.schema import decode_message, encode_message
+
+
+class Partial(Protocol):
+    """A blob of which we have some chunks."""
+
+    @property
+    def manifest(self) -> Manifest | None: ...
+
+    def have(self) -> bytes | None: ...
+
+    def read_chunk(self, index: int) -> bytes | None: ...
 
 
 class BlobServer:
@@ -33,6 +59,12 @@ class BlobServer:
         self._config = config
         self._counters = counters
         self._open: dict[NodeId, dict[trio.CancelScope, None]] = {}
+        self._fetching: OrderedDict[Digest, OrderedDict[NodeId, None]] = OrderedDict()
+        """Who has asked for a large blob lately."""
+        self._bucket: ByteBucket | None = None
+        if config.serve_bytes_per_s:
+            self._bucket = ByteBucket(config.serve_bytes_per_s, BLOB_CHUNK_BYTES)
+        self.partial: Callable[[Digest], Partial | None] = lambda _digest: None
         self.served_bytes = 0
 
     async def serve(self, stream: ByteStream, peer: NodeId, reader: FrameReader) -> None:
@@ -44,7 +76,7 @@ class BlobServer:
                 if len(scopes) > BULK_STREAMS_SERVED_MAX:
                     self._counters.add("serve.too-many")
                 else:
-                    await self._converse(stream, reader)
+                    await self._converse(stream, peer, reader)
             except StreamBroken:
                 self._counters.add("serve.broken")
             except WireError as error:
@@ -60,54 +92,102 @@ class BlobServer:
         """End all streams of a peer that is no member any more."""
         for scope in list(self._open.get(peer, ())):
             scope.cancel()
+        for peers in self._fetching.values():
+            peers.pop(peer, None)
 
-    async def _converse(self, stream: ByteStream, reader: FrameReader) -> None:
+    async def _converse(self, stream: ByteStream, peer: NodeId, reader: FrameReader) -> None:
         data = b""
         while True:
             for payload in reader.feed(data):
-                await self._answer(stream, decode_message(payload))
+                await self._answer(stream, peer, decode_message(payload))
             data = await stream.receive_some(RECEIVE_BYTES)
             if not data:
                 return
 
-    async def _answer(self, stream: ByteStream, request: object) -> None:
-        if not isinstance(request, FetchBlobs):
-            raise WireError("bulk-request")
-        for digest in request.digests:
-            await self._give(stream, digest)
+    async def _answer(self, stream: ByteStream, peer: NodeId, request: object) -> None:
+        match request:
+            case FetchBlobs(digests):
+                for digest in digests:
+                    await self._give(stream, digest)
+            case AskBlob(digest, pages):
+                await self._tell(stream, peer, digest, pages=pages)
+            case WantChunks(digest, indices):
+                for index in indices:
+                    data = await self._chunk(digest, index)
+                    await self._send(stream, frame(encode_message(BlobPiece(index, data))))
+                    self.served_bytes += len(data or b"")
+            case _:
+                raise WireError("bulk-request")
 
+    # -- small ones ------------------------------------------------------------------------------
     async def _give(self, stream: ByteStream, digest: Digest) -> None:
+        """A blob of one chunk; of a larger one, how large it is."""
         try:
             size_bytes = self._store.size(digest)
-            if size_bytes <= BLOB_CHUNK_BYTES:
-                await self._give_small(stream, digest)
-            else:
-                await self._give_large(stream, digest, size_bytes)
+            if size_bytes > BLOB_CHUNK_BYTES:
+                await self._send(stream, _header(digest, size_bytes))
+                return
+            data = self._store.read(digest, BLOB_CHUNK_BYTES)
         except (BlobMissing, InputChanged):
             await self._send(stream, _header(digest, None))
-
-    async def _give_small(self, stream: ByteStream, digest: Digest) -> None:
-        data = self._store.read(digest, BLOB_CHUNK_BYTES)
+            return
         body = frame(encode_message(BlobChunk(data))) if data else b""
         await self._send(stream, _header(digest, len(data)) + body)
         self.served_bytes += len(data)
 
-    async def _give_large(self, stream: ByteStream, digest: Digest, size_bytes: int) -> None:
-        # In a thread: a blob that nobody has asked for yet is hashed first.
-        manifest = await self._env.exec.run_sync(self._store.manifest_of, digest)
-        await self._send(stream, _header(digest, size_bytes))
-        for index in range(manifest.chunks):
-            data = self._chunk(digest, index)
-            await self._send(stream, frame(encode_message(BlobChunk(data))))
-            self.served_bytes += len(data)
+    # -- large ones ------------------------------------------------------------------------------
+    async def _tell(self, stream: ByteStream, peer: NodeId, digest: Digest, *, pages: bool) -> None:
+        have, manifest = await self._look_up(digest)
+        if manifest is None:
+            await self._send(stream, frame(encode_message(BlobHave(digest, None, ()))))
+            return
+        others = self._meet(peer, digest)
+        await self._send(stream, frame(encode_message(BlobHave(digest, have, others))))
+        for page in manifest.pages() if pages else ():
+            await self._send(stream, frame(encode_message(BlobPage(page))))
 
-    def _chunk(self, digest: Digest, index: int) -> bytes:
+    async def _look_up(self, digest: Digest) -> tuple[bytes | None, Manifest | None]:
+        """(the chunks we have, as BlobHave says it; the manifest, None when we have nothing)."""
+        if self._store.has(digest):
+            try:  # in a thread: a blob that nobody has asked for yet is hashed first
+                return b"", await self._env.exec.run_sync(self._store.manifest_of, digest)
+            except (BlobMissing, InputChanged):
+                pass
+        partial = self.partial(digest)
+        if partial is None or partial.manifest is None:
+            return None, None
+        return partial.have(), partial.manifest
+
+    async def _chunk(self, digest: Digest, index: int) -> bytes | None:
+        partial = self.partial(digest)
+        if partial is not None:
+            return partial.read_chunk(index)
         try:
+            if digest not in self._fetching:  # else it was hashed when it was asked for
+                await self._env.exec.run_sync(self._store.manifest_of, digest)
             return self._store.read_chunk(digest, index)
-        except (BlobMissing, InputChanged) as error:  # too late to say that we do not have it
-            raise StreamBroken(f"lost on the way: {error}") from None
+        except (BlobMissing, InputChanged, IndexError):
+            return None
+
+    def _meet(self, peer: NodeId, digest: Digest) -> tuple[NodeId, ...]:
+        """Who else has asked for it lately; from now on `peer` is one of them."""
+        peers = self._fetching.setdefault(digest, OrderedDict())
+        self._fetching.move_to_end(digest)
+        others = tuple(other for other in peers if other != peer)
+        peers[peer] = None
+        peers.move_to_end(peer)
+        if len(peers) > SWARM_TOLD_MAX:
+            peers.popitem(last=False)
+        if len(self._fetching) > SWARM_BLOBS_MAX:
+            self._fetching.popitem(last=False)
+        return others
 
     async def _send(self, stream: ByteStream, data: bytes) -> None:
+        if self._bucket is not None:
+            now_s = self._env.clock.monotonic()
+            wait_s = self._bucket.take(len(data), now_s)
+            if wait_s:
+                await self._env.clock.sleep_until(now_s + wait_s)
         with patience(self._config.bulk_message_s):
             await stream.send_all(data)
 

@@ -86,5 +86,8 @@ class LinkConfig:
     liar_shunned_s: float = 600.0
     """A peer that sent other bytes than the digest says is not asked again for this long."""
 
-    bulk_streams_max: int = 2
-    """Per peer. One moves at line rate; the second keeps small blobs from waiting for large."""
+    bulk_streams_max: int = 3
+    """Per peer. Two large blobs at a time, and one that keeps small ones from waiting for them."""
+
+    serve_bytes_per_s: int = 0
+    """What serving blobs to others may take of the network in all; 0: as much as there is."""
