@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import os
 import shutil
 import struct
 import subprocess
@@ -23,7 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-OUT = HERE.parent / "build" / "firmware"
+
+
+def _out() -> Path:
+    """In a checkout its `build` folder; an installed package has no business in its own folder."""
+    if (HERE.parent / "pyproject.toml").exists():
+        return HERE.parent / "build" / "firmware"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vitte" / "firmware"
+
+
+OUT = _out()
 BUILD_TIMEOUT_S = 300.0
 COMPILERS = ("zig", "gcc")
 BOOT2_AT, BOOT2_BYTES = 0x10000000, 256

@@ -56,6 +56,14 @@ def test_data_files_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     } <= names
 
 
+def test_the_firmware_is_in_the_wheel_where_emulated_boards_look_for_it(
+    wheel: zipfile.ZipFile,
+) -> None:
+    names = set(wheel.namelist())
+    assert {"sim/firmware/build.py", "sim/firmware/core/leaf.c", "sim/firmware/ld/leaf.ld"} <= names
+    assert "sim/firmware/hal/stm32f405.c" in names
+
+
 def test_the_commands_and_planners_are_registered(wheel: zipfile.ZipFile) -> None:
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     entries = configparser.ConfigParser(delimiters=("=",))

@@ -15,7 +15,9 @@ from pathlib import Path
 import attrs
 from elftools.elf.elffile import ELFFile
 
-BUILD_SCRIPT = Path(__file__).resolve().parent.parent.parent / "firmware" / "build.py"
+from sim.sources import FIRMWARE
+
+BUILD_SCRIPT = FIRMWARE / "build.py"
 BUILD_TIMEOUT_S = 300.0
 
 

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
+from sim.sources import FIRMWARE
+
 _U32 = ctypes.c_uint32
 
 
@@ -25,7 +26,7 @@ class NoFirmware(Exception):
 
 
 def build_module() -> ModuleType:
-    """`firmware/build.py`. Raises NoFirmware outside of a checkout."""
+    """`firmware/build.py`. Raises NoFirmware where its sources are missing."""
     script = FIRMWARE / "build.py"
     spec = importlib.util.spec_from_file_location("firmware_build", script)
     if not script.exists() or spec is None or spec.loader is None:
