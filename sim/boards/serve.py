@@ -15,7 +15,7 @@ not catch up, which the board cannot notice.
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import socket
 import time
 import tty
@@ -231,10 +231,9 @@ class Server:
     def _take_commands(self) -> None:
         if self._commands is None:
             return
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._commands, selectors.EVENT_READ)
-            if not selector.select(0):
-                return
+        # Not `selectors`: its epoll refuses files, such as /dev/null.
+        if not select.select([self._commands], [], [], 0)[0]:
+            return
         text = self._commands.read()
         if text == "":  # nobody will say anything any more
             self._commands = None
