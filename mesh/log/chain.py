@@ -10,13 +10,66 @@ Not here: signatures, bodies, and when something may be appended (`log`).
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import Protocol, overload
 
+from mesh.identity.keys import SIGNATURE_BYTES
 from mesh.limits import LOG_FEED_FRAMES_MAX
-from mesh.log.frame import SignedHeader
+from mesh.log.frame import SignedHeader, open_header
 from mesh.log.model import EMPTY, FeedId, Head
+from mesh.types import DIGEST_BYTES, Digest
 
 WANTED, HELD, DROPPED = range(3)
+
+
+class Headers(Sequence[SignedHeader]):
+    """Signed headers as the bytes they came in, opened anew when one is asked for: a node holds
+    millions of them, and looks at the newest."""
+
+    __slots__ = ("_digests", "_rows")
+
+    def __init__(self) -> None:
+        self._rows: list[bytes] = []
+        self._digests = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> SignedHeader: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[SignedHeader]: ...
+    def __getitem__(self, at: int | slice) -> SignedHeader | list[SignedHeader]:
+        if isinstance(at, slice):
+            return [_opened(row) for row in self._rows[at]]
+        return _opened(self._rows[at])
+
+    def digest(self, index: int) -> Digest:
+        return Digest(bytes(self._digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]))
+
+    def append(self, signed: SignedHeader) -> None:
+        self._rows.append(signed.data + signed.signature)
+        self._digests += signed.digest
+
+    def crop(self, count: int) -> None:
+        del self._rows[count:], self._digests[count * DIGEST_BYTES :]
+
+
+def _opened(row: bytes) -> SignedHeader:
+    return open_header(row[:-SIGNATURE_BYTES], row[-SIGNATURE_BYTES:])
+
+
+class HasPlace(Protocol):
+    """A header, or what names one."""
+
+    @property
+    def feed(self) -> FeedId: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def digest(self) -> Digest: ...
 
 
 class Chain:
@@ -26,14 +79,14 @@ class Chain:
 
     def __init__(self, feed: FeedId) -> None:
         self.feed = feed
-        self.headers: list[SignedHeader] = []
+        self.headers = Headers()
         self.marks = bytearray()
         self.head = EMPTY
         self.fork_seq: int | None = None
         """The lowest place that was signed twice; nothing from there on is in the list."""
         self.cut: Head | None = None
         """Only ancestors of this head count, the writer having been removed."""
-        self._starts: list[int] = []
+        self._starts = array("Q")
 
     @property
     def is_full(self) -> bool:
@@ -51,20 +104,28 @@ class Chain:
         """Index of the header whose frame has event `seq`."""
         return bisect_right(self._starts, seq) - 1 if 0 <= seq < self.head.count else None
 
-    def index_of(self, signed: SignedHeader) -> int | None:
+    def start(self, index: int) -> int:
+        """First event of the frame at that index."""
+        return self._starts[index]
+
+    def end(self, index: int) -> int:
+        """Place of the event after its last."""
+        return self._starts[index + 1] if index + 1 < len(self._starts) else self.head.count
+
+    def index_of(self, signed: HasPlace) -> int | None:
         """Index of this very header; None when it is not in the list."""
         index = self.find(signed.seq)
-        if index is None or self.headers[index].digest != signed.digest:
+        if index is None or self.headers.digest(index) != signed.digest:
             return None
         return index
 
     def rival_of(self, signed: SignedHeader) -> SignedHeader | None:
         """Another header on the same parent."""
         index = self.find(signed.seq)
-        if index is None:
+        if index is None or self._starts[index] != signed.seq:
             return None
         ours = self.headers[index]
-        same_parent = ours.seq == signed.seq and ours.header.prev == signed.header.prev
+        same_parent = ours.header.prev == signed.header.prev
         return ours if same_parent and ours.digest != signed.digest else None
 
     def has_head(self, head: Head) -> bool:
@@ -72,24 +133,25 @@ class Chain:
         if head.count == 0:
             return head == EMPTY
         index = self.find(head.count - 1)
-        return index is not None and self.headers[index].head == head
+        if index is None or self.end(index) != head.count:
+            return False
+        return self.headers.digest(index) == head.digest
 
     def between(self, from_seq: int, to_seq: int, at_most: int) -> list[SignedHeader]:
         """Headers of frames that have events in [from_seq, to_seq), oldest first."""
         first = self.find(max(from_seq, 0))
         if first is None or to_seq <= from_seq:
             return []
-        found = self.headers[first : first + at_most]
-        while found and found[-1].seq >= to_seq:
-            found.pop()
-        return found
+        last = bisect_left(self._starts, to_seq)
+        return self.headers[first : min(last, first + at_most)]
 
-    def truncate(self, count: int) -> list[tuple[SignedHeader, int]]:
-        """Keep only frames that end at or below `count`; the others, with their marks."""
+    def truncate(self, count: int) -> list[SignedHeader]:
+        """Keep only frames that end at or below `count`; returns the headers of the others."""
         keep = len(self.headers)
-        while keep and self.headers[keep - 1].end > count:
+        while keep and self.end(keep - 1) > count:
             keep -= 1
-        gone = list(zip(self.headers[keep:], self.marks[keep:], strict=True))
-        del self.headers[keep:], self._starts[keep:], self.marks[keep:]
+        gone = self.headers[keep:]
+        self.headers.crop(keep)
+        del self._starts[keep:], self.marks[keep:]
         self.head = self.headers[-1].head if keep else EMPTY
         return gone

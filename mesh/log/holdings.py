@@ -138,7 +138,7 @@ class Holdings:
             return found
         covered, at = self._coverage.covered(feed, chain), len(chain.marks)
         while len(found) < at_most and (at := chain.marks.rfind(WANTED, 0, at)) >= 0:
-            if chain.headers[at].end <= covered:
+            if chain.end(at) <= covered:
                 break
             found.append(chain.headers[at])
         return found
@@ -179,11 +179,10 @@ class Holdings:
         if chain is None or DROPPED not in chain.marks:
             return 0
         covered = self._coverage.covered(feed, chain)
-        marked = zip(chain.headers, chain.marks, strict=True)
         return sum(
-            signed.header.count
-            for signed, mark in marked
-            if mark == DROPPED and signed.end > covered
+            chain.end(index) - chain.start(index)
+            for index, mark in enumerate(chain.marks)
+            if mark == DROPPED and chain.end(index) > covered
         )
 
     # -- inside ----------------------------------------------------------------------------------

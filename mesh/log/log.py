@@ -25,7 +25,7 @@ from itertools import pairwise
 
 from mesh.limits import LOG_DISPUTED_FRAMES_MAX, LOG_HEADERS_BATCH_MAX
 from mesh.log.added import Added, Changes
-from mesh.log.chain import DROPPED, HELD, WANTED, Chain
+from mesh.log.chain import DROPPED, HELD, WANTED, Chain, HasPlace
 from mesh.log.checkpoint import covers_in
 from mesh.log.forks import ForkProof, fork_of
 from mesh.log.frame import Frame, SignedHeader
@@ -60,7 +60,7 @@ class Log(Holdings):
         changes = Changes()
         chain = self._chains.get(feed)
         index = chain.find(seq) if chain is not None else None
-        if chain is None or index is None or chain.headers[index].seq != seq:
+        if chain is None or index is None or chain.start(index) != seq:
             changes.refused["unknown"] += 1
         else:
             self._try(changes, lambda: self._fill(chain, index, body, changes))
@@ -95,7 +95,7 @@ class Log(Holdings):
             self._add(frame, changes, verified=True, own_disk=True, mark=mark)
 
     # -- what is taken away ----------------------------------------------------------------------
-    def drop(self, headers: Iterable[SignedHeader]) -> int:
+    def drop(self, headers: Iterable[HasPlace]) -> int:
         """Let bodies go; returns how many events were in them that no checkpoint stands for."""
         gone, lost = [], 0
         for signed in headers:
@@ -104,9 +104,9 @@ class Log(Holdings):
             if chain is None or index is None or chain.marks[index] != HELD:
                 continue
             chain.marks[index] = DROPPED
-            gone.append(signed)
-            if signed.end > self._coverage.covered(signed.feed, chain):
-                lost += signed.header.count
+            gone.append(chain.headers[index])
+            if gone[-1].end > self._coverage.covered(signed.feed, chain):
+                lost += gone[-1].header.count
         self.store.drop(gone)
         return lost
 
@@ -328,7 +328,7 @@ class Log(Holdings):
             return
         changes.withdrawn[chain.feed] = None
         changes.frames[:] = [f for f in changes.frames if not _is_beyond(f, chain)]
-        self._keep_evidence(chain.feed, [signed for signed, _ in gone])
+        self._keep_evidence(chain.feed, gone)
         self._recover_coverage(chain)
         self._touch(chain.feed)
 
@@ -343,9 +343,9 @@ class Log(Holdings):
         touched, incomplete = self._coverage.forget(feed, count)
         for each in self.feeds_of(feed.node) if incomplete else ():
             chain = self._chains.get(each)
-            for index, signed in enumerate(chain.headers if chain is not None else ()):
-                if signed.header.count == 1:  # a checkpoint is alone in its frame
-                    assert chain is not None
+            for index in range(len(chain.headers) if chain is not None else 0):
+                assert chain is not None
+                if chain.end(index) - chain.start(index) == 1:  # a checkpoint is alone
                     self._learn_covers(self._frame(chain, index))
         for each in touched:
             self._touch(each)

@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from mesh.limits import LOG_BUFFER_DEFAULT_HOURS, LOG_BUFFER_DEFAULT_MB, MIB
-from mesh.log.frame import SignedHeader
 from mesh.log.log import Log
 from mesh.log.model import Lane
 from mesh.log.segments import Held, Segments
@@ -38,33 +37,33 @@ class RetentionConfig:
 class Choice:
     """What is to go."""
 
-    covered: tuple[SignedHeader, ...] = ()
-    lost: tuple[SignedHeader, ...] = ()
+    covered: tuple[Held, ...] = ()
+    lost: tuple[Held, ...] = ()
 
     @property
     def lost_events(self) -> int:
-        return sum(signed.header.count for signed in self.lost)
+        return sum(each.end - each.seq for each in self.lost)
 
 
 def choose(
-    held: Sequence[Held], is_covered: Callable[[SignedHeader], bool], config: RetentionConfig
+    held: Sequence[Held], is_covered: Callable[[Held], bool], config: RetentionConfig
 ) -> Choice:
     """Choose among the bodies that are held, given oldest first."""
     max_age_s = config.max_buffer_age_hours * 3600
     excess_bytes = sum(each.size_bytes for each in held) - config.max_buffer_size_mb * MIB
-    covered: list[SignedHeader] = []
+    covered: list[Held] = []
     rest: list[Held] = []
     for each in held:
-        if not is_covered(each.signed):
+        if not is_covered(each):
             rest.append(each)
         elif each.age_s > max_age_s or excess_bytes > 0:
-            covered.append(each.signed)
+            covered.append(each)
             excess_bytes -= each.size_bytes
-    lost: list[SignedHeader] = []
-    for each in sorted(rest, key=lambda each: each.signed.feed.lane == Lane.CTL):
+    lost: list[Held] = []
+    for each in sorted(rest, key=lambda each: each.feed.lane == Lane.CTL):
         if excess_bytes <= 0:
             break
-        lost.append(each.signed)
+        lost.append(each)
         excess_bytes -= each.size_bytes
     return Choice(tuple(covered), tuple(lost))
 
@@ -75,9 +74,9 @@ def clear_up(
     """Drop what is to go from the log. `has_blob`: whether a checkpoint's state is here. The files
     become smaller with the next `Segments.compact`."""
 
-    def is_covered(signed: SignedHeader) -> bool:
-        cover = log.cover(signed.feed)
-        return cover is not None and signed.end <= cover.head.count and has_blob(cover.state)
+    def is_covered(held: Held) -> bool:
+        cover = log.cover(held.feed)
+        return cover is not None and held.end <= cover.head.count and has_blob(cover.state)
 
     choice = choose(list(segments.held()), is_covered, config)
     log.drop((*choice.covered, *choice.lost))

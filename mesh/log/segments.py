@@ -41,9 +41,11 @@ _UNWRITTEN = -1
 
 @attrs.define
 class _Place:
-    """Where one header, and its body, is."""
+    """Where the body of one header is."""
 
-    signed: SignedHeader
+    feed: FeedId
+    seq: int
+    end: int
     segment: int
     """Number of the file that has the body; _UNWRITTEN until a batch is made."""
     offset: int = 0
@@ -58,7 +60,11 @@ class _Place:
 class Held:
     """A body on disk, for retention."""
 
-    signed: SignedHeader
+    feed: FeedId
+    seq: int
+    end: int
+    digest: Digest
+    """Of its header."""
     size_bytes: int
     age_s: float
 
@@ -103,6 +109,10 @@ class Segments:
         """Files with bodies that are not needed any more."""
         self._current = 0
         self._places: dict[Digest, _Place] = {}
+        self._feeds: dict[FeedId, FeedId] = {}
+        """One object for each feed."""
+        self._bare: dict[Digest, SignedHeader] = {}
+        """While loading: headers whose bodies may come in a later record."""
         self._forks: dict[FeedId, int] = {}
         self._pending: list[Line] = []
         self._bodies: dict[Digest, bytes] = {}
@@ -130,12 +140,13 @@ class Segments:
                 self._cut_tail(number, data, found)
             for record in found.records:
                 yield from self._loaded(record, number)
+        self._bare.clear()
 
     def put(self, frame: Frame) -> None:
         digest, body = frame.signed.digest, frame.body
         place = self._places.get(digest)
         if place is None:
-            place = self._places[digest] = _Place(frame.signed, _UNWRITTEN)
+            place = self._places[digest] = self._place(frame.signed, _UNWRITTEN)
             head, kind = frame.signed.data + frame.signed.signature, Kind.FRAME
         elif body is None or place.size_bytes is not None:
             return  # it is there already
@@ -251,9 +262,10 @@ class Segments:
     # -- retention ---------------------------------------------------------------------------------
     def held(self) -> Iterator[Held]:
         """Bodies that are durable, in the order they came."""
-        for place in self._places.values():
+        for digest, place in self._places.items():
             if place.size_bytes is not None and place.segment != _UNWRITTEN:
-                yield Held(place.signed, place.size_bytes, self._in_use_s - place.since_s)
+                age_s = self._in_use_s - place.since_s
+                yield Held(place.feed, place.seq, place.end, digest, place.size_bytes, age_s)
 
     def compact(self, at_most: int = 4) -> int:
         """Rewrite files without the bodies that were dropped; returns the bytes that came free.
@@ -330,25 +342,32 @@ class Segments:
         is_dropped = record.kind == Kind.DROPPED
         place = self._places.get(signed.digest)
         if place is None:
-            place = self._places[signed.digest] = _Place(signed, number)
+            place = self._places[signed.digest] = self._place(signed, number)
         elif is_dropped:
             if place.size_bytes is not None:
                 self._dropped.add(place.segment)
             place.size_bytes = None
         self._place_body(place, record, number)
+        if not record.body:
+            self._bare[signed.digest] = signed
         return Stored(Frame(signed, record.body or None), is_dropped=is_dropped)
 
     def _loaded_body(self, record: Record, number: int) -> Iterator[Stored]:
         place = self._places.get(Digest(record.head))
-        if place is not None and record.body:
+        signed = self._bare.get(Digest(record.head))
+        if place is not None and signed is not None and record.body:
             self._place_body(place, record, number)
-            yield Stored(Frame(place.signed, record.body))
+            yield Stored(Frame(signed, record.body))
 
     def _place_body(self, place: _Place, record: Record, number: int) -> None:
         if record.body:
             place.segment, place.offset = number, record.body_at
             place.size_bytes, place.body_sum = record.body_bytes, record.body_sum
             place.since_s = self._in_use_s
+
+    def _place(self, signed: SignedHeader, segment: int) -> _Place:
+        feed = self._feeds.setdefault(signed.feed, signed.feed)
+        return _Place(feed, signed.seq, signed.end, segment)
 
     def _tick(self, now_s: float) -> None:
         if self._started_s is None:
