@@ -356,6 +356,11 @@ class BlobStore:
         return self._reads.verify(digest)
 
     @property
+    def trouble(self) -> str:
+        """What the disk said when something was to be put last; empty when all was well."""
+        return self._packs.trouble
+
+    @property
     def damaged(self) -> int:
         """Blobs that turned out damaged since the start."""
         return self._shelf.damaged + self._packs.damaged

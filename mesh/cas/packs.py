@@ -75,6 +75,8 @@ class Packs:
         self._appended = self._synced = 0
         self.torn_bytes = 0
         """Cut off at the start because a crash had torn it."""
+        self.trouble = ""
+        """Why the last attempt to put something failed; empty when it did not."""
         self.damaged = 0
         """Records that were found to be damaged at the start."""
         self._load()
@@ -232,12 +234,11 @@ class Packs:
             pack = self._begin()
         try:
             self._disk.append(self._name(pack.number), data)
-        except OSError:
+        except (OSError, StoreFull) as error:
+            self.trouble = str(error)
             self._after_error(pack)
             raise
-        except StoreFull:
-            self._after_error(pack)
-            raise
+        self.trouble = ""
         self._unsynced[pack.number] = None
         self._appended += 1
         at, known = pack.size_bytes, self._where[kind]

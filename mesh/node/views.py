@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.cas.blobs import BlobStore
 from mesh.control.views import (
     CheckView,
     DoctorView,
@@ -96,6 +97,7 @@ def doctor(node: Node) -> DoctorView:
     else:
         warning = sandbox.warning
         checks.append(_check("sandbox", "warn", warning.problem, warning.command))
+    checks.append(_store_check(node.workshop.store))
     if not node.in_mesh:
         checks.append(_check("mesh", "warn", "in no mesh", "vitte mesh init"))
         return {"schema": "vitte.doctor/1", "checks": checks}
@@ -107,6 +109,15 @@ def doctor(node: Node) -> DoctorView:
     text = ", ".join(f"{name} {count}" for name, count in bad.items()) or "nothing was refused"
     checks.append(_check("peers", "warn" if bad else "ok", text))
     return {"schema": "vitte.doctor/1", "checks": checks}
+
+
+def _store_check(store: BlobStore) -> CheckView:
+    if store.trouble:
+        return _check("store", "fail", store.trouble, "df -h; dmesg | tail")
+    if store.damaged:
+        text = f"{store.damaged} blobs were damaged on the disk, and are not used"
+        return _check("store", "warn", text, "vitte cache verify")
+    return _check("store", "ok", "nothing is damaged")
 
 
 def _check(name: str, state: str, text: str, next_step: str = "") -> CheckView:

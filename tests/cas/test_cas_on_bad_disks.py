@@ -140,3 +140,64 @@ def test_results_after_a_power_cut_are_those_that_were_put(seed: int) -> None:
     assert found == {action: known[action] for action in found}
     again.put(SignedResult(b"new", bytes(64)), blob_id(b"new"))
     assert ResultCache(disk.open()).get(blob_id(b"new")) == SignedResult(b"new", bytes(64))
+
+
+def test_a_read_only_disk_is_said_and_what_it_has_is_still_served() -> None:
+    disk = new_disk()
+    store = store_on(disk)
+    small, big = store.put(b"small"), store.put(BIG)
+    fault = disk.read_only()
+    for each in (store, store_on(disk)):
+        assert each.read(small) == b"small"
+        assert each.read_chunk(big, 0) == BIG
+        for data in (b"other", BIG + b"other"):
+            with pytest.raises(StoreBroken):
+                each.put(data)
+        assert "Read-only" in each.trouble
+        with pytest.raises(OSError, match="Read-only"):
+            each.trim(0)
+    fault.undo()
+    assert store.put(b"other") == blob_id(b"other")
+    assert store.trouble == ""
+    assert store_on(disk).missing([small, big, blob_id(b"other")]) == []
+
+
+def test_damage_on_a_read_only_disk_is_missing_every_time() -> None:
+    disk = new_disk()
+    digests = [store_on(disk).put(data) for data in (b"small" * 100, BIG)]
+    names = ("store/cas/packs/00000000.pack", store_on(disk).name(digests[1]))
+    store = store_on(disk)
+    for name in names:
+        inode = disk.seen.get(name)
+        assert inode is not None
+        inode.data[-1] ^= 1
+        inode.version += 1
+    disk.read_only()
+    for digest in digests:
+        for _ in range(2):
+            with pytest.raises(BlobMissing):
+                store.read(digest)
+
+
+def test_a_full_disk_is_said_for_small_ones_too() -> None:
+    disk = new_disk()
+    store = store_on(disk)
+    kept = store.put_all([b"%d" % number for number in range(10)], durable=True)
+    fault = disk.fill()
+    for put in (lambda: store.put(b"more"), lambda: store.put_all([b"more"])):
+        with pytest.raises(StoreFull):
+            put()
+    assert not store.is_on_disk(blob_id(b"more"))
+    fault.undo()
+    store.put(b"more")
+    disk.power_cut()
+    assert store_on(disk).missing(kept) == []
+
+
+def test_a_disk_that_cannot_sync_promises_nothing() -> None:
+    disk = new_disk()
+    store = store_on(disk)
+    disk.fail_syncs()
+    with pytest.raises(StoreBroken):
+        store.put_all([b"small"], durable=True)
+    assert store.read(blob_id(b"small")) == b"small"

@@ -18,6 +18,7 @@ from mesh.node.cache_handlers import cache_handlers
 from mesh.node.config import NodeConfig
 from mesh.node.node import Node
 from mesh.node.real_env import real_env
+from mesh.node.views import doctor
 from mesh.ports.real.discovery import StaticDiscovery
 from mesh.wire.blobid import blob_id
 
@@ -134,6 +135,8 @@ async def test_verify_finds_and_names_what_is_damaged(tmp_path: Path) -> None:
         found = await it.ask("verify")
         assert found["damaged"] == [bad.hex()]
         assert told == [bad]
+        check = next(each for each in doctor(it.node)["checks"] if each["name"] == "store")
+        assert (check["status"], check["next_step"]) == ("warn", "vitte cache verify")
         assert found["blobs"] == 2
         assert not it.store.has(bad)
         assert it.store.has(good)
