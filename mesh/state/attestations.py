@@ -86,6 +86,11 @@ def split_results(body: bytes, first: int) -> list[bytes] | None:
     return found if whole else None
 
 
+def is_result(event: bytes) -> bool:
+    """Whether the event is a result of an action."""
+    return _in_body.fullmatch(b"\x58" + len(event).to_bytes(2, "big")[1:] + event) is not None
+
+
 class Attestations:
     """See the module's head."""
 
@@ -129,11 +134,11 @@ class Attestations:
         rows = [event[_ROW_IN_FOUND:].ljust(ROW_BYTES, b"\0") for event in found]
         return self._insert([Digest(event[_ACTION_IN_FOUND]) for event in found], rows)
 
-    def add_event(self, event: bytes, strand: int, seq: int) -> Taken:
-        """Take in one event that is a result of an action."""
+    def add_events(self, events: Sequence[bytes], strand: int, seq: int) -> Taken:
+        """Take in events that are results of actions (`is_result`), the first being at `seq`."""
         self._run(strand, seq, 1)
-        row = event[len(_FIRST) :].ljust(ROW_BYTES, b"\0")
-        return self._insert([Digest(row[:DIGEST_BYTES])], [row])
+        rows = [event[len(_FIRST) :].ljust(ROW_BYTES, b"\0") for event in events]
+        return self._insert([Digest(row[:DIGEST_BYTES]) for row in rows], rows)
 
     def add_packed(self, packed: bytes, strand: int, seq: int) -> Taken:
         """Take in the rows of a checkpoint (`is_packed`), all at its place."""
@@ -213,6 +218,15 @@ class Attestations:
         row, found = self._newest(action), []
         while row:
             found.append(Attestation(read_row(self.row(row)), *self._place(row)))
+            row = self._next[row]
+        return found
+
+    def outputs_of(self, action: Digest) -> set[Digest]:
+        """What came out of one action by any row, whether it counts or not."""
+        row, found = self._newest(action), set()
+        while row:
+            at = (row - 1) * ROW_BYTES
+            found.add(Digest(bytes(self._rows[at + 34 : at + 66])))
             row = self._next[row]
         return found
 

@@ -16,7 +16,7 @@ import attrs
 from mesh.log.frame import Frame
 from mesh.log.model import FeedId, Lane
 from mesh.state.actions import ActionView
-from mesh.state.attestations import Taken, split_results
+from mesh.state.attestations import Taken, is_result, split_results
 from mesh.state.changes import Collected
 from mesh.state.checkpoint import OpenedState, open_state
 from mesh.state.claims import POLICY_KEY, ClaimView, policy_view
@@ -113,11 +113,25 @@ class Intake:
                 taken = self._views.actions.table.add_found(found, strand.index, header.seq)
                 self._results(taken, strand, into)
                 return
+        results: list[bytes] = []
         for seq, data in enumerate(frame.events, header.seq):
+            if header.lane == Lane.AC and is_result(data):
+                results.append(data)
+                continue
+            self._flush(results, strand, seq, into)
             try:
                 self._event(data, strand, seq, header.count, into)
             except WireError as error:
                 into.refuse(strand, error.reason)
+        self._flush(results, strand, frame.signed.end, into)
+
+    def _flush(self, results: list[bytes], strand: Strand, end: int, into: Collected) -> None:
+        """Take in the results that were before place `end`."""
+        if results:
+            first = end - len(results)
+            taken = self._views.actions.table.add_events(results, strand.index, first)
+            self._results(taken, strand, into)
+            results.clear()
 
     def _results(self, taken: Taken, strand: Strand, into: Collected) -> None:
         into.actions += taken.actions
@@ -126,10 +140,7 @@ class Intake:
 
     def _event(self, data: bytes, strand: Strand, seq: int, count: int, into: Collected) -> None:
         event = decode_event(data, strand.feed.lane)
-        if isinstance(event, ActionResult):
-            taken = self._views.actions.table.add_event(data, strand.index, seq)
-            self._results(taken, strand, into)
-            return
+        assert not isinstance(event, ActionResult), "those are taken without decoding"
         entry = Entry(data, strand, seq, strand.dot(seq))
         if isinstance(event, Checkpoint):
             if count != 1:

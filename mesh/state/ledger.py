@@ -66,6 +66,10 @@ class Ledger(Generic[K]):
         found = {entry.dot: entry for entry in self._entries.get(key, ()) if entry.counts}
         return [found[dot] for dot in sorted(found)]
 
+    def of(self, key: K) -> list[Entry]:
+        """All of them, in the order in which they came."""
+        return self._entries.get(key, [])
+
     def moved(self, moved: Iterable[Moved]) -> set[K]:
         """Keys with an entry that counts and did not, or the other way round."""
         return {

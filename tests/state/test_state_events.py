@@ -15,7 +15,14 @@ from mesh.identity.records import FeedPoint
 from mesh.limits import EVENT_MS_MAX
 from mesh.log.frame import join_events
 from mesh.log.model import Dot, FeedId, Lane
-from mesh.state.attestations import ROW_BYTES, Attestations, is_packed, pack, split_results
+from mesh.state.attestations import (
+    ROW_BYTES,
+    Attestations,
+    is_packed,
+    is_result,
+    pack,
+    split_results,
+)
 from mesh.state.checkpoint import encode_state, open_state
 from mesh.state.events import (
     Absorb,
@@ -170,6 +177,7 @@ def test_a_body_is_split_as_rows_exactly_when_all_its_events_are_results(
             expected = isinstance(decode_event(one, Lane.AC), ActionResult)
         except WireError:
             expected = False
+        assert is_result(one) == expected
         found = split_results(join_events([encoded, one, encoded]), 1)
         assert (found is not None) == expected
         if found is not None:
@@ -205,7 +213,7 @@ def test_the_table_finds_every_action_however_often_it_has_grown() -> None:
 def rows_of(*events: Event) -> list[bytes]:
     table = Attestations()
     for event in events:
-        table.add_event(encode_event(event), 0, 0)
+        table.add_events([encode_event(event)], 0, 0)
     return [table.row(row) for row in range(1, len(table) + 1)]
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from random import Random
 from time import process_time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from state_world import World, digest, result
 
 from mesh.identity.roles import Role
+from mesh.limits import EVENT_CONSUMED_MAX
 from mesh.log.model import Lane
 from mesh.state.actions import Divergent, Trusted, TrustPolicy
-from mesh.state.events import CONSUMED_BYTES, Derivation, Trust
+from mesh.state.events import CONSUMED_BYTES, ActionResult, Derivation, Trust
 from mesh.state.taint import closure
 from mesh.types import Digest
 
@@ -109,3 +111,15 @@ def test_taint_is_told_by_node_and_ends_with_a_derivation_that_counts_no_more() 
     state.stand(world.standing())
     assert state.taint().derived == ()
     assert len(state.taint().withdrawn) == 3
+
+
+@pytest.mark.parametrize("count", [1, 23, 24, 255, 256, EVENT_CONSUMED_MAX])
+def test_every_one_of_many_inputs_is_found(count: int) -> None:
+    consumed = tuple(digest(number)[:CONSUMED_BYTES] for number in range(count))
+    for at in {0, count // 2, count - 1}:
+        world = World()
+        alice, bob = world.join("alice"), world.join("bob")
+        bob.write(Lane.AC, ActionResult(digest("x"), digest(at), digest("r"), 0, 1))
+        alice.write(Lane.AC, Derivation(digest("p"), consumed))
+        world.remove("bob")
+        assert world.fold().taint().derived == (digest("p"),)
