@@ -50,9 +50,13 @@ def _hand(source: NodeId, to: StateNode, frames: list[Frame]) -> None:
     """Give frames to one replica as if `source` had pushed them."""
     if to.replica is None or to.frozen:
         return
-    to.act(to.replica.peer_up(source, to.now_s) if source not in to.replica.sync.sessions else [])
+    is_known = source in to.replica.sync.sessions
+    if not is_known:
+        to.act(to.replica.peer_up(source, to.now_s))
     for push in pushes(frames):
         to.hear(source, encode_message(push))
+    if not is_known:
+        to.act(to.replica.peer_down(source, to.now_s))
 
 
 # -- stolen keys -----------------------------------------------------------------------------------
@@ -214,8 +218,8 @@ def _prune(stage: Stage, fault: Fault) -> Undo:
 def _is_overdue(state: StateStage, node: StateNode, held: Held) -> bool:
     """Whether a body is still there although a checkpoint whose state is here covers it."""
     assert node.replica is not None
-    cover = node.replica.log.cover(held.signed.feed)
-    covered = cover is not None and held.signed.end <= cover.head.count
+    cover = node.replica.log.cover(held.feed)
+    covered = cover is not None and held.end <= cover.head.count
     return covered and cover is not None and cover.state in state.blobs
 
 
