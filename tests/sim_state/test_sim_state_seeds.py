@@ -1,0 +1,79 @@
+"""A sample of what `vitte sim explore --profile state` plays, and that its oracles are awake."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.mutants.hunt import hunt
+from sim.mutants.replicas import REPLICAS
+from sim.scenario.files import dumps, loads
+from sim.scenario.model import Fault, Scenario
+from sim.scenario.play import Outcome, play
+from sim.scenario.profiles import Wish, draw
+
+NODES = 4
+
+
+def outcome(*faults: Fault, seed: int = 1) -> Outcome:
+    """A run with these faults only."""
+    base = draw(Wish(seed, "state", NODES))
+    return play(base.with_faults(faults))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_seed_passes(seed: int) -> None:
+    done = play(draw(Wish(seed, "state", NODES)))
+    assert done.ok, done.findings[0]
+
+
+def test_the_profile_is_played_on_replicas_and_survives_a_file() -> None:
+    scenario = draw(Wish(3, "state", NODES))
+    assert scenario.world == "state"
+    assert loads(dumps(scenario)) == scenario
+
+
+def test_the_same_seed_is_the_same_run() -> None:
+    scenario: Scenario = draw(Wish(5, "state", NODES))
+    assert play(scenario).digest == play(scenario).digest
+
+
+def test_two_histories_of_one_key_are_found_out_by_all() -> None:
+    done = outcome(Fault(9.0, "equivocate", (2,)))
+    assert done.ok, done.findings[0]
+    assert done.figures["forks"] == 1
+
+
+def test_a_restored_disk_and_a_copied_key_fork_nothing() -> None:
+    done = outcome(
+        Fault(5.0, "old_disk", (1,), 4.0),
+        Fault(6.0, "twin", (2,)),
+        Fault(8.0, "amnesia", (3,), 2.0),
+    )
+    assert done.ok, done.findings[0]
+    assert done.figures["forks"] == 0
+
+
+def test_a_stolen_key_writes_in_vain_after_its_removal() -> None:
+    done = outcome(Fault(7.0, "remove", (2,)))
+    assert done.ok, done.findings[0]
+
+
+def test_checkpoints_and_clearing_up_change_nothing_that_is_seen() -> None:
+    done = outcome(
+        Fault(6.0, "checkpoint", (0, 1, 2)),
+        Fault(8.0, "checkpoint", (0, 1, 3)),
+        Fault(10.0, "prune", (0, 1, 2)),
+        Fault(11.0, "bounce", (1,)),
+        Fault(12.0, "amnesia", (3,), 1.0),
+    )
+    assert done.ok, done.findings[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["epoch-reused", "always-compares", "oldest-first", "k-counts-records", "cut-by-time"]
+)
+def test_a_planted_bug_is_found(name: str) -> None:
+    mutant = next(each for each in REPLICAS if each.name == name)
+    hunted = hunt(mutant, 10)
+    assert hunted.killed, hunted
+    assert hunted.oracle in mutant.oracles
