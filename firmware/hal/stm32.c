@@ -7,6 +7,7 @@ enum { MODER = 0x00, OTYPER = 0x04, PUPDR = 0x0C, IDR = 0x10, BSRR = 0x18, AFR =
 enum { TIM_CR1 = 0x00, TIM_EGR = 0x14, TIM_CNT = 0x24, TIM_PSC = 0x28, TIM_ARR = 0x2C };
 enum { DAC_CR = 0x00, DAC_DHR12R1 = 0x08, DAC_DHR12R2 = 0x14 };
 enum { RNG_CR = 0x00, RNG_SR = 0x04, RNG_DR = 0x08, RNG_ON = 4, RNG_READY = 1, RNG_TURNS = 10000 };
+enum { ROOM_TURNS = 100000 };
 enum { RNG_FAULTS = 0x66 }; /* clock and seed errors, now or since */
 enum {
     WATCHDOG_KEY = 0x00,
@@ -31,21 +32,25 @@ static void start_time(void)
     REG(TIM2_BASE + TIM_CR1) = 1;
 }
 
-void stm32_start(void)
-{
-    start_ticks();
-    start_time();
-    REG(RNG_BASE + RNG_CR) = RNG_ON;
-    REG(WATCHDOG_BASE + WATCHDOG_KEY) = KEY_START;
-    REG(WATCHDOG_BASE + WATCHDOG_KEY) = KEY_CONFIGURE;
-    REG(WATCHDOG_BASE + WATCHDOG_PRESCALER) = DIVIDE_BY_64;
-    REG(WATCHDOG_BASE + WATCHDOG_RELOAD) = WATCHDOG_MS * (LOW_SPEED_HZ / 64) / 1000;
-    part_pet();
-}
-
 uint32_t part_now_ms(void)
 {
     return REG(TIM2_BASE + TIM_CNT);
+}
+
+uint32_t part_reset_cause(void)
+{
+    static uint32_t cause;
+    uint32_t flags = REG(RESET_FLAGS) >> RESET_FLAGS_AT;
+    uint32_t watchdog = BOARD == BOARD_STM32F405 ? 1 << 4 : 1 << 5;
+    if (cause == 0) {
+        REG(RESET_FLAGS) |= RESET_FORGET;
+        cause = flags & watchdog ? RESET_WATCHDOG
+                : flags & 1 << 3 ? RESET_SOFTWARE
+                : flags & 1 << 2 ? RESET_POWER
+                : flags & 1 << 0 ? RESET_BROWNOUT
+                                 : RESET_PIN;
+    }
+    return cause;
 }
 
 void part_restart(void)
@@ -64,6 +69,38 @@ bool part_random(uint32_t *word)
         return false;
     *word = REG(RNG_BASE + RNG_DR);
     return true;
+}
+
+/* -- serial lines: USART1 is the link, USART2 the rules' ------------------------------------------ */
+
+static void start_usart(uint32_t base, uint32_t clock_hz, uint32_t interrupt)
+{
+    REG(base + USART_BRR) = (clock_hz + BAUD / 2) / BAUD;
+    REG(base + USART_CR1) = USART_ON;
+    interrupt_enable(interrupt);
+}
+
+static void send_byte(uint32_t base, uint8_t byte)
+{
+    arm_wait(base + USART_STATUS, USART_ROOM, USART_ROOM, ROOM_TURNS);
+    REG(base + USART_OUT) = byte;
+}
+
+void part_send(uint8_t byte)
+{
+    send_byte(USART1_BASE, byte);
+}
+
+void part_uart_start(void)
+{
+    stm32_pin_alternate(PA2, 7);
+    stm32_pin_alternate(PA3, 7);
+    start_usart(USART2_BASE, USART2_HZ, USART2_IRQ);
+}
+
+void part_uart_send(uint8_t byte)
+{
+    send_byte(USART2_BASE, byte);
 }
 
 /* -- pins --------------------------------------------------------------------------------------- */
@@ -116,6 +153,23 @@ bool pin_read(uint32_t pin)
 void pin_write(uint32_t pin, bool level)
 {
     REG(port(pin) + BSRR) = 1u << (pin % 16 + (level ? 0 : 16));
+}
+
+/* -- start ------------------------------------------------------------------------------------- */
+
+void stm32_start(void)
+{
+    start_ticks();
+    start_time();
+    REG(RNG_BASE + RNG_CR) = RNG_ON;
+    REG(WATCHDOG_BASE + WATCHDOG_KEY) = KEY_START;
+    REG(WATCHDOG_BASE + WATCHDOG_KEY) = KEY_CONFIGURE;
+    REG(WATCHDOG_BASE + WATCHDOG_PRESCALER) = DIVIDE_BY_64;
+    REG(WATCHDOG_BASE + WATCHDOG_RELOAD) = WATCHDOG_MS * (LOW_SPEED_HZ / 64) / 1000;
+    part_pet();
+    stm32_pin_alternate(PA9, 7);
+    stm32_pin_alternate(PA10, 7);
+    start_usart(USART1_BASE, CLOCK_HZ, USART1_IRQ);
 }
 
 /* -- converter outputs: PA4 and PA5 ------------------------------------------------------------- */

@@ -21,7 +21,6 @@ enum {
     RCC_AHB2ENR = RCC + 0x34,
     RCC_APB1ENR = RCC + 0x40,
     RCC_APB2ENR = RCC + 0x44,
-    RCC_CSR = RCC + 0x74,
     FLASH = 0x40023C00,
     FLASH_ACR = FLASH + 0x00,
     FLASH_KEYR = FLASH + 0x04,
@@ -50,11 +49,6 @@ enum {
 static const uint32_t KEYS[2] = {0x45670123, 0xCDEF89AB}, LOCK = 1u << 31;
 /* A sector takes 1.1 s at most with 32 bits at a time (data sheet); a look takes over 100 ns. */
 enum { ERASE_TURNS = 20000000, PROGRAM_TURNS = 20000 };
-
-/* USART, the first generation. */
-enum { SR = 0x00, DR = 0x04, BRR = 0x08, CR1 = 0x0C };
-enum { SR_OVERRUN = 8, SR_RECEIVED = 32, SR_ROOM = 128, CR1_ON = 1 << 13 | 1 << 5 | 1 << 3 | 1 << 2 };
-enum { ROOM_TURNS = 100000 };
 
 enum { ADC_SR = 0x00, ADC_CR2 = 0x08, ADC_SMPR1 = 0x0C, ADC_SMPR2 = 0x10, ADC_SQR3 = 0x34, ADC_DR = 0x4C };
 enum { ADC_ON = 1, ADC_START = 1 << 30, ADC_DONE = 2, ADC_TURNS = 1000 };
@@ -95,75 +89,27 @@ static void start_clocks(void)
     REG(RCC_APB2ENR) |= 1 << 4 | 1 << 8;            /* USART1, ADC1 */
 }
 
-static void start_usart(uint32_t base, uint32_t clock_hz, uint32_t interrupt)
-{
-    REG(base + BRR) = (clock_hz + BAUD / 2) / BAUD;
-    REG(base + CR1) = CR1_ON;
-    interrupt_enable(interrupt);
-}
-
 void part_start(void)
 {
     start_clocks();
     stm32_start();
-    stm32_pin_alternate(PA9, 7);
-    stm32_pin_alternate(PA10, 7);
-    start_usart(USART1_BASE, CLOCK_HZ, USART1_IRQ);
-}
-
-uint32_t part_reset_cause(void)
-{
-    static uint32_t cause;
-    uint32_t flags = REG(RCC_CSR) >> 25;
-    if (cause == 0) {
-        REG(RCC_CSR) |= 1 << 24; /* forget them */
-        cause = flags & 1 << 4   ? RESET_WATCHDOG
-                : flags & 1 << 3 ? RESET_SOFTWARE
-                : flags & 1 << 2 ? RESET_POWER
-                : flags & 1 << 0 ? RESET_BROWNOUT
-                                 : RESET_PIN;
-    }
-    return cause;
 }
 
 /* -- serial lines ------------------------------------------------------------------------------- */
 
 static void link_interrupt(void)
 {
-    uint32_t status = REG(USART1_BASE + SR);
-    if (status & SR_OVERRUN)
+    uint32_t status = REG(USART1_BASE + USART_STATUS);
+    if (status & USART_OVERRUN)
         arm_overrun();
-    if (status & (SR_RECEIVED | SR_OVERRUN)) /* reading clears both */
-        arm_received((uint8_t)REG(USART1_BASE + DR));
+    if (status & (USART_RECEIVED | USART_OVERRUN)) /* reading clears both */
+        arm_received((uint8_t)REG(USART1_BASE + USART_IN));
 }
 
 static void uart_interrupt(void)
 {
-    if (REG(USART2_BASE + SR) & (SR_RECEIVED | SR_OVERRUN))
-        arm_uart_received((uint8_t)REG(USART2_BASE + DR));
-}
-
-static void usart_send(uint32_t base, uint8_t byte)
-{
-    arm_wait(base + SR, SR_ROOM, SR_ROOM, ROOM_TURNS);
-    REG(base + DR) = byte;
-}
-
-void part_send(uint8_t byte)
-{
-    usart_send(USART1_BASE, byte);
-}
-
-void part_uart_start(void)
-{
-    stm32_pin_alternate(PA2, 7);
-    stm32_pin_alternate(PA3, 7);
-    start_usart(USART2_BASE, CLOCK_HZ / 2, USART2_IRQ);
-}
-
-void part_uart_send(uint8_t byte)
-{
-    usart_send(USART2_BASE, byte);
+    if (REG(USART2_BASE + USART_STATUS) & (USART_RECEIVED | USART_OVERRUN))
+        arm_uart_received((uint8_t)REG(USART2_BASE + USART_IN));
 }
 
 /* -- flash -------------------------------------------------------------------------------------- */

@@ -13,7 +13,6 @@
 enum {
     RCC = 0x58024400,
     RCC_CR = RCC + 0x00,
-    RCC_RSR = RCC + 0x130,
     RCC_AHB1ENR = RCC + 0x138,
     RCC_AHB2ENR = RCC + 0x13C,
     RCC_AHB4ENR = RCC + 0x140,
@@ -43,10 +42,7 @@ static const uint32_t KEYS[2] = {0x45670123, 0xCDEF89AB};
 /* A sector takes 10 ms at most (data sheet); a look takes over 50 ns. */
 enum { ERASE_TURNS = 2000000, PROGRAM_TURNS = 20000, FLASH_WORD = 16 };
 
-/* USART, with a FIFO. */
-enum { CR1 = 0x00, CR3 = 0x08, BRR = 0x0C, ISR = 0x1C, ICR = 0x20, RDR = 0x24, TDR = 0x28 };
-enum { CR1_ON = 1 << 29 | 1 << 5 | 1 << 3 | 1 << 2 | 1, OVERRUN = 8, RECEIVED = 32, ROOM = 128 };
-enum { ROOM_TURNS = 100000 };
+enum { USART_CLEAR = 0x20 };
 
 enum {
     ADC_ISR = ADC_BASE + 0x00,
@@ -93,13 +89,6 @@ INTERRUPTS = {link_interrupt, uart_interrupt}; /* USART1, USART2 */
 
 /* -- start -------------------------------------------------------------------------------------- */
 
-static void start_usart(uint32_t base, uint32_t interrupt)
-{
-    REG(base + BRR) = (CLOCK_HZ + BAUD / 2) / BAUD;
-    REG(base + CR1) = CR1_ON;
-    interrupt_enable(interrupt);
-}
-
 void part_start(void)
 {
     REG(RCC_CR) |= HSI48_ON; /* for random numbers */
@@ -110,66 +99,25 @@ void part_start(void)
     REG(RCC_APB1LENR) |= 1 | 1 << 17 | 1 << 29; /* TIM2, USART2, DAC */
     REG(RCC_APB2ENR) |= 1 << 4;                 /* USART1 */
     stm32_start();
-    stm32_pin_alternate(PA9, 7);
-    stm32_pin_alternate(PA10, 7);
-    start_usart(USART1_BASE, USART1_IRQ);
-}
-
-uint32_t part_reset_cause(void)
-{
-    static uint32_t cause;
-    uint32_t flags = REG(RCC_RSR) >> 21;
-    if (cause == 0) {
-        REG(RCC_RSR) |= 1 << 16; /* forget them */
-        cause = flags & 1 << 5   ? RESET_WATCHDOG
-                : flags & 1 << 3 ? RESET_SOFTWARE
-                : flags & 1 << 2 ? RESET_POWER
-                : flags & 1 << 0 ? RESET_BROWNOUT
-                                 : RESET_PIN;
-    }
-    return cause;
 }
 
 /* -- serial lines ------------------------------------------------------------------------------- */
 
 static void link_interrupt(void)
 {
-    if (REG(USART1_BASE + ISR) & OVERRUN) {
-        REG(USART1_BASE + ICR) = OVERRUN;
+    if (REG(USART1_BASE + USART_STATUS) & USART_OVERRUN) {
+        REG(USART1_BASE + USART_CLEAR) = USART_OVERRUN;
         arm_overrun();
     }
-    while (REG(USART1_BASE + ISR) & RECEIVED)
-        arm_received((uint8_t)REG(USART1_BASE + RDR));
+    while (REG(USART1_BASE + USART_STATUS) & USART_RECEIVED)
+        arm_received((uint8_t)REG(USART1_BASE + USART_IN));
 }
 
 static void uart_interrupt(void)
 {
-    REG(USART2_BASE + ICR) = OVERRUN;
-    while (REG(USART2_BASE + ISR) & RECEIVED)
-        arm_uart_received((uint8_t)REG(USART2_BASE + RDR));
-}
-
-static void usart_send(uint32_t base, uint8_t byte)
-{
-    arm_wait(base + ISR, ROOM, ROOM, ROOM_TURNS);
-    REG(base + TDR) = byte;
-}
-
-void part_send(uint8_t byte)
-{
-    usart_send(USART1_BASE, byte);
-}
-
-void part_uart_start(void)
-{
-    stm32_pin_alternate(PA2, 7);
-    stm32_pin_alternate(PA3, 7);
-    start_usart(USART2_BASE, USART2_IRQ);
-}
-
-void part_uart_send(uint8_t byte)
-{
-    usart_send(USART2_BASE, byte);
+    REG(USART2_BASE + USART_CLEAR) = USART_OVERRUN;
+    while (REG(USART2_BASE + USART_STATUS) & USART_RECEIVED)
+        arm_uart_received((uint8_t)REG(USART2_BASE + USART_IN));
 }
 
 /* -- flash -------------------------------------------------------------------------------------- */
