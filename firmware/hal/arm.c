@@ -12,7 +12,7 @@
 
 enum { DAC_MAX = 4095, BUS_SIZE_MAX = 4 };
 
-extern uint8_t _image_start[], _image_end[], _ram_start[], _ram_end[];
+extern uint8_t _image_start[], _image_bytes[], _static_bytes[]; /* the last two are numbers */
 
 struct ring {
     volatile uint16_t head, tail; /* written, read; modulo its size */
@@ -269,13 +269,13 @@ void hal_firmware_digest(void *self, uint8_t digest[DIGEST_BYTES])
 uint32_t hal_flash_bytes(void *self)
 {
     (void)self;
-    return (uint32_t)(_image_end - _image_start);
+    return (uint32_t)(uintptr_t)_image_bytes;
 }
 
 uint32_t hal_ram_bytes(void *self)
 {
     (void)self;
-    return (uint32_t)(_ram_end - _ram_start);
+    return (uint32_t)(uintptr_t)_static_bytes; /* without the stack, which is told apart */
 }
 
 uint32_t hal_overruns(void *self)
