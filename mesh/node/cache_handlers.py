@@ -14,6 +14,15 @@ from typing import TYPE_CHECKING, Any
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.files import broken_disk_as_error
 from mesh.cas.scrub import check
+from mesh.control.cache_views import (
+    CacheGcView,
+    CacheGetView,
+    CacheLsView,
+    CachePinView,
+    CachePutView,
+    CacheStatsView,
+    CacheVerifyView,
+)
 from mesh.control.outbox import Outbox
 from mesh.control.server import Handler
 from mesh.errors import AmbiguousBlob, BadRequest, CannotPlace, NoSuchBlob
@@ -96,7 +105,7 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _stats(node: Node) -> Mapping[str, Any]:
+def _stats(node: Node) -> CacheStatsView:
     with broken_disk_as_error():
         found = node.workshop.store.stats()
     return {
@@ -116,7 +125,7 @@ def _stats(node: Node) -> Mapping[str, Any]:
     }
 
 
-def _list(store: BlobStore, pinned: bool, limit: int) -> Mapping[str, Any]:
+def _list(store: BlobStore, pinned: bool, limit: int) -> CacheLsView:
     pins = store.keep.pins
     with broken_disk_as_error():
         entries = [each for each in store.entries() if not pinned or each.digest in pins]
@@ -139,7 +148,7 @@ def _list(store: BlobStore, pinned: bool, limit: int) -> Mapping[str, Any]:
     }
 
 
-def _get(store: BlobStore, text: str, path: Path) -> Mapping[str, Any]:
+def _get(store: BlobStore, text: str, path: Path) -> CacheGetView:
     digest = find_blob(store, text)
     try:
         store.copy_out(digest, path)
@@ -156,7 +165,7 @@ def _get(store: BlobStore, text: str, path: Path) -> Mapping[str, Any]:
     }
 
 
-def _put(store: BlobStore, path: Path, label: str | None) -> Mapping[str, Any]:
+def _put(store: BlobStore, path: Path, label: str | None) -> CachePutView:
     try:
         digest, size_bytes = store.put_file(path)
     except NotPlainFile:
@@ -178,7 +187,7 @@ def _put(store: BlobStore, path: Path, label: str | None) -> Mapping[str, Any]:
     }
 
 
-def _pin(store: BlobStore, text: str, label: str | None) -> Mapping[str, Any]:
+def _pin(store: BlobStore, text: str, label: str | None) -> CachePinView:
     """None as the label unpins."""
     pins = store.keep.pins
     if label is None:
@@ -204,7 +213,7 @@ def _pin(store: BlobStore, text: str, label: str | None) -> Mapping[str, Any]:
     }
 
 
-def _gc(store: BlobStore, keep_bytes: int) -> Mapping[str, Any]:
+def _gc(store: BlobStore, keep_bytes: int) -> CacheGcView:
     with broken_disk_as_error():
         done = store.trim(keep_bytes)
     return {
@@ -216,7 +225,7 @@ def _gc(store: BlobStore, keep_bytes: int) -> Mapping[str, Any]:
     }
 
 
-async def _verify(node: Node, emit: Outbox) -> Mapping[str, Any]:
+async def _verify(node: Node, emit: Outbox) -> CacheVerifyView:
     """Read everything, in steps that can be stopped between."""
     store, run_sync = node.workshop.store, node.env.exec.run_sync
     entries = store.entries()
