@@ -136,13 +136,12 @@ static uint32_t timer_us(uint32_t channel)
  * it is set would come in an hour. */
 static void tick_interrupt(void)
 {
-    uint32_t now_us = timer_us(TICKED), next_us;
+    uint32_t next_us;
     REG(TIMER0 + TIMER_COMPARE + 4 * TICK) = 0;
     do {
-        next_us = now_us + TICK_US;
+        next_us = timer_us(TICKED) + TICK_US;
         REG(TIMER0 + TIMER_CC + 4 * TICK) = next_us;
-        now_us = timer_us(TICKED);
-    } while ((int32_t)(next_us - now_us) <= 0);
+    } while (next_us - timer_us(TICKED) - 1 >= TICK_US);
 }
 
 static void start_time(void)
@@ -155,6 +154,15 @@ static void start_time(void)
     interrupt_enable(TIMER0_IRQ);
 }
 
+static void start_pins(uint32_t uart, uint32_t out, uint32_t in)
+{
+    pin_configure(in, PIN_PULL_UP);
+    pin_write(out, true);
+    pin_configure(out, PIN_OUTPUT);
+    REG(uart + PIN_OUT) = out;
+    REG(uart + PIN_IN) = in;
+}
+
 void part_start(void)
 {
     REG(CLOCK_HFCLKSTART) = 1; /* the crystal; it takes over by itself when it is there */
@@ -164,11 +172,7 @@ void part_start(void)
     REG(RNG + RNG_START) = 1;
     REG(WDT + WDT_RELOAD_VALUE) = WATCHDOG_MS * (WDT_HZ / 8) / 125 - 1;
     REG(WDT + WDT_START) = 1;
-    pin_configure(LINK_IN, PIN_PULL_UP);
-    pin_write(LINK_OUT, true);
-    pin_configure(LINK_OUT, PIN_OUTPUT);
-    REG(UART0 + PIN_OUT) = LINK_OUT;
-    REG(UART0 + PIN_IN) = LINK_IN;
+    start_pins(UART0, LINK_OUT, LINK_IN);
     REG(UART0 + BAUD_RATE) = RATE_115200;
     REG(UART0 + ENABLE) = ENABLE_UART;
     REG(UART0 + INTENSET) = INTERRUPT_OF_RECEIVED | INTERRUPT_OF_ERROR;
@@ -253,11 +257,7 @@ static void uart_interrupt(void)
 
 void part_uart_start(void)
 {
-    pin_configure(UART_IN, PIN_PULL_UP);
-    pin_write(UART_OUT, true);
-    pin_configure(UART_OUT, PIN_OUTPUT);
-    REG(UARTE1 + PIN_OUT) = UART_OUT;
-    REG(UARTE1 + PIN_IN) = UART_IN;
+    start_pins(UARTE1, UART_OUT, UART_IN);
     REG(UARTE1 + BAUD_RATE) = DMA_RATE_115200;
     REG(UARTE1 + DMA_IN) = (uint32_t)(uintptr_t)&byte_in;
     REG(UARTE1 + DMA_IN_COUNT) = 1;
