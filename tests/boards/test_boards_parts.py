@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from sim.boards import nrf52840
+from sim.boards.board import Board, BoardConfig
 from sim.boards.devices import I2cDevice, SpiDevice
 from sim.boards.flash import Cut, FlashMemory, Tear
+from sim.boards.machine import BoardFault
 from sim.boards.pins import Drive, Pins
+from sim.boards.rp2040_flash import crc32
 from sim.boards.uart import Uart
 
 BASE = 0x1000
@@ -239,3 +243,38 @@ def test_an_spi_device_is_written_and_read_back_while_it_is_selected() -> None:
     master.pins.write(Master.SELECT, False)
     master.exchange(0x83)
     assert (master.exchange(0), master.exchange(0)) == (0x5A, 0xC3)
+
+
+# -- flash rules of the parts that have their own ------------------------------------------------
+
+
+def test_the_boot_roms_checksum_is_crc_32_mpeg_2() -> None:
+    assert crc32(b"123456789") == 0x0376E6E7  # the check value of that algorithm
+
+
+def test_a_flash_without_a_good_second_stage_does_not_start() -> None:
+    board = Board("rp2040")
+    flash = bytearray(board.flash_image())
+    flash[8] ^= 1
+    with pytest.raises(BoardFault, match="checksum of the second stage"):
+        Board("rp2040", BoardConfig(flash=bytes(flash))).power_on()
+
+
+def test_a_word_of_an_nrf52840_is_written_twice_at_most() -> None:
+    cells = memory()
+    controller = nrf52840.Flash(StillHost(), 0x4001_E000, cells)
+    controller.write(controller.CONFIG, 4, controller.WRITE)
+    for value in (0xFFFF_FF0F, 0xFFFF_FF00):
+        controller.flash_store(BASE, 4, value)
+    assert not cells.mistakes
+    controller.flash_store(BASE, 4, 0)
+    assert cells.mistakes["word written too often"] == 1
+
+
+def test_an_nrf52840_writes_nothing_that_was_not_allowed() -> None:
+    cells = memory()
+    controller = nrf52840.Flash(StillHost(), 0x4001_E000, cells)
+    controller.flash_store(BASE, 4, 0)
+    controller.write(controller.ERASEPAGE, 4, 0)
+    assert cells.mistakes == {"write without permission": 1, "erase without permission": 1}
+    assert cells.operations == 0
