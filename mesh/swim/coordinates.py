@@ -116,7 +116,7 @@ def decode(data: bytes) -> Coordinate:
         x_s=int.from_bytes(data[0:2], "big", signed=True) * UNIT_S,
         y_s=int.from_bytes(data[2:4], "big", signed=True) * UNIT_S,
         height_s=max(HEIGHT_MIN_S, int.from_bytes(data[4:6], "big") * UNIT_S),
-        error=min(ERROR_MAX, data[6] * ERROR_UNIT),
+        error=_within(data[6] * ERROR_UNIT, ERROR_UNIT, ERROR_MAX),
     )
 
 

@@ -21,11 +21,13 @@ import attrs
 
 from mesh.limits import DATAGRAM_BYTES_MAX, SWIM_SEEDS_AT_ONCE, SWIM_SEEDS_MAX
 from mesh.swim import repair
-from mesh.swim.choice import Rng, sooner
+from mesh.swim.choice import Rng
 from mesh.swim.config import SwimConfig
 from mesh.swim.dossier import Dossier, dossier_of
+from mesh.swim.due import Due, is_quiet
 from mesh.swim.effects import (
     AskStream,
+    At,
     Effect,
     MemberChanged,
     MemberView,
@@ -58,18 +60,6 @@ from mesh.types import Address, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Load
 from mesh.wire.schema import decode_message, evolve
-from mesh.wire.straight import quick
-
-
-@quick
-@attrs.frozen
-class At:
-    """Where a datagram came from, and when."""
-
-    source: Address
-    arrived_s: float
-    """When this machine received it; it may be read later."""
-
 
 Handler = Callable[[NodeId, Any, At, float], list[Effect]]
 
@@ -93,8 +83,8 @@ class Swim:
         self._now_s = 0.0
         self._seeds: dict[NodeId, Address] = {}
         self._repair_pace = repair.Pace(config.beat_interval_s)
+        self._due = Due(self._facts, self._prober, self._spreader, self._damper, self._reconnector)
         self._due_s: float | None = None
-        """The next timer, as far as it is known."""
         self._due_known = False
         self._handlers: dict[type, Handler] = {
             Ping: self._on_ping,
@@ -228,14 +218,11 @@ class Swim:
         stream: until something newer speaks against it, we do not vote for its death."""
         self._due_known = False
         self._prober.paths.vouched(node, at_s)
-        return self._alive(node, at_s, at_s)
-
-    def _alive(self, node: NodeId, at_s: float, now_s: float) -> list[Effect]:
         member = self._facts.table.get(node)
         if member is None:
             return []
         member.heard_s = max(member.heard_s, at_s)
-        return list(self._prober.heard(node, at_s, now_s))
+        return list(self._prober.heard(node, at_s, at_s))
 
     def leave(self, now_s: float) -> list[Effect]:
         """Tell everyone (or many) that we go. Keep running the timers for a few gossip intervals
@@ -245,27 +232,11 @@ class Swim:
         self._prober.stop()
         return list(self._spreader.farewell(now_s))
 
-    # -- time ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
         """When `handle_timer` must be called; None when nothing is pending."""
         if not self._due_known:
-            self._due_s, self._due_known = self._find_due_s(), True
+            self._due_s, self._due_known = self._due.find_s(), True
         return self._due_s
-
-    def _find_due_s(self) -> float | None:
-        facts, due_s = self._facts, self._prober.next_timer_s()
-        if facts.rumours.queue and (other_s := self._spreader.next_timer_s()) is not None:
-            due_s = sooner(due_s, other_s)
-        if self._damper.flaps and (other_s := self._damper.next_s()) is not None:
-            due_s = sooner(due_s, other_s)
-        if facts.leaving:
-            return due_s
-        suspicions = facts.cases.suspicions
-        if suspicions.running and (other_s := suspicions.next_s()) is not None:
-            due_s = sooner(due_s, other_s)
-        if self._reconnector.attempts and (other_s := self._reconnector.next_s()) is not None:
-            due_s = sooner(due_s, other_s)
-        return due_s
 
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
@@ -346,7 +317,7 @@ class Swim:
                 at = At(at.source, now_s)
         effects = handler(sender, message, at, now_s)
         if self._due_known:
-            self._due_known = self._is_quiet(message)
+            self._due_known = is_quiet(message)
         return effects + self._came_from(sender, at, now_s)
 
     def _came_from(self, sender: NodeId, at: At, now_s: float) -> list[Effect]:
@@ -361,18 +332,6 @@ class Swim:
             effects += self._after(moved, now_s)
         member.heard_s = max(member.heard_s, at.arrived_s)
         return effects + self._prober.heard(sender, at.arrived_s, now_s)
-
-    def _is_quiet(self, message: object) -> bool:
-        """Whether it cannot have made anything due sooner, as most messages. What it made due later
-        is found out when the timer fires."""
-        kind = type(message)
-        if kind is Ping:
-            assert isinstance(message, Ping)
-            return not message.facts and message.load is None
-        if kind is Beat:  # `_on_beat` has looked when the next one is missed
-            assert isinstance(message, Beat)
-            return not message.facts
-        return False
 
     def _drop(self, reason: str) -> list[Effect]:
         self._counters[reason] += 1
@@ -436,7 +395,6 @@ class Swim:
             self._due_known = False
         return self._hear(beat.facts, sender, at, now_s)
 
-    # -- repair ----------------------------------------------------------------------------------
     def _repair(
         self, peer: NodeId, address: Address, their_hash: bytes, now_s: float
     ) -> list[Effect]:
@@ -458,7 +416,6 @@ class Swim:
         answers = repair.answer_delta(self._facts.table, delta)
         return effects + [self._packets.to(sender, at.source, answer) for answer in answers]
 
-    # -- consequences ----------------------------------------------------------------------------
     def _after(self, changes: list[MemberChanged], now_s: float) -> list[Effect]:
         """What every change of a member means for probing and reconnecting."""
         if not (changes or self._facts.book.letters or self._facts.cases.to_check):

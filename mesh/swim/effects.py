@@ -90,6 +90,16 @@ class MemberView:
 
 @quick
 @attrs.frozen
+class At:
+    """Where a datagram came from, and when."""
+
+    source: Address
+    arrived_s: float
+    """When this machine received it; it may be read later."""
+
+
+@quick
+@attrs.frozen
 class SendDatagram:
     """Seal `payload` for `node` and send it to `address`."""
 

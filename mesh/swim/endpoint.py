@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from mesh.limits import SWIM_NOTICE_INTERVAL_S, SWIM_RESEND_S
-from mesh.swim.core import At, Swim
+from mesh.swim.core import Swim
 from mesh.swim.dossier import Dossier
-from mesh.swim.effects import AskStream, Effect, MemberChanged, MemberView, SendDatagram
+from mesh.swim.effects import AskStream, At, Effect, MemberChanged, MemberView, SendDatagram
 from mesh.swim.refusals import Refusable
 from mesh.swim.sealed import Sealer
 from mesh.types import Address, NodeId

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mesh.swim.core import At
+from mesh.swim.effects import At
 from mesh.swim.evidence import Evidence
 from mesh.swim.messages import Gossip, Statement, prefix_of
 from mesh.swim.records import Body, Charge, Record, body_of

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.limits import DATAGRAM_BYTES_MAX
-from mesh.swim.core import At
-from mesh.swim.effects import State
+from mesh.swim.effects import At, State
 from mesh.swim.messages import prefix_of
 from mesh.swim.sealed import Sealer, SealerConfig
 from mesh.types import Address
