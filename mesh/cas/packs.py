@@ -15,6 +15,7 @@ dropped (`mesh.cas.evict`).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -197,6 +198,14 @@ class Packs:
 
     def save(self) -> None:
         """Write down the index of every pack that needs it. Raises StoreFull, OSError."""
+        with self._sync_lock:  # nobody removes a pack meanwhile
+            for number, (covered, rows) in self._due().items():
+                # An index must not know more than the disk after a power cut.
+                self._disk.sync(self._name(number))
+                self._disk.write(self._index_name(number), encode_index(covered, rows))
+
+    def _due(self) -> dict[int, tuple[int, list[Row]]]:
+        """What the packs hold whose index is to be written; they count as indexed from now on."""
         with self._lock:
             due = {
                 pack.number: list[Row]()
@@ -205,19 +214,16 @@ class Packs:
                 or pack.size_bytes - pack.indexed_bytes >= _INDEX_EVERY_BYTES
                 or (pack is not self._active and pack.size_bytes > pack.indexed_bytes)
             }
-            if not due:
-                return
-            for kind in (BLOB, MANIFEST):
+            for kind in (BLOB, MANIFEST) if due else ():
                 for blob, where in self._where[kind].items():
                     size, number = _size_and_pack(where)
                     if number in due:
                         due[number].append(Row(blob, kind, _offset(where), size))
-            covered = {number: self._packs[number].size_bytes for number in due}
-        for number, rows in due.items():
-            rows.sort(key=lambda row: row.offset)
-            self._disk.write(self._index_name(number), encode_index(covered[number], rows))
-            self._packs[number].indexed_bytes = covered[number]
-            self._packs[number].stale = False
+            for number, rows in due.items():
+                rows.sort(key=lambda row: row.offset)
+                pack = self._packs[number]
+                pack.indexed_bytes, pack.stale = pack.size_bytes, False
+            return {number: (self._packs[number].size_bytes, rows) for number, rows in due.items()}
 
     # -- inside ----------------------------------------------------------------------------------
     def _name(self, number: int) -> str:
@@ -306,6 +312,9 @@ class Packs:
     def _load(self) -> None:
         names = self._disk.names(self._folder)
         numbers = sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
+        for name in names:
+            if name.endswith(".index") and name.replace(".index", ".pack") not in names:
+                self._forget_index(f"{self._folder}/{name}")
         for number in numbers:
             self._next_number = number + 1
             try:
@@ -341,8 +350,13 @@ class Packs:
         data = self._disk.read(self._index_name(number))
         found = decode_index(data) if data is not None else None
         if found is None or found[0] > size_bytes:
+            self._forget_index(self._index_name(number))  # it must not fit again one day
             return 0, []
         return found[0], list(found[1])
+
+    def _forget_index(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            self._disk.remove(name)
 
     def _go_on(self, pack: _Pack, end: int) -> None:
         """Append to a pack of the process before, once its torn tail is cut."""

@@ -298,3 +298,71 @@ def test_threads_that_wait_for_durability_share_a_sync(tmp_path: Path) -> None:
     assert len(syncs) == 1
     assert_holds(Packs(disk, FOLDER), wanted)
     disk.close()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_index_never_knows_more_than_its_pack(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Power cuts between everything: nothing that is indexed is anything else than it says."""
+    monkeypatch.setattr(packs_module, "_INDEX_EVERY_BYTES", 1)
+    monkeypatch.setattr(packs_module, "PACK_BYTES_MAX", 3000)
+    disk, wanted = new_disk(seed), blobs(80)
+    for start in range(0, 80, 20):
+        packs = packs_on(disk)
+        for each in packs.entries():
+            data = packs.get(each.blob)
+            assert data is not None
+            assert digest_of(data) == each.blob
+        packs.put_all(wanted[start : start + 15])
+        packs.save()
+        packs.put_all(wanted[start + 15 : start + 20])
+        packs.drop([wanted[start][0]])
+        packs.compact(0)
+        disk.power_cut()
+    assert_holds(packs_on(disk), [each for n, each in enumerate(wanted) if 0 < n % 20 < 15])
+
+
+def test_an_index_without_its_pack_is_forgotten() -> None:
+    disk = new_disk()
+    port = disk.open()
+    port.write(f"{FOLDER}/00000000.index", encode_index(10, [Row(digest_of(b"x"), BLOB, 0, 10)]))
+    packs = packs_on(disk)
+    assert len(packs) == 0
+    packs.put_all(blobs(3))
+    again = packs_on(disk)
+    assert_holds(again, blobs(3))
+    assert not again.has(digest_of(b"x"))
+
+
+def test_saving_and_compacting_at_the_same_time(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path)
+    packs = Packs(disk, FOLDER)
+    wanted = blobs(300)
+    failed: list[BaseException] = []
+
+    def work(what: str) -> None:
+        try:
+            for number in range(30):
+                if what == "save":
+                    packs.save()
+                elif what == "compact":
+                    packs.compact(0)
+                else:
+                    packs.put_all(wanted[10 * number : 10 * number + 10])
+                    packs.drop([wanted[10 * number][0]])
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(w,)) for w in ("save", "compact", "put")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    kept = [each for number, each in enumerate(wanted) if number % 10]
+    assert_holds(packs, kept)
+    packs.compact(0)
+    packs.save()
+    assert_holds(Packs(disk, FOLDER), kept)
+    disk.close()
