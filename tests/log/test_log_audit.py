@@ -46,6 +46,7 @@ def broken(frames: list[Frame]) -> Break | None:
     return by_feed[FEED].broken
 
 
+@settings(max_examples=30)
 @given(st.permutations([*FRAMES, *HONEST]))
 def test_a_whole_log_is_whole_in_any_order(frames: list[Frame]) -> None:
     report = verify_export(MESH, exported(frames))
@@ -129,6 +130,7 @@ def test_a_file_of_another_mesh_is_told_from_garbage() -> None:
 
 
 # -- one event ----------------------------------------------------------------------------------
+@settings(max_examples=30)
 @given(st.integers(1, 256), st.data())
 def test_one_event_is_shown_in_less_than_a_kilobyte(count: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, count - 1))

@@ -93,13 +93,13 @@ def agree(rule: str, decode: Callable[[bytes], object], data: bytes) -> None:
         assert reason
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.sampled_from(FRAMES).flatmap(lambda frame: spoiled(frame.signed.data)))
 def test_headers(data: bytes) -> None:
     agree("header", lambda data: open_header(data, bytes(64)), data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.sampled_from([*FRAMES, FRAMES[0].without_body()]).flatmap(
         lambda frame: spoiled(encode_frame(frame))
@@ -114,19 +114,19 @@ def test_frames(data: bytes) -> None:
     agree("frame", decode, data)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(spoiled(fork_of(FRAMES[1].signed, RIVAL.signed).encode()))
 def test_forks(data: bytes) -> None:
     agree("fork", decode_fork, data)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(spoiled(prove(FRAMES[1], 2).encode()))
 def test_inclusions(data: bytes) -> None:
     agree("inclusion", check_inclusion, data)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(spoiled(cbor.encode([2, [POINT, [b"\1" * 8, 1, 1, bytes(32)]], bytes(32), 5, 6])))
 def test_checkpoints_and_the_views_read_them_alike(data: bytes) -> None:
     agree("checkpoint", read_checkpoint, data)

@@ -32,6 +32,7 @@ FEED = feed_of(KEY)
 EVENTS = st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=40)
 
 
+@settings(max_examples=40)
 @given(EVENTS)
 def test_a_frame_comes_back_as_it_was(events: list[bytes]) -> None:
     frame = sealed(KEY, FEED, EMPTY, events)
@@ -41,6 +42,7 @@ def test_a_frame_comes_back_as_it_was(events: list[bytes]) -> None:
     assert again.check_body() == tuple(events) == again.events
 
 
+@settings(max_examples=40)
 @given(EVENTS)
 def test_a_body_is_what_the_general_encoder_makes(events: list[bytes]) -> None:
     body = join_events(events)
@@ -56,6 +58,7 @@ def test_whatever_is_taken_for_a_body_is_the_one_encoding_of_its_events(
         assert cbor2.dumps(list(split_events(body, count))) == body
 
 
+@settings(max_examples=40)
 @given(EVENTS, st.data())
 def test_a_changed_byte_of_a_body_is_seen(events: list[bytes], data: st.DataObject) -> None:
     frame = sealed(KEY, FEED, EMPTY, events)
@@ -150,11 +153,13 @@ def reference_root(events: list[bytes]) -> bytes:
     return sha256(b"\1" + left + right).digest()
 
 
+@settings(max_examples=40)
 @given(EVENTS)
 def test_the_root_is_that_of_the_rfc(events: list[bytes]) -> None:
     assert root_of(events) == reference_root(events)
 
 
+@settings(max_examples=40)
 @given(EVENTS, st.data())
 def test_a_path_leads_to_the_root_and_no_other_does(
     events: list[bytes], data: st.DataObject

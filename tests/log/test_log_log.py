@@ -50,7 +50,7 @@ def trees(draw: st.DrawFn, feed_count: int = 2) -> list[Frame]:
     return frames
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(trees(), st.data())
 def test_same_frames_same_log_in_any_order(frames: list[Frame], data: st.DataObject) -> None:
     given_first = log_of(frames)
@@ -61,7 +61,7 @@ def test_same_frames_same_log_in_any_order(frames: list[Frame], data: st.DataObj
     assert snapshot(log) == snapshot(given_first)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(trees(), st.data())
 def test_gaps_that_are_filled_later_leave_nothing_behind(
     frames: list[Frame], data: st.DataObject
@@ -82,6 +82,7 @@ def test_gaps_that_are_filled_later_leave_nothing_behind(
     assert snapshot(one) == snapshot(other) == snapshot(log_of(frames))
 
 
+@settings(max_examples=40)
 @given(trees(feed_count=3))
 def test_what_is_given_out_is_what_counts(frames: list[Frame]) -> None:
     """Frames given out, less those that were withdrawn, are those that a new view would read."""

@@ -47,6 +47,7 @@ def with_checkpoint(counts: list[int], old_epochs: int = 0) -> tuple[list[Frame]
     return frames, checkpoint(A, last.feed, last.signed.head, heads)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 4), st.data())
 def test_covered_epochs_leave_the_version_vector_in_any_order(
     old_epochs: int, data: st.DataObject
@@ -173,7 +174,7 @@ def bodies(draw: st.DrawFn) -> list[Held]:
     return made
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(bodies(), st.sets(st.integers(0, 11)), st.integers(1, 5), st.floats(900, 1000))
 def test_no_more_goes_than_must_and_lost_only_when_nothing_else_is_left(
     held: list[Held], covered_places: set[int], size_mb: int, age_s: float
