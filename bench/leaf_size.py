@@ -17,7 +17,7 @@ from common import finish, print_table
 from mesh.leaf.messages import Op
 from mesh.leaf.transfer import Deployed
 from sim.boards.board import MAKERS, BoardConfig
-from sim.boards.image import firmware
+from sim.boards.image import Image, firmware
 from sim.boards.workbench import Workbench
 
 FLASH_BUDGET_BYTES, RAM_BUDGET_BYTES = 16 * 1024, 6 * 1024
@@ -49,9 +49,9 @@ def ask_somebody(answer: int = 0):
 """
 
 
-def exercise(name: str) -> Workbench:
-    """Let a board do everything once; returns it."""
-    bench = Workbench(name, BoardConfig(seed=7))
+def exercise(name: str, image: Image) -> Workbench:
+    """Let a board with that firmware do everything once; returns it."""
+    bench = Workbench(name, BoardConfig(seed=7, image=image))
     bench.provision()
     for counter in (1, 2):
         outcome = bench.deploy(bench.package(EVERYTHING, counter))
@@ -67,7 +67,7 @@ def exercise(name: str) -> Workbench:
 
 def measure(name: str, compiler: str) -> dict[str, int]:
     image = firmware(name, compiler)
-    bench = exercise(name)
+    bench = exercise(name, image)
     static_bytes, stack_bytes = image.ram_bytes, bench.chip.stack_bytes()
     assert not bench.chip.machine.flash.mistakes, bench.chip.machine.flash.mistakes
     return {
