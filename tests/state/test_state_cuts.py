@@ -24,12 +24,13 @@ from mesh.identity.records import (
 from mesh.identity.roles import Role
 from mesh.identity.roster import Roster
 from mesh.limits import LEAVE_CUT_MAX, LEAVE_ENTRIES_MAX, RECORD_BYTES_MAX
+from mesh.log.forks import fork_of
 from mesh.log.frame import Frame, seal
 from mesh.log.model import EMPTY, FeedId, Head, Lane
 from mesh.state.actions import Trusted
-from mesh.state.events import Event, Open, Register, encode_event
+from mesh.state.events import Event, Open, Register, RunEvent, encode_event
 from mesh.state.views import State
-from mesh.types import Digest, MeshId, digest_of
+from mesh.types import Digest, MeshId, RunId, digest_of
 from mesh.wire.errors import WireError
 
 ALICE, BOB = key_of("alice"), key_of("bob")
@@ -257,3 +258,21 @@ def test_a_cut_with_too_many_feeds_cannot_be_written(mesh: Mesh) -> None:
     leave = Leave(mesh.by_alice(), BOB.node_id, (), (), points(LEAVE_CUT_MAX + 1))
     with pytest.raises(WireError, match="array of at most"):
         sign_record(ALICE, leave)
+
+
+def test_of_an_epoch_that_was_opened_twice_it_makes_no_difference_which_opening_one_has(
+    mesh: Mesh,
+) -> None:
+    first = mesh.admission
+    mesh.remove_bob()
+    second = mesh.admit(BOB, order=3)
+    epoch = Epoch(mesh, BOB, digest("two")[:8]).open(second)
+    run = epoch.write(Lane.EXEC, RunEvent(RunId(b"run 1234"), 0, "", 1, 0))
+    twin = Epoch(mesh, BOB, epoch.epoch).open(first).frames[0]
+    proof = fork_of(epoch.frames[0].signed, twin.signed)
+    digests = set()
+    for opening in (epoch.frames[0], twin):
+        state = State(ALICE.node_id, mesh.roster().standing())
+        state.apply([opening, run], [proof])
+        digests.add(state.digest())
+    assert len(digests) == 1

@@ -261,3 +261,55 @@ def test_what_was_made_from_a_withdrawn_result_is_withheld_until_it_proves_right
     state.apply(alice.frames)
     assert state.taint() == world.fold().taint()
     assert isinstance(state.lookup(digest("package")), Trusted)
+
+
+def test_a_node_that_is_folded_anew_is_as_before_and_without_frames_it_is_forgotten() -> None:
+    world = two_builders()
+    bob = world.writers["bob"]
+    bob.write(Lane.AC, result("a"))
+    world.checkpoint("bob", Lane.AC)
+    bob.write(Lane.AC, result("b"))
+    bob.write(Lane.CTL, Register("label", b"bob"))
+    state = world.fold()
+    before = state.digest()
+    changes = state.refold(bob.node, [])
+    assert {digest("a"), digest("b")} <= set(changes.actions)
+    assert changes.registers == ((bob.node, "label"),)
+    assert state.lookup(digest("a")) is None
+    state.refold(bob.node, bob.frames)
+    world.load_wanted(state)
+    assert state.digest() == before
+
+
+def test_what_was_lost_without_a_checkpoint_does_not_count_as_after_a_restart() -> None:
+    world = two_builders()
+    bob = world.writers["bob"]
+    bob.write(Lane.AC, result("a"), result("b"))
+    bob.write(Lane.AC, result("c"))
+    state = world.fold()
+    changes = state.lost(bob.feed(Lane.AC), 2)
+    assert set(changes.actions) == {digest("a"), digest("b")}
+    assert state.lookup(digest("a")) is None
+    assert isinstance(state.lookup(digest("c")), Trusted)
+
+
+def test_feeds_that_the_log_has_withdrawn_are_asked_for_again() -> None:
+    world = two_builders()
+    bob = world.writers["bob"]
+    changes = world.fold().apply([], [], [bob.feed(Lane.AC)])
+    assert changes.again == (bob.node,)
+
+
+def test_a_cut_below_a_checkpoint_asks_for_what_the_checkpoint_had_covered() -> None:
+    world = two_builders()
+    bob = world.writers["bob"]
+    bob.write(Lane.AC, result("a"))
+    cut = bob.points()
+    world.checkpoint("bob", Lane.AC)
+    state = world.fold()
+    world.remove("bob", cut)
+    changes = state.stand(world.standing())
+    assert changes.again == (bob.node,)
+    state.refold(bob.node, bob.frames)
+    assert isinstance(state.lookup(digest("a")), Trusted)
+    assert state.digest() == world.fold().digest()
