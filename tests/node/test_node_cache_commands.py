@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import trio
 
+from mesh.cas.scrub import Scrubber
 from mesh.control.outbox import Outbox
 from mesh.errors import AmbiguousBlob, BadRequest, CannotPlace, MeshError, NoSuchBlob
-from mesh.limits import SMALL_BLOB_BYTES_MAX
+from mesh.limits import SCRUB_FIRST_S, SMALL_BLOB_BYTES_MAX
 from mesh.node.cache_handlers import cache_handlers
 from mesh.node.config import NodeConfig
 from mesh.node.node import Node
@@ -44,8 +45,8 @@ class Asker:
 
 
 @asynccontextmanager
-async def asker(home: Path) -> AsyncIterator[Asker]:
-    config = NodeConfig(home=home, name="n", bind=("127.0.0.1", 0), discovery="none")
+async def asker(home: Path, **more: Any) -> AsyncIterator[Asker]:
+    config = NodeConfig(home=home, name="n", bind=("127.0.0.1", 0), discovery="none", **more)
     node = Node(real_env(home, StaticDiscovery()), config)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(node.run)
@@ -140,3 +141,36 @@ async def test_verify_finds_and_names_what_is_damaged(tmp_path: Path) -> None:
         assert found["blobs"] == 2
         assert not it.store.has(bad)
         assert it.store.has(good)
+
+
+async def kept_house(node: Node) -> None:
+    """One round of what the node does every half minute."""
+    node._keep_house()
+    with trio.fail_after(20):
+        while node._keeping_house:
+            await trio.lowlevel.checkpoint()
+
+
+async def test_a_node_keeps_its_store_within_its_bound(tmp_path: Path) -> None:
+    async with asker(tmp_path / "home", cache_bytes_max=3 * len(BIG)) as it:
+        digests = [it.store.put(BIG + bytes([number])) for number in range(8)]
+        await kept_house(it.node)
+        assert it.store.size_bytes <= 3 * len(BIG)
+        assert it.store.is_on_disk(digests[-1])
+        left = it.store.size_bytes
+        await kept_house(it.node)
+        assert it.store.size_bytes == left
+
+
+async def test_an_idle_node_reads_its_store(tmp_path: Path) -> None:
+    async with asker(tmp_path / "home") as it:
+        bad = it.store.put(BIG)
+        path = tmp_path / "home" / it.store.name(bad)
+        path.chmod(0o644)
+        path.write_bytes(BIG[:-1] + b"?")
+        await kept_house(it.node)
+        assert it.store.damaged == 0  # not yet due
+        it.node._scrubber = Scrubber(it.store, it.node.env.clock.monotonic() - SCRUB_FIRST_S)
+        await kept_house(it.node)
+        assert it.store.damaged == 1
+        assert not it.store.has(bad)
