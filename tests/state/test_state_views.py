@@ -18,6 +18,7 @@ from mesh.state.events import (
     RunState,
     Trust,
 )
+from mesh.state.views import State
 from mesh.types import RunId
 
 K2 = TrustPolicy(Trust.K_BUILDERS, 2)
@@ -311,5 +312,24 @@ def test_a_cut_below_a_checkpoint_asks_for_what_the_checkpoint_had_covered() -> 
     changes = state.stand(world.standing())
     assert changes.again == (bob.node,)
     state.refold(bob.node, bob.frames)
+    assert isinstance(state.lookup(digest("a")), Trusted)
+    assert state.digest() == world.fold().digest()
+
+
+def test_what_is_covered_counts_until_the_state_is_here_and_older_states_are_not_needed() -> None:
+    world = two_builders()
+    bob = world.writers["bob"]
+    bob.write(Lane.AC, result("a"))
+    world.checkpoint("bob", Lane.AC)
+    bob.write(Lane.AC, result("b"))
+    world.checkpoint("bob", Lane.AC)
+    bob.start()
+    state = State(bob.node, world.standing())
+    state.apply(world.frames)
+    assert len(state.wanted()) == 2
+    assert isinstance(state.lookup(digest("a")), Trusted)
+    newest = state.wanted()[0]
+    state.load(newest, world.states[newest])
+    assert state.wanted() == ()
     assert isinstance(state.lookup(digest("a")), Trusted)
     assert state.digest() == world.fold().digest()
