@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sim.leaves.corpus import write_corpus
-from sim.leaves.library import FIRMWARE
+from sim.sources import FIRMWARE
 
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COUNTED = ("-O0", "--coverage")
