@@ -188,8 +188,11 @@ class Stage(ABC):
         return []
 
     def shout(self, node: int, payload: bytes) -> None:
-        """Send everybody a payload of somebody's choice, sealed by this node."""
-        sealer = self.endpoint(node)._sealer  # the liar's own key
+        """Send everybody a payload of somebody's choice, sealed by this node, if it runs."""
+        endpoint = self.endpoint(node)
+        if endpoint is None:
+            return
+        sealer = endpoint._sealer  # the liar's own key
         for other in range(self.size):
             data = sealer.seal(self.node_id(other), payload) if other != node else None
             if data is not None:
