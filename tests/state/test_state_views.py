@@ -333,3 +333,29 @@ def test_what_is_covered_counts_until_the_state_is_here_and_older_states_are_not
     assert state.wanted() == ()
     assert isinstance(state.lookup(digest("a")), Trusted)
     assert state.digest() == world.fold().digest()
+
+
+def test_a_checkpoint_keeps_what_supersedes_something_that_is_still_there() -> None:
+    world = two_builders()
+    alice, bob = world.writers["alice"], world.writers["bob"]
+    (first,) = alice.write(Lane.DEP, deployment(Intent.DEPLOY, "v1"))
+    (second,) = bob.write(Lane.DEP, deployment(Intent.DEPLOY, "v2", first))
+    alice.write(Lane.DEP, deployment(Intent.DEPLOY, "v3", second))
+    for name in ("bob", "alice", "bob"):
+        world.checkpoint(name, Lane.DEP)
+        deployed = world.fold().deployed("thermostat")
+        assert deployed is not None
+        assert [each.artifact for _, each in deployed.standing] == [digest("v3")]
+
+
+def test_a_derivation_that_comes_after_the_removal_taints_as_well() -> None:
+    world = two_builders()
+    alice, bob = world.writers["alice"], world.writers["bob"]
+    bob.write(Lane.AC, result("object", "poisoned"))
+    alice.write(Lane.AC, result("program"))
+    world.remove("bob")
+    state = world.fold()
+    assert isinstance(state.lookup(digest("program")), Trusted)
+    alice.write(Lane.AC, Derivation(digest("program"), (digest("object>poisoned")[:16],)))
+    state.apply(alice.frames)
+    assert state.lookup(digest("program")) is None
