@@ -23,7 +23,7 @@ REPLICAS: tuple[Mutant, ...] = (
     _mutant(
         "heads-without-digest",
         "version vectors say how many events, and not which",
-        ("logs-differ", "fork-unknown", "views-differ", "event-lost"),
+        ("logs-differ", "fork-unknown", "views-differ", "event-lost", "honest-blamed"),
         Edit("mesh.log.sync.vectors", "mark_of", " + head.digest", ""),
         Edit(
             "mesh.log.rollup",

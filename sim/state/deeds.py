@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
-from mesh.log.frame import Frame, SignedHeader, seal
-from mesh.log.model import EMPTY, FeedId, Lane
+from mesh.log.frame import Frame, seal
+from mesh.log.model import EMPTY, FeedId, Head, Lane
 from mesh.log.retention import RetentionConfig, clear_up
 from mesh.log.segments import Held, Segments
 from mesh.log.sync.messages import Bodies, Headers, Push, StateDigest, Versions
 from mesh.log.sync.pushing import pushes
 from mesh.node.state.replica import Replica
 from mesh.state.events import ActionResult, Register, encode_event
-from mesh.types import NodeId
+from mesh.types import Digest, NodeId
 from mesh.wire.schema import encode_message
 from sim.disk import SimDisk
 from sim.faults.model import Begin, Undo, choose, over
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sim.stage.base import Stage
     from sim.state.stage import StateStage
 
+NEWEST = 4
+"""Frames among which one is signed again: histories of equal length are the hardest to tell."""
 LATE_S = 3.0
 """After a removal its key is used again; by then all that can have heard of it."""
 
@@ -65,10 +67,10 @@ def _equivocate(stage: Stage, fault: Fault) -> Undo:
     state, rng = _of(stage), _rng(stage, fault)
     for index in fault.target:
         node = state.nodes[index]
-        parents = _parents(state, node)
-        if not parents:
+        frames = _frames_of(state, node)[-NEWEST:]
+        if not frames:
             continue
-        rival = _rival(node, choose(rng, parents, 1)[0], b"another history")
+        rival = _rival(node, choose(rng, frames, 1)[0], b"another history")
         others = [each for each in state.nodes if each is not node]
         state.watch.equivocators.add(rival.feed)
         for other in choose(rng, others, max(1, len(others) // 3)):
@@ -76,20 +78,18 @@ def _equivocate(stage: Stage, fault: Fault) -> Undo:
     return over
 
 
-def _parents(state: StateStage, node: StateNode) -> list[SignedHeader]:
-    """Headers of the node that have a child somewhere, in one order."""
-    own = [f.signed for f in state.watch.frames.values() if f.feed.node == node.node_id]
-    followed = {signed.header.prev for signed in own}
-    return [signed for signed in own if signed.digest in followed]
+def _frames_of(state: StateStage, node: StateNode) -> list[Frame]:
+    """Everything the node has sealed, in order."""
+    return [frame for frame in state.watch.frames.values() if frame.feed.node == node.node_id]
 
 
-def _rival(node: StateNode, parent: SignedHeader, say: bytes) -> Frame:
-    lane = parent.feed.lane
-    event = Register("stolen", say) if lane == Lane.CTL else _result(say)
-    return seal(
-        node.key.sign, MESH, parent.feed, parent.head, [encode_event(event)], wall_ms=0,
-        seen=bytes(8),
-    )  # fmt: skip
+def _rival(node: StateNode, instead_of: Frame, say: bytes) -> Frame:
+    """Another frame at the same place, of as many events: only their digests differ."""
+    header, feed = instead_of.signed.header, instead_of.feed
+    event = Register("stolen", say) if feed.lane == Lane.CTL else _result(say)
+    parent = Head(header.seq, Digest(header.prev))
+    events = [encode_event(event)] * header.count
+    return seal(node.key.sign, MESH, feed, parent, events, wall_ms=0, seen=bytes(8))
 
 
 def _result(say: bytes) -> ActionResult:
@@ -111,7 +111,10 @@ def _remove(stage: Stage, fault: Fault) -> Undo:
             seen=bytes(8),
         )  # fmt: skip
         state.watch.poisoned.add(digest("poison", b"late"))
-        forged = [back_dated, *(_rival(node, p, b"late") for p in _parents(state, node)[-3:])]
+        forged = [
+            back_dated,
+            *(_rival(node, each, b"late") for each in _frames_of(state, node)[-3:]),
+        ]
         state.watch.equivocators.update(frame.feed for frame in forged)
         state.world.after(LATE_S, partial(_spread, state, node, forged))
     return over
