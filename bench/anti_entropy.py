@@ -78,7 +78,8 @@ def main() -> None:
     parser.add_argument("--feeds", type=int, default=64)
     wanted = parser.parse_args()
     base = history(wanted.entries, wanted.feeds)
-    rows, values = [], {}
+    rows: list[list[str]] = []
+    values: dict[str, float] = {}
     for differences in DIFFERENCES:
         lists, answers, messages = measure(base, differences)
         values |= {f"lists_bytes_d{differences}": lists, f"answers_bytes_d{differences}": answers}
