@@ -222,12 +222,16 @@ COPIES_GRACE_S = 30.0
 """A copy may be away for so long, as during a restart, before another one is made."""
 COPIES_BYTES_PER_S = 32 * MIB
 """What making copies may take of the network."""
-COPIES_LOOK_EVERY_S = 5.0
-COPIES_LOOK_BLOBS = 4096
+COPIES_LOOK_EVERY_S = 2.0
+COPIES_LOOK_BLOBS = 2048
 """Blobs looked at per look: the loop is not held up by a large cache."""
+COPIES_OFFER_AGAIN_S = 60.0
+"""An offer that had no effect in this time is made again, perhaps to somebody else."""
+COPIES_FETCHES_AT_ONCE = 2
+"""Copies that are being made for others at a time."""
 HOLDINGS_PREFIXES_PER_MESSAGE = 65_536
 HOLDINGS_PREFIXES_MAX = 1_000_000
-"""What one peer may say it holds: 4 MiB."""
+"""Blobs that all peers together may say they hold; each costs about 150 bytes of memory."""
 
 # -- the node's log -----------------------------------------------------------------------------
 NODE_LOG_BYTES_MAX = 8 * MIB

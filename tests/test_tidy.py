@@ -54,6 +54,8 @@ PURE = (
     "mesh/leaf",
     "mesh/log",
     "mesh/state",
+    "mesh/cas/copies",
+    "mesh/cas/fetch",
 )
 IMPURE_MODULES = {
     *("trio", "socket", "time", "random", "os", "threading", "asyncio", "subprocess"),

@@ -41,6 +41,8 @@ class Keep:
         self.version = 0
         """Changes whenever more is to be kept."""
         self._pins = _parse(read_cache(disk, name) or b"", name)
+        self.on_pins: Callable[[], None] = lambda: None
+        """Called when there are more pins or fewer, perhaps in a worker thread."""
 
     @contextmanager
     def lease(self, digests: Callable[[], Iterable[Digest]]) -> Iterator[None]:
@@ -92,6 +94,7 @@ class Keep:
         self._disk.write(self._name, cbor.encode(sorted([each, pins[each]] for each in pins)))
         self._pins = pins
         self.version += 1
+        self.on_pins()
 
 
 def _short(label: str) -> str:

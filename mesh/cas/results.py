@@ -44,6 +44,8 @@ class ResultCache:
         self._mixed = 0
         self.on_change: Callable[[], None] = lambda: None
         """Called when a result was added or dropped."""
+        self.on_row: Callable[[Digest, SignedResult | None], None] = lambda _action, _signed: None
+        """The same, with the action and its result; None: dropped."""
         self._file_bytes = 0
         self.torn_bytes = 0
         """What was cut off at the start because a crash had torn it."""
@@ -65,6 +67,10 @@ class ResultCache:
         self._insert(action, signed)
         self._compact_if_due()
         self.on_change()
+
+    def rows(self) -> list[tuple[Digest, SignedResult]]:
+        """All of them, the oldest first."""
+        return list(self._results.items())
 
     def forget(self, action: Digest) -> None:
         """Drop a result (its outputs are lost, its builder revoked)."""
@@ -113,12 +119,14 @@ class ResultCache:
         self._results[action] = signed
         self._mixed ^= int.from_bytes(action[:_DIGEST_BYTES], "big")
         self._live_bytes += _size(signed)
+        self.on_row(action, signed)
         while self._live_bytes > RESULTS_BYTES_MAX and len(self._results) > 1:
             self._remove(next(iter(self._results)))
 
     def _remove(self, action: Digest) -> None:
         self._live_bytes -= _size(self._results.pop(action))
         self._mixed ^= int.from_bytes(action[:_DIGEST_BYTES], "big")
+        self.on_row(action, None)
 
     def _compact_if_due(self) -> None:
         if self._file_bytes < max(_COMPACT_BYTES_MIN, 2 * self._live_bytes):

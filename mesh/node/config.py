@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from mesh.limits import GIB
+from mesh.limits import COPIES_DEFAULT, GIB
 from mesh.types import Address
 
 CACHE_GB = 20
@@ -37,6 +37,9 @@ class NodeConfig:
 
     cache_bytes_max: int = CACHE_GB * GIB
     """The blob store is trimmed, least recently used first, when it has grown beyond this."""
+
+    copies: int = COPIES_DEFAULT
+    """On how many machines each result's files are kept, if there are that many."""
 
     sandbox: str = "auto"
     """`auto`, `bwrap` or `plain`."""

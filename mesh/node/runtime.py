@@ -38,6 +38,7 @@ from mesh.node.links import Links
 from mesh.node.perform import Performer, PerformerParts
 from mesh.node.periodic import Periodic
 from mesh.node.runs.parts import RunParts
+from mesh.node.state.holders import Copies, CopiesParts
 from mesh.node.stolen import StolenParts, StolenRunner
 from mesh.node.work import WorkDriver, WorkParts
 from mesh.node.workshop import Workshop
@@ -100,6 +101,7 @@ class MeshRuntime:
         link_config = LinkConfig()
         self.links = Links(env, me, identity, self, link_config)
         self.blobs = BlobExchange(env, workshop.store, self.links, link_config)
+        self.copies = Copies(CopiesParts(env, me, workshop, self.links, self.blobs, config))
         self.asker = Asker(env, self.links, workshop.results, link_config)
         self.performer = Performer(
             PerformerParts(me, identity.key.sign, workshop.runner, workshop.store, workshop.results)
@@ -157,6 +159,7 @@ class MeshRuntime:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.work.run)
+                await nursery.start(self.copies.run)
                 await nursery.start(self.gossip.run)
                 nursery.start_soon(self.doors.peer.serve, self.links.accept)
                 nursery.start_soon(self.door.serve, self.doors.join)
@@ -230,6 +233,7 @@ class MeshRuntime:
             self._send_roster(link)
         link.post(self.facts.own())
         self.work.peer_up(link.peer, link.hello.load)
+        self.copies.link_up(link.peer)
         self.leaves.link_up(link)
 
     def link_down(self, link: Link) -> None:
@@ -239,10 +243,13 @@ class MeshRuntime:
         self.work.peer_down(link.peer)
         self.gossip.stream_ended(link.peer)
         self.blobs.forget(link.peer)
+        self.copies.link_down(link.peer)
         self.leaves.link_down(link.peer)
 
     def receive(self, link: Link, message: Any) -> None:
-        if self.work.receive(link.peer, message) or self.leaves.receive(link, message):
+        peer = link.peer
+        taken = self.work.receive(peer, message) or self.copies.receive(peer, message)
+        if taken or self.leaves.receive(link, message):
             return
         match message:
             case AliveAsked():
