@@ -153,7 +153,7 @@ class ActionView:
         """Look at actions again: those that diverge now, and those that do no more."""
         raised: set[Digest] = set()
         settled: set[Digest] = set()
-        for action in set(actions):
+        for action in dict.fromkeys(actions):
             diverges, did = self._diverges(action), action in self._divergent
             if diverges and not did:
                 raised.add(action)

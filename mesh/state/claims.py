@@ -59,7 +59,7 @@ class ClaimView:
     def judge(self, keys: Iterable[str]) -> set[str]:
         """Look at these keys again; those of which something else stands now."""
         changed = set()
-        for key in set(keys):
+        for key in dict.fromkeys(keys):
             counting = self._counting(key)
             gone = {dot for entry in counting for dot in _superseded(entry)}
             standing = tuple(entry for entry in counting if entry.dot not in gone)

@@ -88,8 +88,8 @@ class RegisterView:
 
     def judge(self, keys: Iterable[RegisterKey], nodes: Iterable[NodeId]) -> set[RegisterKey]:
         """Look again at these keys, and at all of these nodes'; those whose value is another."""
-        again = set(keys)
-        again |= {(node, key) for node in nodes for key in self._keys_of.get(node, ())}
+        again = dict.fromkeys(keys)
+        again |= {(node, key): None for node in nodes for key in self._keys_of.get(node, ())}
         changed = set()
         for key in again:
             value = self._value(key)

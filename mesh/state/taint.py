@@ -63,8 +63,8 @@ def closure(
     """All actions that consumed a seed, or what came out of such an action, and so on. Each action
     and each edge is looked at once."""
     tainted: set[Digest] = set()
-    seen = set(seeds)
-    queue = list(seen)
+    queue = list(dict.fromkeys(seeds))
+    seen = set(queue)
     while queue:
         for action in consumers.get(queue.pop(), ()):
             if action in tainted:

@@ -115,7 +115,7 @@ def pack_section(
     writer: bytes, heads: Mapping[FeedId, Head], forks: Forked, tag_bytes: int | None = None
 ) -> Section:
     """The section of one writer, who goes by that name."""
-    tags = {feed: tag_of(feed) for feed in {*heads, *forks}}
+    tags = {feed: tag_of(feed) for feed in (*heads, *forks)}
     size = tag_bytes or clear_bytes(tags.values())
     entries = sorted(
         (tags[feed][:size], head.count, mark_of(feed, head)) for feed, head in heads.items()
