@@ -213,14 +213,21 @@ class MeshIdentity:
 def load(env: Env) -> MeshIdentity | None:
     """The node's identity; None when it is in no mesh. Raises KeyUnreadable, RosterUnreadable."""
     key = load_key(env.disk)
-    data = env.disk.read(ROSTER_FILE)
-    if key is None or data is None:
+    roster = load_roster(env.disk)
+    if key is None or roster is None:
+        return None
+    return MeshIdentity(env.disk, key, own_certificate(env.disk, key, "node"), roster)
+
+
+def load_roster(disk: Disk) -> Roster | None:
+    """Who is in the mesh of this home; None when it is in none. Raises RosterUnreadable."""
+    data = disk.read(ROSTER_FILE)
+    if data is None:
         return None
     try:
-        roster = _read_roster(data)
+        return _read_roster(data)
     except WireError as error:
-        raise RosterUnreadable(path=env.disk.path(ROSTER_FILE), why=str(error)) from None
-    return MeshIdentity(env.disk, key, own_certificate(env.disk, key, "node"), roster)
+        raise RosterUnreadable(path=disk.path(ROSTER_FILE), why=str(error)) from None
 
 
 def _read_roster(data: bytes) -> Roster:

@@ -103,16 +103,25 @@ def verify_frames(mesh: MeshId, frames: Iterable[Frame], *, every_signature: boo
     return Report(tuple(_report(chain, broken, coverage) for chain, _, broken in checked))
 
 
-def verify_export(mesh: MeshId, data: bytes) -> Report:
-    """Check an exported file."""
-    frames, unreadable = list[Frame](), list[Break]()
-    head = EXPORT_MAGIC + mesh
-    if not data.startswith(head):
-        is_ours = data.startswith(EXPORT_MAGIC)
-        return Report((), (Break(0, "mesh" if is_ours else "not an exported log"),))
-    at, reader = len(head), FrameReader()
+@attrs.frozen
+class Exported:
+    """An exported file, as far as it can be read."""
+
+    mesh: MeshId | None
+    """None: it is no exported log."""
+    frames: tuple[Frame, ...] = ()
+    unreadable: tuple[Break, ...] = ()
+    """By byte."""
+
+
+def read_export(data: bytes) -> Exported:
+    """Take an exported file apart; nothing is checked but that its frames are frames."""
+    at = len(EXPORT_MAGIC) + DIGEST_BYTES
+    if not data.startswith(EXPORT_MAGIC) or len(data) < at:
+        return Exported(None, unreadable=(Break(0, "not an exported log"),))
+    frames, unreadable, reader = list[Frame](), list[Break](), FrameReader()
     try:
-        for encoded in reader.feed(data[len(head) :]):
+        for encoded in reader.feed(data[at:]):
             try:
                 frames.append(decode_frame(encoded))
             except WireError as error:
@@ -123,7 +132,16 @@ def verify_export(mesh: MeshId, data: bytes) -> Report:
     else:
         if reader.pending_bytes:
             unreadable.append(Break(at, "truncated"))
-    return attrs.evolve(verify_frames(mesh, frames), unreadable=tuple(unreadable))
+    mesh = MeshId(data[len(EXPORT_MAGIC) :][:DIGEST_BYTES])
+    return Exported(mesh, tuple(frames), tuple(unreadable))
+
+
+def verify_export(mesh: MeshId, data: bytes) -> Report:
+    """Check an exported file of this mesh."""
+    found = read_export(data)
+    if found.mesh is not None and found.mesh != mesh:
+        return Report((), (Break(0, "mesh"),))
+    return attrs.evolve(verify_frames(mesh, found.frames), unreadable=found.unreadable)
 
 
 def export(mesh: MeshId, frames: Iterable[Frame]) -> Iterator[bytes]:

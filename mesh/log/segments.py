@@ -96,8 +96,12 @@ class Batch:
 class Segments:
     """A `FrameStore` on a disk. Call `load` (through `Log.load`) before anything else."""
 
-    def __init__(self, disk: Disk, segment_bytes: int = LOG_SEGMENT_BYTES) -> None:
+    def __init__(
+        self, disk: Disk, segment_bytes: int = LOG_SEGMENT_BYTES, *, only_reads: bool = False
+    ) -> None:
+        """`only_reads`: somebody else may be writing, so a torn end is left as it is."""
         self.disk = disk
+        self._only_reads = only_reads
         self.damage: list[Damage] = []
         """What was found unreadable since the start."""
         self.torn_bytes = 0
@@ -318,7 +322,7 @@ class Segments:
 
     def _cut_tail(self, number: int, data: bytes, found: Scan) -> None:
         self.torn_bytes = len(data) - found.end
-        if self.torn_bytes:
+        if self.torn_bytes and not self._only_reads:
             self.disk.truncate(_name(number), found.end)
             self._sizes[number] = found.end
 
