@@ -58,7 +58,8 @@ CHUNK_MAX = 64
 FLUSH_S = 0.05
 """Phases reach the command line at most this much late."""
 REFETCH_MAX = 2
-"""Times a shard is run again because its outputs vanished before they were fetched."""
+"""Times a shard is run anywhere again because its outputs vanished before they were fetched; after
+so many it is run here, and fails only when they vanish here as often."""
 
 _ERRORS = {cls.code: cls for cls in catalogue()}
 
@@ -326,7 +327,8 @@ class Run:
         """The outputs are gone: the work is done anew rather than the build failed."""
         active, node = self._active[index], self._parts.name_of(holder)
         active.refetched += 1
-        if active.refetched > REFETCH_MAX or active.job is None:
+        here = active.refetched > REFETCH_MAX and self._parts.may_build(self._parts.me)
+        if active.job is None or active.refetched > REFETCH_MAX * (1 + here):
             error = BlobLost(digest=_display(self._step(index)))
             self._fail(index, failure_of_error(self._step(index), node, error), 0.0)
             return
@@ -336,7 +338,7 @@ class Run:
         if holder != self._parts.me:
             refused_by = (*active.job.shard.refused_by, (holder, why))
             shard = attrs.evolve(active.job.shard, refused_by=refused_by)
-            active.job = attrs.evolve(active.job, shard=shard)
+            active.job = attrs.evolve(active.job, shard=attrs.evolve(shard, local_only=here))
         self._parts.work.submit([active.job])
 
     async def _complete(self, index: int, result: Result, builder: NodeId, source: str) -> bool:
