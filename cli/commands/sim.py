@@ -33,7 +33,8 @@ SEED_MAX = 2**63 - 1
 NODES_MAX = 2000
 PROFILES = (
     *("calm", "mild", "pairs", "loss", "partitions", "crashes", "starved", "clocks", "disks"),
-    *("streams", "hostile", "liars", "serial", "builds", "state", "everything"),
+    *("streams", "hostile", "liars", "serial", "builds", "state", "state-keys"),
+    *("state-disks", "everything"),
 )
 """Those of `sim.scenario.profiles`; a test compares the two."""
 RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")

@@ -12,11 +12,12 @@ LOG = "mesh.log.log"
 CORE = "mesh.log.sync.core"
 FETCHING = "mesh.log.sync.fetching"
 REPLICA = "mesh.node.state.replica"
+PROFILES = ("state", "state-keys", "state-disks")
 WINDOWS = "mesh.state.windows"
 
 
 def _mutant(name: str, breaks: str, oracles: tuple[str, ...], *edits: Edit) -> Mutant:
-    return Mutant(name, breaks, edits, ("state",), oracles, nodes=4, world="state")
+    return Mutant(name, breaks, edits, PROFILES, oracles, nodes=4, world="state")
 
 
 REPLICAS: tuple[Mutant, ...] = (

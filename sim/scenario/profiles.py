@@ -82,6 +82,22 @@ PROFILES: Mapping[str, Profile] = {
         lasts_s=(0.5, 6.0),
         world="state",
     ),
+    "state-keys": Profile(
+        "replicas whose keys are stolen and whose disks are copied",
+        kinds=("equivocate", "remove", "twin", "old_disk", "isolate"),
+        faults=(1, 6),
+        chaos_s=12.0,
+        lasts_s=(0.5, 6.0),
+        world="state",
+    ),
+    "state-disks": Profile(
+        "replicas with liars, clearing up, rotting disks and wrong clocks",
+        kinds=("lie", "checkpoint", "prune", "amnesia", "disk_rot", "clock_ahead", "isolate"),
+        faults=(2, 8),
+        chaos_s=12.0,
+        lasts_s=(0.5, 6.0),
+        world="state",
+    ),
     "everything": Profile(
         "all of it",
         groups=("network", "stream", "node", "clock", "disk", "serial", "hostile"),
