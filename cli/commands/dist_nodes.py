@@ -78,7 +78,7 @@ def _start_cluster(
     nodes: int | None,
     directory: str | None,
     slots: int | None,
-    **wishes: str | None,
+    **wishes: Any,
 ) -> int:
     where = str(Path(directory).resolve()) if directory else homes.default_cluster_dir()
     before = cluster.existing(where)

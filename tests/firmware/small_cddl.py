@@ -1,5 +1,6 @@
 """A reader and checker of the part of CDDL (RFC 8610) that our files use: numbers, ranges,
-`int uint bstr tstr null`, `.size .le .ge .cbor`, arrays with occurrences, choices, groups, `&( )`."""
+`int uint bstr tstr null`, `.size .le .ge .cbor`, arrays with occurrences, choices, groups,
+`&( )`."""
 
 from __future__ import annotations
 
