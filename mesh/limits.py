@@ -73,6 +73,8 @@ SWIM_FUTILE_REPAIR_S = 30.0
 """Longest pause between repairs with a peer whose table they do not make equal."""
 SWIM_RENEWALS_MAX = 16
 """Records of one member taken within a second; each makes everybody check a signature."""
+SWIM_OUTDONE_MAX = 16
+"""Times that one start moves above an epoch that it had forgotten."""
 SWIM_HISTORY_MAX = 32
 """Lines kept of what happened to one member."""
 SWIM_TOMBSTONES_MAX = 4096
@@ -312,6 +314,12 @@ LOG_BUFFER_DEFAULT_MB = 512
 """`max_buffer_size_mb`: bodies kept on disk..."""
 LOG_BUFFER_DEFAULT_HOURS = 72
 """`max_buffer_age_hours`: ... and how long after they arrived."""
+
+# -- the shared state of a node -------------------------------------------------------------------
+STATE_CHECKPOINT_EVENTS = 20_000
+"""Own events on a lane after which a checkpoint takes their place: about two megabytes."""
+STATE_BLOB_BYTES_MAX = 256 * MIB
+"""The state that a checkpoint names: two million results of actions."""
 
 # -- sync ----------------------------------------------------------------------------------------
 SYNC_FANOUT = 3

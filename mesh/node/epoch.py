@@ -1,8 +1,10 @@
 """The epoch of a start: wall-clock milliseconds, made to grow with every start.
 
 It is stored before it is used, so that a clock set back between two starts does not bring an old
-epoch again; others would take the node's datagrams for replays. Not here: what epochs decide
-(`mesh.swim.table`, `mesh.swim.sealed`).
+epoch again; others would take the node's datagrams for replays. The clock decides nothing: who lost
+the disk and has a clock that is behind starts too low, is shown its own later record by the others,
+goes on above it (`mesh.swim.endpoint`), and stores that.
+Not here: what epochs decide (`mesh.swim.table`, `mesh.swim.sealed`).
 """
 
 from __future__ import annotations
@@ -19,5 +21,10 @@ def next_epoch(disk: Disk, clock: Clock) -> int:
     last = int(stored) if stored.isdigit() and len(stored) < 19 else 0
     epoch = max(int(clock.wall() * 1000), last + 1)
     assert 0 < epoch <= EPOCH_MAX
-    disk.write(EPOCH_FILE, str(epoch).encode())
+    store_epoch(disk, epoch)
     return epoch
+
+
+def store_epoch(disk: Disk, epoch: int) -> None:
+    """Let every later start be above `epoch`."""
+    disk.write(EPOCH_FILE, str(epoch).encode())

@@ -21,6 +21,7 @@ import trio
 
 from mesh.errors import EnvironmentFault
 from mesh.limits import SWIM_SEEDS_MAX
+from mesh.node.epoch import store_epoch
 from mesh.node.peers_file import load_peers, save_peers
 from mesh.ports import Arrived, DatagramPort, Env, Refused, Timer
 from mesh.swim.config import SwimConfig
@@ -95,6 +96,8 @@ class Gossip:
         self._timer: Timer | None = None
         self._timer_s = 0.0
         self._remember_timer: Timer | None = None
+        self._epoch = setup.epoch
+        """What we have tried to store."""
         self._counters: Counter[str] = Counter()
 
     # -- what others ask -------------------------------------------------------------------------
@@ -228,6 +231,8 @@ class Gossip:
                 self._do(endpoint.receive(each.data, each.source, now_s, each.arrived_s))
             else:
                 self._do(endpoint.refused(each.to, each.quoted, now_s))
+        if endpoint.epoch > self._epoch:
+            self._store_epoch(endpoint.epoch)
 
     def _fire(self) -> None:
         assert self._endpoint is not None
@@ -269,6 +274,14 @@ class Gossip:
             due_s = self._env.clock.monotonic() + REMEMBER_S
             self._remember_timer = self._env.clock.call_at(due_s, self._remember)
         self._on_change(change.view)
+
+    def _store_epoch(self, epoch: int) -> None:
+        """An earlier start was ahead of us. If this is lost, the next start is told again."""
+        self._epoch = epoch
+        try:
+            store_epoch(self._env.disk, epoch)
+        except (OSError, EnvironmentFault):
+            self._counters["epoch-not-stored"] += 1
 
     def _remember(self) -> None:
         """Store addresses. Losing them costs nothing but a slower return."""

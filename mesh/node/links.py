@@ -201,7 +201,7 @@ class Links:
         """Run a link to its end, unless the pair has a better one."""
         other = self.by_node.get(link.peer)
         if other is not None:
-            same_start = other.hello.epoch >= link.hello.epoch
+            same_start = other.hello.epoch == link.hello.epoch
             worse = self._dialled_by_lower(other) and not self._dialled_by_lower(link)
             if same_start and worse:
                 self.counters.add("link.second")

@@ -14,7 +14,7 @@ Deliberately not here: sealing and the epochs of sessions (`endpoint`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -74,6 +74,8 @@ class Swim:
         self._rng = rng
         self._counters: Counter[str] = Counter()
         self._facts = Membership(config, self_info, signatures, self._counters)
+        self.table = self._facts.table
+        """To be looked at only."""
         self._packets = Packets(config, self._facts)
         self._prober = Prober(config, self._facts, self._packets, rng)
         self._spreader = Spreader(config, self._facts, self._packets, rng)
@@ -338,13 +340,7 @@ class Swim:
         return []
 
     def _hear(
-        self,
-        facts: tuple[Statement, ...],
-        sender: NodeId,
-        at: At,
-        now_s: float,
-        *,
-        old: bool = False,
+        self, facts: Sequence[Statement], sender: NodeId, at: At, now_s: float, *, old: bool = False
     ) -> list[Effect]:
         if not facts:
             return []

@@ -3,6 +3,12 @@
     datagram -> Sealer.open -> fresh?  yes: Swim.receive -> seal each SendDatagram -> Transmit
                                        no:  one notice of our epoch, and nothing else
 
+A member that lost its disk and whose clock went back starts in an epoch before one that we have
+heard: we may not believe it, because such a datagram may be recorded. So the notice shows it its
+own later record, signed by itself; it goes on above that (`membership`), seal included, and is
+heard. No clock decides it, and nobody can push a node's epoch but itself. Such a notice may be
+larger than what it answers; SWIM_NOTICE_INTERVAL_S bounds what a replayer can have sent for it.
+
 The newest payload to each peer is kept until the peer is heard, and repeated once if what is heard
 is a notice: the peer has started anew, or we never knew its epoch. So a first contact costs one
 more round trip instead of one probe interval.
@@ -21,7 +27,8 @@ from mesh.swim.core import Swim
 from mesh.swim.dossier import Dossier
 from mesh.swim.effects import AskStream, At, Effect, MemberChanged, MemberView, SendDatagram
 from mesh.swim.refusals import Refusable
-from mesh.swim.sealed import Sealer
+from mesh.swim.repair import reminder
+from mesh.swim.sealed import Opened, Sealer
 from mesh.types import Address, NodeId
 from mesh.wire.messages import Load
 from mesh.wire.straight import quick
@@ -62,6 +69,11 @@ class Endpoint:
         """Counts of both parts, the seal's with `seal-` in front."""
         sealed = {f"seal-{reason}": count for reason, count in self._sealer.counters.items()}
         return self._swim.counters + Counter(sealed) + self._counters
+
+    @property
+    def epoch(self) -> int:
+        """Ours. It is above that of the start when an earlier start of ours was ahead of it."""
+        return self._swim.table.own.record.epoch
 
     @property
     def table_hash(self) -> bytes:
@@ -111,13 +123,14 @@ class Endpoint:
         if opened is None:
             return []
         if not opened.fresh:
-            return self._notice(opened.sender, datagram, source, now_s)
-        outputs = self._repeat_kept(opened.sender, now_s, wanted=not opened.payload)
-        if opened.payload:
-            at = At(source, now_s if arrived_s is None else arrived_s)
-            effects = self._swim.receive(opened.sender, opened.payload, at, now_s)
-            outputs += self._seal_all(effects, now_s)
-        return outputs
+            return self._notice(opened, datagram, source, now_s)
+        if not opened.payload:
+            return self._repeat_kept(opened.sender, now_s, wanted=True)
+        at = At(source, now_s if arrived_s is None else arrived_s)
+        effects = self._swim.receive(opened.sender, opened.payload, at, now_s)
+        raised = self._follow_epoch()
+        outputs = self._repeat_kept(opened.sender, now_s, wanted=raised)
+        return outputs + self._seal_all(effects, now_s)
 
     def refused(self, to: Address, quoted: bytes, now_s: float) -> list[Output]:
         """The network says that nobody listens at `to`, and quotes what we sent. Never raises."""
@@ -136,14 +149,24 @@ class Endpoint:
         """A sign of life by another way, such as bytes on a stream."""
         return self._seal_all(self._swim.heard(node, now_s), now_s)
 
+    def _follow_epoch(self) -> bool:
+        """The seal is in the epoch of our record; whether it had to move."""
+        epoch = self.epoch
+        if epoch == self._sealer.epoch:
+            return False
+        self._sealer.raise_epoch(epoch)
+        return True
+
     def _notice(
-        self, sender: NodeId, datagram: bytes, source: Address, now_s: float
+        self, opened: Opened, datagram: bytes, source: Address, now_s: float
     ) -> list[Output]:
+        sender = opened.sender
         last_s = self._noticed_s.get(sender)
         if last_s is not None and now_s - last_s < SWIM_NOTICE_INTERVAL_S:
             return []
         self._noticed_s[sender] = now_s
-        data = self._sealer.notice(sender, datagram)
+        payload = reminder(self._swim.table, sender) if opened.outdated else b""
+        data = self._sealer.notice(sender, datagram, payload)
         return [Transmit(data, source)] if data is not None else []
 
     def _repeat_kept(self, node: NodeId, now_s: float, *, wanted: bool) -> list[Output]:

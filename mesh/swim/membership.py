@@ -21,7 +21,7 @@ from ipaddress import ip_address
 
 import attrs
 
-from mesh.limits import SWIM_LIAR_QUIET_S, SWIM_RENEWALS_MAX
+from mesh.limits import SWIM_LIAR_QUIET_S, SWIM_OUTDONE_MAX, SWIM_RENEWALS_MAX
 from mesh.swim.book import Book
 from mesh.swim.cases import Cases
 from mesh.swim.config import SwimConfig
@@ -135,13 +135,17 @@ class Membership:
 
     def _hear_of_self(self, record: Record, statement: Statement) -> None:
         """A record of ours that is newer than what we remember: our stored epoch was lost, and we
-        begin behind where we were. Outdo it."""
+        begin behind where we were. Outdo it by an epoch, because a datagram of its own epoch may
+        be a recorded one. A second process with our key does the same, so there is an end to it."""
         own = self.table.own
         if self.leaving or record.version <= own.record.version:
             return
+        if self._counters["outdone-by-self"] >= SWIM_OUTDONE_MAX or record.epoch == EPOCH_MAX:
+            self._counters["outdone-too-often"] += 1
+            return
         self._check(own.node_id, statement)
         self._counters["outdone-by-self"] += 1
-        self._become(_next(evolve(own.record, epoch=record.epoch, incarnation=record.incarnation)))
+        self._become(evolve(own.record, epoch=record.epoch + 1, incarnation=0))
 
     def _hear_against_self(
         self, charge: Charge, accuser: NodeId, statement: Statement, now_s: float

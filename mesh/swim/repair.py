@@ -30,12 +30,14 @@ from mesh.swim.messages import (
     Buckets,
     Delta,
     Digest,
+    Gossip,
     Statement,
     pack,
 )
 from mesh.swim.records import Charge, Record, parse
 from mesh.swim.table import Member, Table, Version, agreed
 from mesh.types import NodeId
+from mesh.wire.schema import encode_message, evolve
 
 LOW, HIGH = bytes(PREFIX_BYTES), b"\xff" * PREFIX_BYTES
 
@@ -126,6 +128,15 @@ def answer_delta(table: Table, theirs: Delta) -> list[Delta]:
     asked = [members[prefix] for prefix in _cut(theirs.want, PREFIX_BYTES) if prefix in members]
     packed = pack(map(statements_about, newer + asked), SWIM_SYNC_DATAGRAMS_MAX)
     return [Delta(packet, b"") for packet in packed]
+
+
+def reminder(table: Table, node: NodeId) -> bytes:
+    """The payload that shows a member its own newest record, for one that seems to have forgotten
+    it; empty when we hold none."""
+    member = table.get(node)
+    if member is None:
+        return b""
+    return encode_message(Gossip((evolve(member.statement, seen_host=""),)))
 
 
 def told_by(statements: Iterable[Statement]) -> dict[bytes, Version]:

@@ -15,7 +15,10 @@ Rules: `open` never raises, every refusal is counted by reason. Replay: per peer
 over the counters of its present epoch. A restarted receiver has lost its windows, therefore a
 datagram is *fresh* only if it names the receiver's present epoch; recorded ones cannot. What is
 not fresh changes nothing here or above; it is only worth a notice, a sealed empty payload whose
-header tells the other side our epoch.
+header tells the other side our epoch. What comes from an epoch before the sender's last is either
+late, or recorded, or from a sender that forgot its epochs and whose clock is behind: nothing in it
+is believed, but the notice to it carries what reminds it (`endpoint`), and `raise_epoch` is what
+the reminded one does.
 Deliberately not here: when notices and repetitions are sent (`endpoint`), sockets, key storage.
 """
 
@@ -105,6 +108,8 @@ class Opened:
     """Empty for a notice."""
     fresh: bool
     """It names our present epoch; only then may it change anything."""
+    outdated: bool = False
+    """The sender was heard in a later epoch; the payload is withheld."""
 
 
 @attrs.frozen
@@ -121,20 +126,29 @@ class Sealer:
     """All sealed channels of one node."""
 
     def __init__(self, config: SealerConfig) -> None:
-        assert 0 < config.epoch <= EPOCH_MAX
         assert 0 <= config.counter_start < 2**COUNTER_START_BITS
         self._config = config
         self._counter = config.counter_start
         self._prefix = prefix_of(config.node_id)
-        self._named = (config.epoch & _RECEIVER_MASK).to_bytes(_RECEIVER_BYTES, "big")
-        """How others name our present epoch."""
-        epoch = config.epoch.to_bytes(_EPOCH_BYTES, "big")
-        self._head = bytes([VERSION]) + self._prefix + epoch
-        self._nonce_head = epoch + _COUNTER_PAD
+        self._begin(config.epoch)
         self._members: dict[bytes, NodeId] = {}
         self._peers: dict[NodeId, _Peer] = {}
         self.counters: Counter[str] = Counter()
         """Refused datagrams: reason -> count."""
+
+    def _begin(self, epoch: int) -> None:
+        assert 0 < epoch <= EPOCH_MAX
+        self.epoch = epoch
+        self._named = (epoch & _RECEIVER_MASK).to_bytes(_RECEIVER_BYTES, "big")
+        """How others name our present epoch."""
+        encoded = epoch.to_bytes(_EPOCH_BYTES, "big")
+        self._head = bytes([VERSION]) + self._prefix + encoded
+        self._nonce_head = encoded + _COUNTER_PAD
+
+    def raise_epoch(self, epoch: int) -> None:
+        """Go on in a later epoch. What names the one before is not fresh any more."""
+        assert epoch > self.epoch, "epochs only grow"
+        self._begin(epoch)
 
     def set_members(self, ids: Iterable[NodeId]) -> None:
         """Replace whom we talk with; state of others is forgotten."""
@@ -188,7 +202,8 @@ class Sealer:
         if not 0 < epoch <= EPOCH_MAX:
             return self._refuse("malformed")
         if epoch < peer.proven_epoch:
-            return self._refuse("stale-epoch")
+            self.counters["stale-epoch"] += 1
+            return Opened(sender, b"", fresh=False, outdated=True)
         if plain[:_RECEIVER_BYTES] != self._named:
             self.counters["not-fresh"] += 1
             return Opened(sender, payload, fresh=False)
@@ -199,15 +214,15 @@ class Sealer:
             return self._refuse("replay")
         return Opened(sender, payload, fresh=True)
 
-    def notice(self, to: NodeId, datagram: bytes) -> bytes | None:
-        """The answer to an opened datagram that was not fresh: empty, names the epoch it came
-        from, and shows ours. Never larger than what it answers."""
+    def notice(self, to: NodeId, datagram: bytes, payload: bytes = b"") -> bytes | None:
+        """The answer to an opened datagram that was not fresh: names the epoch it came from, and
+        shows ours. Never larger than what it answers, unless there is a `payload`."""
         peer = self._peer(to)
         if peer is None:
             return None
         start = 1 + PREFIX_BYTES
         their_epoch = int.from_bytes(datagram[start : start + _EPOCH_BYTES], "big")
-        return self._box(peer.shared_key, their_epoch, b"")
+        return self._box(peer.shared_key, their_epoch, payload)
 
     def _box(self, shared_key: bytes, receiver_epoch: int, payload: bytes) -> bytes:
         assert len(payload) + DATAGRAM_SEAL_BYTES <= DATAGRAM_BYTES_MAX

@@ -115,10 +115,12 @@ class Running:
 
 
 @asynccontextmanager
-async def running(home: Path, index: int, members: set[int]) -> AsyncIterator[Running]:
+async def running(
+    home: Path, index: int, members: set[int], epoch: int | None = None
+) -> AsyncIterator[Running]:
     env = an_env(home)
     seen, identity = Seen(), SimpleIdentity(index, set(members))
-    setup = GossipSetup(("127.0.0.1", 0), 1, 2, next_epoch(env.disk, env.clock))
+    setup = GossipSetup(("127.0.0.1", 0), 1, 2, epoch or next_epoch(env.disk, env.clock))
     gossip = Gossip(env, FAST, identity, setup, seen)
     async with trio.open_nursery() as nursery:
         await nursery.start(gossip.run)
@@ -214,6 +216,30 @@ async def test_seeds_given_before_the_start_are_used(tmp_path: Path) -> None:
             await nursery.start(gossip.run)
             await seen.until(lambda: gossip.member(zero.node_id) is not None)
             nursery.cancel_scope.cancel()
+
+
+async def test_a_start_below_an_earlier_one_is_told_goes_above_it_and_stores_that(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path / "0", 0, {0, 1}) as zero:
+        async with running(tmp_path / "1", 1, {0, 1}) as one:
+            one.gossip.join(seed_of(zero))
+            await zero.until_sees(one, State.ALIVE)
+            await one.until_sees(zero, State.ALIVE)
+            before = one.gossip.members()[0].epoch
+        home = tmp_path / "empty disk"
+        async with running(home, 1, {0, 1}, epoch=5) as one:
+            one.gossip.join(seed_of(zero))
+            await zero.seen.until(lambda: _epoch_of(one, zero) == before + 1)
+            await one.until_sees(zero, State.ALIVE)
+            assert zero.state_of(one) == State.ALIVE
+    clock = SimpleNamespace(wall=lambda: 10.0)
+    assert next_epoch(RealDisk(home), cast("Any", clock)) == before + 2
+
+
+def _epoch_of(subject: Running, observer: Running) -> int | None:
+    view = observer.gossip.member(subject.node_id)
+    return view.epoch if view is not None else None
 
 
 def test_epochs_grow_although_the_clock_goes_back(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from signed_facts import (
     votes,
 )
 
+from mesh.limits import SWIM_OUTDONE_MAX
 from mesh.swim import repair
 from mesh.swim.config import LAN, LOOPBACK, WAN, SwimConfig
 from mesh.swim.dissemination import Rumours
@@ -183,7 +184,16 @@ def test_our_own_record_of_an_epoch_we_forgot_is_outdone() -> None:
     membership = an_acquainted()
     membership.hear([record(0, OWN_EPOCH + 5, 3, left=True)], FROM_ONE, 0.0)
     own = membership.table.own.record
-    assert (own.epoch, own.incarnation, own.left) == (OWN_EPOCH + 5, 4, False)
+    assert (own.epoch, own.incarnation, own.left) == (OWN_EPOCH + 6, 0, False)
+
+
+def test_two_processes_with_one_key_do_not_outdo_each_other_for_ever() -> None:
+    membership = an_acquainted()
+    for _ in range(2 * SWIM_OUTDONE_MAX):
+        others = record(0, membership.table.own.record.epoch + 1, 0)
+        membership.hear([others], FROM_ONE, 0.0)
+    assert membership.table.own.record.epoch == OWN_EPOCH + 2 * SWIM_OUTDONE_MAX
+    assert counted(membership, "outdone-too-often") == SWIM_OUTDONE_MAX
 
 
 def test_the_highest_incarnation_is_outdone_by_an_epoch() -> None:

@@ -12,6 +12,8 @@ from mesh.swim.effects import State
 from sim.net import Link
 from sim.swim_world import SwimWorld
 
+TEN_DAYS_MS = 864_000_000
+
 
 def test_a_restarted_node_tries_everybody_it_remembers_until_it_finds_the_only_one_alive() -> None:
     mesh = SwimWorld(1, 90)
@@ -63,3 +65,30 @@ def test_halves_of_a_mesh_that_were_cut_for_long_find_each_other_without_seeds(
         assert mesh.run_until(mesh.converged, within_s=10)
         took_s.append(mesh.world.now_s - start_s)
     assert median(took_s) <= (2 if nodes > 2 else LAN.reconnect_backoff_max_s)
+
+
+@pytest.mark.parametrize("noticed", [False, True], ids=["at-once", "when-it-was-dead"])
+@pytest.mark.parametrize("remembers", [False, True], ids=["found", "finds-others"])
+def test_a_member_that_lost_its_disk_and_whose_clock_went_back_comes_back(
+    noticed: bool, remembers: bool
+) -> None:
+    mesh = SwimWorld(6, 5)
+    mesh.start_all()
+    assert mesh.run_until(mesh.converged, within_s=10)
+    lost, others = mesh[3], [node for node in mesh.nodes if node.index != 3]
+    lost.crash()
+    if noticed:
+        assert mesh.run_until(
+            lambda: all(node.sees(lost) == State.DEAD for node in others), within_s=30
+        )
+    before = lost.epoch
+    lost.epoch -= TEN_DAYS_MS
+    lost.restart()
+    assert lost.epoch < before
+    (lost.join(mesh[0]) if remembers else mesh[0].join(lost))
+    assert mesh.run_until(mesh.converged, within_s=30 if noticed else 60)
+    assert all(node.sees(lost) == State.ALIVE for node in others)
+    assert lost.endpoint.epoch == before + 1
+    assert lost.endpoint.counters["outdone-by-self"] == 1
+    mesh.run(20)
+    assert mesh.converged(), "and it stays"

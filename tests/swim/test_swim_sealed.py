@@ -84,8 +84,36 @@ def test_datagrams_of_an_earlier_epoch_of_the_sender_are_refused() -> None:
     assert late is not None
     assert present is not None
     assert bob.open(present) is not None
-    assert bob.open(late) is None
+    opened = bob.open(late)
+    assert opened is not None
+    assert (opened.payload, opened.fresh, opened.outdated) == (b"", False, True)
     assert bob.counters["stale-epoch"] == 1
+
+
+def test_who_raises_its_epoch_is_heard_and_hears_only_what_names_the_new_one() -> None:
+    old, forgetful, bob = a_sealer(0, epoch=9), a_sealer(0, epoch=3), a_sealer(1)
+    for sealer in (old, forgetful):
+        sealer.hint(BOB, 100)
+    first, refused = old.seal(BOB, b"before"), forgetful.seal(BOB, b"too low")
+    assert first is not None
+    assert refused is not None
+    assert bob.open(first) is not None
+    reminder = bob.notice(ALICE, refused, b"you were in 9") if bob.open(refused) else None
+    assert reminder is not None
+    told = forgetful.open(reminder)
+    assert told is not None
+    assert (told.payload, told.fresh) == (b"you were in 9", True)
+    before = bob.notice(ALICE, refused)
+    forgetful.raise_epoch(10)
+    assert before is not None
+    late = forgetful.open(before)
+    assert late is not None
+    assert not late.fresh
+    again = forgetful.seal(BOB, b"now then")
+    assert again is not None
+    opened = bob.open(again)
+    assert opened is not None
+    assert (opened.payload, opened.fresh) == (b"now then", True)
 
 
 def test_both_directions_never_share_a_nonce() -> None:
