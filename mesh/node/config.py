@@ -6,7 +6,12 @@ from pathlib import Path
 
 import attrs
 
-from mesh.limits import COPIES_DEFAULT, GIB
+from mesh.limits import (
+    COPIES_DEFAULT,
+    GIB,
+    LOG_BUFFER_DEFAULT_HOURS,
+    LOG_BUFFER_DEFAULT_MB,
+)
 from mesh.types import Address
 
 CACHE_GB = 20
@@ -40,6 +45,11 @@ class NodeConfig:
 
     copies: int = COPIES_DEFAULT
     """On how many machines each result's files are kept, if there are that many."""
+
+    max_buffer_size_mb: int = LOG_BUFFER_DEFAULT_MB
+    """Events of the mesh's log kept on this disk; see `mesh.log.retention`."""
+
+    max_buffer_age_hours: float = LOG_BUFFER_DEFAULT_HOURS
 
     sandbox: str = "auto"
     """`auto`, `bwrap` or `plain`."""

@@ -22,6 +22,7 @@ from mesh.identity.roles import BUILD, SUBMIT
 from mesh.identity.roster import RosterChange
 from mesh.identity.trust import MeshIdentity
 from mesh.limits import MIB
+from mesh.log.retention import RetentionConfig
 from mesh.node.ask import Asker
 from mesh.node.blobs import BlobExchange
 from mesh.node.config import LinkConfig, NodeConfig
@@ -38,6 +39,7 @@ from mesh.node.links import Links
 from mesh.node.perform import Performer, PerformerParts
 from mesh.node.periodic import Periodic
 from mesh.node.runs.parts import RunParts
+from mesh.node.state.driver import SharedState, StateParts
 from mesh.node.state.holders import Copies, CopiesParts
 from mesh.node.stolen import StolenParts, StolenRunner
 from mesh.node.work import WorkDriver, WorkParts
@@ -101,6 +103,17 @@ class MeshRuntime:
         link_config = LinkConfig()
         self.links = Links(env, me, identity, self, link_config)
         self.blobs = BlobExchange(env, workshop.store, self.links, link_config)
+        self.state = SharedState(
+            StateParts(
+                env=env,
+                identity=identity,
+                links=self.links,
+                blobs=self.blobs,
+                store=workshop.store,
+                retention=RetentionConfig(config.max_buffer_size_mb, config.max_buffer_age_hours),
+                host=config.name,
+            )
+        )
         self.copies = Copies(CopiesParts(env, me, workshop, self.links, self.blobs, config))
         self.asker = Asker(env, self.links, workshop.results, link_config)
         self.performer = Performer(
@@ -159,6 +172,7 @@ class MeshRuntime:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.work.run)
+                await nursery.start(self.state.run)
                 await nursery.start(self.copies.run)
                 await nursery.start(self.gossip.run)
                 nursery.start_soon(self.doors.peer.serve, self.links.accept)
@@ -187,7 +201,9 @@ class MeshRuntime:
 
     async def leave_mesh(self) -> None:
         """Give up the membership: a signed record, spread before we go."""
-        record = self.identity.write_leave(self.identity.node_id)
+        self.state.seal()
+        me = self.identity.node_id
+        record = self.identity.write_leave(me, self.state.cut_of(me))
         self.links.post_all(RosterRecords((record,)))
         await self.say_goodbye()
 
@@ -233,6 +249,7 @@ class MeshRuntime:
             self._send_roster(link)
         link.post(self.facts.own())
         self.work.peer_up(link.peer, link.hello.load)
+        self.state.link_up(link.peer)
         self.copies.link_up(link.peer)
         self.leaves.link_up(link)
 
@@ -243,13 +260,18 @@ class MeshRuntime:
         self.work.peer_down(link.peer)
         self.gossip.stream_ended(link.peer)
         self.blobs.forget(link.peer)
+        self.state.link_down(link.peer)
         self.copies.link_down(link.peer)
         self.leaves.link_down(link.peer)
 
     def receive(self, link: Link, message: Any) -> None:
         peer = link.peer
-        taken = self.work.receive(peer, message) or self.copies.receive(peer, message)
-        if taken or self.leaves.receive(link, message):
+        if (
+            self.work.receive(peer, message)
+            or self.state.receive(peer, message)
+            or self.copies.receive(peer, message)
+            or self.leaves.receive(link, message)
+        ):
             return
         match message:
             case AliveAsked():
@@ -316,12 +338,16 @@ class MeshRuntime:
         """We admitted somebody: everybody must hear before they knock."""
         for link in list(self.links.by_node.values()):
             self._send_roster(link)
+        self._stand()
+
+    def _stand(self) -> None:
+        """Whom we let in, listen to and believe."""
         self.gossip.roster_changed()
         self.leaves.roster_changed()
+        self.state.roster_changed()
 
     def _apply_change(self, change: RosterChange) -> None:
-        self.gossip.roster_changed()
-        self.leaves.roster_changed()
+        self._stand()
         for member in change.left:
             logger.info("%s is no member any more", member.name)
             self.links.unwant(member.node_id)

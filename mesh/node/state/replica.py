@@ -94,6 +94,10 @@ class Replica:
         assert chosen is not None, "an event of any lane needs one"
         return self._publish(self.writer.append(chosen, encode_event(event), now_s), now_s)
 
+    def flush(self, now_s: float) -> list[Act]:
+        """Seal what waits, and tell it."""
+        return self._publish(self.writer.flush(), now_s)
+
     def receive(self, peer: NodeId, message: Message, now_s: float) -> list[Act]:
         return self._take(self.sync.receive(peer, message, now_s), now_s)
 
@@ -126,6 +130,10 @@ class Replica:
     def load_state(self, digest: Digest, data: bytes) -> None:
         """The blob of a checkpoint that `state.wanted` named; it has been checked."""
         self._changed(self.state.load(digest, data))
+
+    def lost(self, feed: FeedId, below: int) -> None:
+        """Bodies up to there were dropped, and no checkpoint stands for them."""
+        self._changed(self.state.lost(feed, below))
 
     def scrub(self, now_s: float) -> list[Act]:
         """Read every body that is kept; what the disk has spoiled is wanted again from others."""

@@ -1,0 +1,112 @@
+"""Keeping our share of the log small: owner checkpoints when they are due, and retention.
+
+Rules
+- A checkpoint of one of our lanes is due after CHECKPOINT_EVENTS events, or when its epochs, one
+  for each start of this process, would make version vectors long. Its blob is on the disk before
+  anybody hears of it.
+- Bodies go by `max_buffer_size_mb` and `max_buffer_age_hours`. What no checkpoint stands for is
+  lost then; it is counted and told to the views.
+- At most one file is rewritten in one turn of the event loop.
+
+Not here: what goes (`mesh.log.retention`), what a checkpoint says (`mesh.state`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import trio
+
+from mesh.errors import EnvironmentFault
+from mesh.limits import LOG_EPOCHS_BEFORE_CHECKPOINT, STATE_CHECKPOINT_EVENTS
+from mesh.log.model import FeedId, Lane
+from mesh.log.retention import Choice, clear_up
+from mesh.log.segments import Segments
+from mesh.node.state.replica import Act, Replica
+
+if TYPE_CHECKING:
+    from mesh.node.state.driver import StateParts
+
+UPKEEP_EVERY_S = 60.0
+CHECKPOINT_LANES = (Lane.AC, Lane.EXEC, Lane.DEP, Lane.CTL)
+"""CTL last: its checkpoint names what the others have just become."""
+logger = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """See the module's head."""
+
+    def __init__(
+        self,
+        parts: StateParts,
+        segments: Segments,
+        replica: Replica,
+        do: Callable[[Iterable[Act]], None],
+    ) -> None:
+        self._parts = parts
+        self._segments = segments
+        self._replica = replica
+        self._do = do
+        self.checkpoints = 0
+        """Written since the start."""
+        self.lost_events = 0
+        """Dropped since the start, and no checkpoint stood for them."""
+        self.trouble = ""
+
+    async def run(self) -> None:
+        """Look after the log until cancelled."""
+        clock = self._parts.env.clock
+        while True:
+            await self.look()
+            await clock.sleep_until(clock.monotonic() + UPKEEP_EVERY_S)
+
+    async def look(self) -> None:
+        """Do what is due. What the disk refuses is tried again the next time."""
+        try:
+            for lane in CHECKPOINT_LANES:
+                if self.is_due(lane):
+                    await self.checkpoint(lane)
+            self.clear()
+            self._segments.compact(at_most=1)
+            self.trouble = ""
+        except (OSError, EnvironmentFault) as error:
+            if not self.trouble:
+                logger.warning("the log could not be looked after: %s", error)
+            self.trouble = str(error) or type(error).__name__
+
+    # -- checkpoints -----------------------------------------------------------------------------
+    def is_due(self, lane: Lane) -> bool:
+        """Whether what we wrote on the lane should become one state."""
+        log, me = self._replica.log, self._replica.config.me
+        feeds = [feed for feed in log.feeds_of(me) if feed.lane == lane and feed in log.heads]
+        events = sum(log.heads[feed].count - log.covered(feed) for feed in feeds)
+        return events >= STATE_CHECKPOINT_EVENTS or len(feeds) > LOG_EPOCHS_BEFORE_CHECKPOINT
+
+    async def checkpoint(self, lane: Lane) -> None:
+        """Write one. Raises StoreFull, StoreBroken."""
+        store, clock = self._parts.store, self._parts.env.clock
+        with store.in_use():
+            kept, acts = self._replica.checkpoint(lane, clock.monotonic())
+            if kept is not None:
+                with trio.CancelScope(shield=True):
+                    await self._parts.env.exec.run_sync(self._store, kept.data)
+                self.checkpoints += 1
+            self._do(acts)
+
+    def _store(self, data: bytes) -> None:
+        self._parts.store.put_all([data], durable=True)
+
+    # -- retention -------------------------------------------------------------------------------
+    def clear(self) -> Choice:
+        """Let bodies go."""
+        replica, store = self._replica, self._parts.store
+        choice = clear_up(replica.log, self._segments, self._parts.retention, store.has)
+        gone: dict[FeedId, int] = {}
+        for held in choice.lost:
+            gone[held.feed] = max(gone.get(held.feed, 0), held.end)
+        for feed, below in gone.items():
+            replica.lost(feed, below)
+        self.lost_events += choice.lost_events
+        return choice

@@ -1,0 +1,140 @@
+"""The shared state of real nodes: what one says others show; starts, other meshes, bad disks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from mesh.errors import StoreFull
+from mesh.log.model import Lane
+from mesh.node.node import Node
+from mesh.node.state.shelf import MESH_FILE, make_place
+from mesh.state.events import BUILT, ActionResult, Register, encode_event
+from mesh.types import Digest, MeshId, NodeId, digest_of
+from tests.node.nodes import until, world
+
+
+def value_at(node: Node, writer: Node, key: str) -> bytes | None:
+    found = node.runtime.state.replica.state.registers.get(writer.key.node_id, key)
+    return found.value if found is not None else None
+
+
+async def end_membership(node: Node) -> None:
+    """End all its tasks, as when the process stops."""
+    assert node._scope is not None
+    node._scope.cancel()
+    await node._ended.wait()
+
+
+async def test_what_one_node_says_every_other_shows(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        alice.runtime.state.write(Register("greeting", b"hello"))
+        await until(lambda: value_at(bob, alice, "greeting") == b"hello", "the register at bob")
+        bob.runtime.state.write(Register("answer", b"hi"))
+        await until(lambda: value_at(alice, bob, "answer") == b"hi", "the register at alice")
+
+        def same() -> bool:
+            states = [node.runtime.state.replica for node in mesh.nodes]
+            return states[0].log.digest() == states[1].log.digest()
+
+        await until(same, "equal logs")
+        assert (
+            alice.runtime.state.replica.state.digest() == bob.runtime.state.replica.state.digest()
+        )
+
+
+async def test_a_start_after_a_stop_has_everything_in_a_new_epoch(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice = mesh.alice
+        state = alice.runtime.state
+        first = state.replica.writer.epoch
+        state.write(Register("greeting", b"hello"))
+        identity = alice.runtime.identity
+        await end_membership(alice)
+        await alice.enter(identity)
+        again = alice.runtime.state
+        assert again.replica.writer.epoch != first
+        found = again.replica.state.registers.get(identity.node_id, "greeting")
+        assert found is not None
+        assert found.value == b"hello"
+
+
+async def test_a_full_disk_stops_nothing_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        state = alice.runtime.state
+        real = type(alice.env.disk).append
+
+        def full(disk: object, name: str, data: bytes) -> None:
+            if disk is alice.env.disk:
+                raise StoreFull(path=name)
+            real(disk, name, data)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(type(alice.env.disk), "append", full)
+        state.write(Register("greeting", b"hello"))
+        await until(lambda: state.trouble != "", "the trouble")
+        await until(lambda: value_at(bob, alice, "greeting") == b"hello", "the register at bob")
+        monkeypatch.undo()
+        await until(lambda: not state.trouble and not state.segments.has_pending, "the disk")
+
+
+async def test_a_checkpoint_takes_the_place_of_what_was_written(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        state = alice.runtime.state
+        for number in range(5):
+            state.write(Register("counter", b"%d" % number))
+        await state.upkeep.checkpoint(Lane.CTL)
+        assert state.upkeep.checkpoints == 1
+        feed = state.replica.writer.feed(Lane.CTL)
+        assert state.replica.log.covered(feed) >= 5
+        await until(lambda: value_at(bob, alice, "counter") == b"4", "the register at bob")
+        replica = bob.runtime.state.replica
+        await until(lambda: replica.log.covered(feed) >= 5, "the checkpoint at bob")
+        await until(lambda: not replica.state.wanted(), "its state at bob")
+        assert value_at(bob, alice, "counter") == b"4"
+
+
+async def test_what_a_leaver_has_written_goes_on_counting(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        gone = bob.key.node_id
+        bob.runtime.state.write(Register("greeting", b"hello"))
+        bob.runtime.state.seal()
+        await until(lambda: value_at(alice, bob, "greeting") == b"hello", "the register at alice")
+        mine, theirs = (node.runtime.state.cut_of(gone) for node in mesh.nodes)
+        assert mine == theirs
+        assert {point.lane for point in mine} == {Lane.CTL}
+        with trio.fail_after(20):
+            await bob.runtime.leave_mesh()
+        await until(lambda: alice.runtime.identity.member(gone) is None, "the removal")
+        assert value_at(alice, bob, "greeting") == b"hello"
+        cuts = alice.runtime.state.replica.standing.cuts[gone]
+        assert cuts == (mine,)
+
+
+async def test_another_mesh_begins_another_log_and_own_results_come_along(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice = mesh.alice
+        identity = alice.runtime.identity
+        disk, me, mesh_id = alice.env.disk, alice.key.node_id, identity.mesh_id
+        event = ActionResult(*map(digest_of, (b"action", b"outputs", b"record")), BUILT, 5)
+        assert len(encode_event(event)) <= 120
+        alice.runtime.state.write(event)
+        await end_membership(alice)
+        kept = disk.names("log")
+        assert make_place(disk, mesh_id, me) == []
+        other = MeshId(Digest(bytes(32)))
+        assert make_place(disk, other, NodeId(bytes(32))) == []
+        assert [name for name in disk.names("log") if name.endswith(".seg")] == []
+        assert disk.read(MESH_FILE) == bytes(8).hex().encode()
+        assert make_place(disk, mesh_id, me) == []
+        assert disk.names("log") == kept
+        assert make_place(disk, other, me) == [event]
+        assert make_place(disk, mesh_id, me) == []
+        await alice.enter(identity)
