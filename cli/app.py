@@ -28,6 +28,7 @@ OURS = {
     "leaf": "cli.commands.leaf:leaf",
     "rule": "cli.commands.rule:rule",
     "cache": "cli.commands.cache:cache",
+    "audit": "cli.commands.audit:audit",
     "doctor": "cli.commands.tools:doctor",
     "explain": "cli.commands.tools:explain",
     "completion": "cli.commands.tools:completion",

@@ -828,3 +828,32 @@ class ChaosFailed(EnvironmentFault):
     code = "VM705"
     exit_code = 10
     hint = "everything was removed again; `dmesg` may say more"
+
+
+# -- 8xx: the shared state ----------------------------------------------------------------------
+class NoLogHere(UserError):
+    """There is no log of a mesh in {home}"""
+
+    code = "VM801"
+    hint = "`--home DIR` names another node's home; `vitte mesh join` makes this one a member"
+
+
+class LogUnreadable(EnvironmentFault):
+    """The log in {path} cannot be read: {why}"""
+
+    code = "VM802"
+    hint = "check the name and its permissions"
+
+
+class StillAMember(UserError):
+    """{node} is a member: what it says counts"""
+
+    code = "VM803"
+    hint = "`vitte mesh revoke {node}` removes it, with --after from an earlier place on"
+
+
+class NotWritten(EnvironmentFault):
+    """{path} cannot be written: {why}"""
+
+    code = "VM804"
+    hint = "check the folder, its permissions and the room on its disk"

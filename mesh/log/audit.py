@@ -61,6 +61,8 @@ class FeedReport:
     lost: int
     """Events without bodies that nothing stands for."""
     broken: Break | None = None
+    covered_until: int = 0
+    """Events of the feed, from 0 on, that a checkpoint in what was checked stands for."""
 
     @property
     def is_whole(self) -> bool:
@@ -254,4 +256,11 @@ def _report(chain: Chain, broken: Break | None, coverage: Coverage) -> FeedRepor
     for signed, mark in zip(chain.headers, chain.marks, strict=True):
         kind = "held" if mark == HELD else "covered" if signed.end <= until else "lost"
         counts[kind] += signed.header.count
-    return FeedReport(chain.feed, chain.head, len(chain.headers), **counts, broken=broken)
+    return FeedReport(
+        chain.feed,
+        chain.head,
+        len(chain.headers),
+        **counts,
+        broken=broken,
+        covered_until=until,
+    )
