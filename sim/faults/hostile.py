@@ -119,7 +119,7 @@ def _liar(stage: Stage, fault: Fault) -> Undo:
 
     def act() -> None:
         view = stage.own_view(victim)
-        if view is None or not stage.is_up(liar) or stage.is_frozen(liar):
+        if view is None or stage.endpoint(liar) is None or stage.is_frozen(liar):
             return
         forged = [lie for node in range(stage.size) for lie in lies(stage, node, victim, view)]
         statement = forged[int(rng.random() * len(forged))]
