@@ -52,17 +52,22 @@ class Bulk:
     async def next(self) -> Any:
         """The next message. Raises StreamBroken, WireError."""
         if not self.ready:
-            with patience(self.config.bulk_message_s):
-                await self._read()
+            await self._read()
         return self.ready.pop(0)
 
     async def _read(self) -> None:
-        while not self.ready:
-            with patience(self.config.bulk_stall_s):
-                data = await self.stream.receive_some(RECEIVE_BYTES)
-            if not data:
-                raise StreamBroken("closed")
-            self.ready += [decode_message(payload) for payload in self.reader.feed(data)]
+        config = self.config
+        latest_s = trio.current_time() + config.bulk_message_s
+        try:
+            while not self.ready:
+                deadline_s = min(latest_s, trio.current_time() + config.bulk_stall_s)
+                with trio.fail_at(deadline_s):
+                    data = await self.stream.receive_some(RECEIVE_BYTES)
+                if not data:
+                    raise StreamBroken("closed")
+                self.ready += [decode_message(payload) for payload in self.reader.feed(data)]
+        except trio.TooSlowError:
+            raise StreamBroken("stalled") from None
 
     async def close(self) -> None:
         """Close without waiting for the other side for long. Shielded, never raises."""

@@ -69,10 +69,28 @@ class TlsStream:
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Some bytes, b"" at the end. Raises StreamBroken, also when the end was not announced."""
+        most = max_bytes or _RECEIVE_BYTES
         try:
-            return bytes(await self._tls.receive_some(max_bytes or _RECEIVE_BYTES))
+            data = bytes(await self._tls.receive_some(most))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             _broken(error)
+        return data + self._rest(most - len(data)) if data else data
+
+    def _rest(self, max_bytes: int) -> bytes:
+        """What has arrived besides: trio gives one TLS record at a time, and its own costs are
+        those of several records."""
+        tls = self._tls._ssl_object
+        pieces = []
+        while max_bytes > 0:
+            try:
+                piece = tls.read(max_bytes)
+            except (ssl.SSLError, ValueError):
+                break  # nothing more, or trouble that the next call meets as well
+            if not piece:
+                break
+            pieces.append(piece)
+            max_bytes -= len(piece)
+        return b"".join(pieces)
 
     async def aclose(self) -> None:
         """Say goodbye if that is quickly done, and close."""
