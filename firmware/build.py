@@ -83,6 +83,12 @@ SMALL = (
     *("-mllvm", "-inlinecold-threshold=-50"),
     *("-mllvm", "-inline-instr-cost=10", "-mllvm", "-inline-call-penalty=5"),
 )
+# A Cortex-M0+ has few immediates and registers: addresses are built from each other, what is cheap is
+# built anew.
+SMALL_V6M = (
+    *("-mllvm", "-consthoist-gep", "-mllvm", "-arm-global-merge", "-mllvm", "-disable-machine-cse"),
+    *("-mllvm", "-split-spill-mode=size"),
+)
 HOST_FLAGS = ("-std=c11", "-O1", "-g", "-shared", "-fPIC")
 
 
@@ -110,7 +116,8 @@ def arm_flags(target: Target, compiler: str) -> list[str]:
     flags = [*ARM, *WARNINGS, f"-mcpu={cpu}"]
     flags += [f"-DBOARD={target.number}", f"-DCLOCK_HZ={target.clock_hz}u"]
     if compiler == "zig":
-        flags += [*SMALL, "-target", "thumb-freestanding-eabi", "-fno-sanitize=all"]
+        flags += [*SMALL, *(SMALL_V6M if target.cpu == "cortex-m0plus" else ())]
+        flags += ["-target", "thumb-freestanding-eabi", "-fno-sanitize=all"]
     else:
         flags += ["-Os", "-flto", "-nostdlib", "-Wl,--no-warn-rwx-segments"]
         flags += ["-fno-tree-loop-distribute-patterns"]  # or memset would call itself

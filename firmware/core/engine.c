@@ -128,7 +128,7 @@ static bool has_fired(struct leaf *leaf, uint8_t index, uint8_t fired)
         if (late_ms > INT32_MAX)
             return false;
         /* The beat is kept; whole periods that were missed are left out. */
-        engine->due_ms[index] += trigger->period_ms * (late_ms / trigger->period_ms + 1);
+        engine->due_ms[index] += trigger->period_ms * ((uint32_t)vm_divide(late_ms, (int32_t)trigger->period_ms) + 1);
         return true;
     }
     if (trigger->kind == TRIGGER_LINE)

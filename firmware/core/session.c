@@ -33,7 +33,7 @@ static void on_hello(struct leaf *leaf, const struct frame *frame)
     const uint8_t *nonce = cbor_bytes(&from, NONCE_BYTES, NONCE_BYTES, &size);
     if (!cbor_ended(&from))
         return;
-    session->epoch = (uint8_t)(session->epoch % EPOCHS + 1);
+    session->epoch = session->epoch < EPOCHS ? session->epoch + 1 : 1;
     session->answered = session->greeted = false;
     session->waiting = true;
     session->sent_ms = hal_now_ms(leaf->self);

@@ -59,22 +59,26 @@ enum { SHIFT = 0x80 };
  * SHIFT. One function with numbers: a quarter of the code. */
 static uint64_t sigma(uint64_t x, uint32_t turns)
 {
-    uint64_t sum = 0;
+    uint32_t sum_low = 0, sum_high = 0;
     for (; turns != 0; turns >>= 8) {
-        uint32_t by = turns & 63;
-        sum ^= x >> by;
+        uint32_t low = (uint32_t)x, high = (uint32_t)(x >> 32), by = turns & 31;
+        if (turns & 32) {
+            low = high;
+            high = (uint32_t)x;
+        }
+        sum_low ^= low >> by | high << 1 << (31 - by);
+        sum_high ^= high >> by;
         if (!(turns & SHIFT))
-            sum ^= x << (64 - by);
+            sum_high ^= low << 1 << (31 - by);
     }
-    return sum;
+    return (uint64_t)sum_high << 32 | sum_low;
 }
 
 /* The message schedule is kept as a ring of its last 16 words, in place of the block. */
 static void compress(struct sha512 *hash)
 {
     uint64_t *w = hash->block, v[8];
-    for (uint32_t i = 0; i < 8; i++)
-        v[i] = hash->state[i];
+    bytes_copy((uint8_t *)v, (const uint8_t *)hash->state, sizeof v);
     for (uint32_t t = 0; t < 80; t++) {
         if (t >= 16) {
             w[t & 15] += w[(t + 9) & 15] + sigma(w[(t + 1) & 15], TURNS(1, 8, SHIFT | 7)) +
@@ -106,8 +110,7 @@ void sha512_start(struct sha512 *hash)
 {
     if (first_state[0] == 0)
         make_constants();
-    for (uint32_t i = 0; i < STATE_WORDS; i++)
-        hash->state[i] = first_state[i];
+    bytes_copy((uint8_t *)hash->state, (const uint8_t *)first_state, sizeof hash->state);
     hash->size = 0;
 }
 
@@ -126,7 +129,7 @@ void sha512_end(struct sha512 *hash, uint8_t *out, uint32_t size)
     for (uint32_t i = 16; i-- > 0;) /* the length has 16 bytes, of which ours needs the last 4 */
         add_byte(hash, i < 4 ? (uint8_t)(bits >> 8 * i) : 0);
     for (uint32_t i = 0; i < size; i++)
-        out[i] = (uint8_t)(hash->state[i / 8] >> (56 - 8 * (i % 8)));
+        out[i] = ((const uint8_t *)hash->state)[i ^ 7];
 }
 
 void sha512_pair(uint8_t *out, uint32_t size, const uint8_t *first, uint32_t first_bytes,

@@ -10,7 +10,7 @@ static int32_t saturate(int64_t value)
 
 /* Bit by bit: half the size of what compilers bring along for 64 bits, and no part of the kind has
  * an instruction for it. */
-static int32_t divide(int64_t dividend, int32_t divisor)
+int32_t vm_divide(int64_t dividend, int32_t divisor)
 {
     bool negative = (dividend < 0) != (divisor < 0);
     uint64_t left = dividend < 0 ? 0 - (uint64_t)dividend : (uint64_t)dividend;
@@ -45,10 +45,10 @@ static int32_t arithmetic(uint8_t op, int32_t x, int32_t y)
     case OP_ADD: wide += y; break;
     case OP_SUB: wide -= y; break;
     case OP_MUL: wide *= y; break;
-    case OP_DIV: return divide(wide, y);
-    case OP_MOD: return y == 0 || y == -1 ? 0 : x - divide(wide, y) * y;
+    case OP_DIV: return vm_divide(wide, y);
+    case OP_MOD: return y == 0 || y == -1 ? 0 : x - vm_divide(wide, y) * y;
     case OP_MLQ: wide = wide * y >> 16; break;
-    case OP_DVQ: return divide(wide * 65536, y);
+    case OP_DVQ: return vm_divide(wide * 65536, y);
     case OP_MIN: return x < y ? x : y;
     case OP_MAX: return x > y ? x : y;
     case OP_AND: return x & y;

@@ -20,4 +20,8 @@ struct bench {
  * did what verified code cannot do (a flash fault): the run ended there. */
 uint8_t vm_run(struct rule *rule, const struct bench *bench);
 
+/* Towards zero, saturated; 0 / 0 is 0, and anything else by 0 the largest number there is, with its
+ * sign. Also used where a processor without an instruction for it must divide. */
+int32_t vm_divide(int64_t dividend, int32_t divisor);
+
 #endif

@@ -15,8 +15,11 @@ enum { DAC_MAX = 4095, BUS_SIZE_MAX = 4 };
 extern uint8_t _image_start[], _image_bytes[], _static_bytes[]; /* the last two are numbers */
 
 struct ring {
-    volatile uint16_t head, tail; /* written, read; modulo its size */
+    volatile uint16_t head, tail; /* written, read; modulo its size, a power of two */
 };
+
+_Static_assert((RECEIVE_BYTES & (RECEIVE_BYTES - 1)) == 0 && (LINE_BYTES & (LINE_BYTES - 1)) == 0,
+               "rings are of a power of two");
 
 static uint8_t link_bytes[RECEIVE_BYTES], line_bytes[LINE_BYTES];
 static struct ring link_ring, line_ring;
@@ -28,7 +31,7 @@ static volatile uint32_t noise __attribute__((section(".noinit")));
 
 static bool ring_put(struct ring *ring, uint8_t *bytes, uint32_t size, uint8_t byte)
 {
-    uint16_t next = (uint16_t)((ring->head + 1u) % size);
+    uint16_t next = (uint16_t)((ring->head + 1u) & (size - 1));
     if (next == ring->tail)
         return false;
     bytes[ring->head] = byte;
@@ -41,7 +44,7 @@ static bool ring_get(struct ring *ring, const uint8_t *bytes, uint32_t size, uin
     if (ring->tail == ring->head)
         return false;
     *byte = bytes[ring->tail];
-    ring->tail = (uint16_t)((ring->tail + 1u) % size);
+    ring->tail = (uint16_t)((ring->tail + 1u) & (size - 1));
     return true;
 }
 
@@ -109,8 +112,10 @@ bool arm_wait(uint32_t address, uint32_t mask, uint32_t wanted, uint32_t turns)
 uint32_t arm_ms_of_us(uint32_t now_us)
 {
     static uint32_t ms, until_us;
-    for (; now_us - until_us >= 1000; until_us += 1000)
+    for (; now_us - until_us >= 1000; until_us += 1000) {
         ms++;
+        __asm volatile(""); /* or a compiler divides instead, which not every part can */
+    }
     return ms;
 }
 

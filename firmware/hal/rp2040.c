@@ -252,7 +252,7 @@ void part_uart_send(uint8_t byte)
 
 enum { PAGE_BYTES = 256, BIG_ERASE_BYTES = 1 << 16, BIG_ERASE_COMMAND = 0xD8 };
 
-/* Entries of the boot ROM (data sheet, 2.8.3). */
+/* Entries of the boot ROM (data sheet, 2.8.3), in the order of ROM_NAMES. */
 struct rom {
     void (*connect)(void);
     void (*leave_xip)(void);
@@ -260,7 +260,7 @@ struct rom {
     void (*program)(uint32_t at, const uint8_t *data, uint32_t size);
     void (*flush)(void);
 };
-enum { ROM_FUNCTIONS = 0x14, ROM_LOOK_UP = 0x18 };
+enum { ROM_FUNCTIONS = 0x14, ROM_LOOK_UP = 0x18, ROM_ENTRIES = 5 };
 
 /* A pointer of 16 bits that the ROM keeps at `at`. */
 static uintptr_t rom_pointer(uintptr_t at)
@@ -268,25 +268,20 @@ static uintptr_t rom_pointer(uintptr_t at)
     return *(volatile uint16_t *)at;
 }
 
-static uintptr_t rom_entry(char first, char second)
+static void find_rom(uintptr_t entries[ROM_ENTRIES])
 {
+    static const uint8_t ROM_NAMES[2 * ROM_ENTRIES] = "IFEXRERPFC";
     uintptr_t (*look_up)(uintptr_t, uint32_t) =
         (uintptr_t (*)(uintptr_t, uint32_t))rom_pointer(ROM_LOOK_UP);
-    return look_up(rom_pointer(ROM_FUNCTIONS), (uint32_t)first | (uint32_t)second << 8);
-}
-
-static void find_rom(struct rom *rom)
-{
-    rom->connect = (void (*)(void))rom_entry('I', 'F');
-    rom->leave_xip = (void (*)(void))rom_entry('E', 'X');
-    rom->erase = (void (*)(uint32_t, uint32_t, uint32_t, uint32_t))rom_entry('R', 'E');
-    rom->program = (void (*)(uint32_t, const uint8_t *, uint32_t))rom_entry('R', 'P');
-    rom->flush = (void (*)(void))rom_entry('F', 'C');
+    for (uint32_t i = 0; i < ROM_ENTRIES; i++) {
+        uint32_t name = ROM_NAMES[2 * i] | (uint32_t)ROM_NAMES[2 * i + 1] << 8;
+        entries[i] = look_up(rom_pointer(ROM_FUNCTIONS), name);
+    }
 }
 
 /* In RAM: there is no flash to run from. `page` 0: erase a slot. */
-static __attribute__((section(".data.change_flash"), noinline)) void
-change_flash(const struct rom *rom, uint32_t at, const uint8_t *page)
+static __attribute__((section(".ram_code"), noinline)) void
+change_with(const struct rom *rom, uint32_t at, const uint8_t *page)
 {
     __asm volatile("cpsid i" ::: "memory");
     rom->connect();
@@ -300,22 +295,28 @@ change_flash(const struct rom *rom, uint32_t at, const uint8_t *page)
     __asm volatile("cpsie i" ::: "memory");
 }
 
+static void change_flash(uint32_t at, const uint8_t *page)
+{
+    union {
+        uintptr_t entries[ROM_ENTRIES];
+        struct rom rom;
+    } found;
+    find_rom(found.entries);
+    change_with(&found.rom, at - FLASH, page);
+}
+
 bool part_erase(uint32_t slot)
 {
-    struct rom rom;
-    find_rom(&rom);
-    change_flash(&rom, PART.slot[slot] - FLASH, 0);
+    change_flash(PART.slot[slot], 0);
     return true; /* the ROM says nothing; the core reads back what it writes */
 }
 
 bool part_program(uint32_t at, const uint8_t unit[FLASH_UNIT])
 {
-    struct rom rom;
     uint8_t page[PAGE_BYTES];
-    find_rom(&rom);
     bytes_fill(page, 0xFF, PAGE_BYTES);
     bytes_copy(page + at % PAGE_BYTES, unit, FLASH_UNIT);
-    change_flash(&rom, at / PAGE_BYTES * PAGE_BYTES - FLASH, page);
+    change_flash(at / PAGE_BYTES * PAGE_BYTES, page);
     return true;
 }
 
