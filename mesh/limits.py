@@ -316,6 +316,10 @@ LOG_BUFFER_DEFAULT_HOURS = 72
 """`max_buffer_age_hours`: ... and how long after they arrived."""
 
 # -- the shared state of a node -------------------------------------------------------------------
+FRESH_RESULTS_MAX = 4096
+"""Results whose events are on their way: what a run makes in the moment that takes."""
+RECORD_BLOB_BYTES_MAX = FRAME_BYTES_MAX
+"""The record of one result."""
 STATE_CHECKPOINT_EVENTS = 20_000
 """Own events on a lane after which a checkpoint takes their place: about two megabytes."""
 STATE_BLOB_BYTES_MAX = 256 * MIB

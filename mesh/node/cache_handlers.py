@@ -118,7 +118,7 @@ def _stats(node: Node) -> CacheStatsView:
         "packs": found.packs,
         "sources": found.sources,
         "memory_bytes": found.memory_bytes,
-        "results": len(node.workshop.results),
+        "results": len(node.runtime.results) if node.in_mesh else 0,
         "pins": found.pins,
         "leases": found.leases,
         "damaged": found.damaged,

@@ -12,6 +12,7 @@ from mesh.limits import (
     LOG_BUFFER_DEFAULT_HOURS,
     LOG_BUFFER_DEFAULT_MB,
 )
+from mesh.state.actions import TrustPolicy
 from mesh.types import Address
 
 CACHE_GB = 20
@@ -45,6 +46,9 @@ class NodeConfig:
 
     copies: int = COPIES_DEFAULT
     """On how many machines each result's files are kept, if there are that many."""
+
+    trust: TrustPolicy = attrs.field(factory=TrustPolicy)
+    """Whose results this node takes; the mesh's policy holds where it is stricter."""
 
     max_buffer_size_mb: int = LOG_BUFFER_DEFAULT_MB
     """Events of the mesh's log kept on this disk; see `mesh.log.retention`."""

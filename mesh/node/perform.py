@@ -22,7 +22,6 @@ from mesh.action.model import (
 )
 from mesh.action.signing import sign_result
 from mesh.cas.blobs import BlobMissing, BlobStore
-from mesh.cas.results import ResultCache
 from mesh.errors import (
     BlobLost,
     Bug,
@@ -39,6 +38,7 @@ from mesh.limits import (
     INLINE_GRANT_BYTES_MAX,
     MIB,
 )
+from mesh.node.state.results import ActionResults
 from mesh.ports.actions import ActionRunner, Job
 from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
@@ -57,7 +57,7 @@ class PerformerParts:
     sign: Callable[[bytes, bytes], bytes]
     runner: ActionRunner
     store: BlobStore
-    results: ResultCache
+    results: ActionResults
 
 
 class Performer:
@@ -111,10 +111,10 @@ class Performer:
     def remember(
         self, digest: Digest, signed: SignedResult, result: Result, cacheable: bool
     ) -> None:
-        """Keep a success for next time, here and for whoever asks. Losing it costs time only."""
+        """Keep a success for next time, here and everywhere. Losing it costs time only."""
         if cacheable and result.exit_status == 0:
             try:
-                self._parts.results.put(signed, digest)
+                self._parts.results.put(digest, signed, result)
             except (EnvironmentFault, OSError):
                 logger.warning("a result could not be kept", exc_info=True)
 

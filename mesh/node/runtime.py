@@ -23,7 +23,6 @@ from mesh.identity.roster import RosterChange
 from mesh.identity.trust import MeshIdentity
 from mesh.limits import MIB
 from mesh.log.retention import RetentionConfig
-from mesh.node.ask import Asker
 from mesh.node.blobs import BlobExchange
 from mesh.node.config import LinkConfig, NodeConfig
 from mesh.node.counters import Counters
@@ -41,6 +40,7 @@ from mesh.node.periodic import Periodic
 from mesh.node.runs.parts import RunParts
 from mesh.node.state.driver import SharedState, StateParts
 from mesh.node.state.holders import Copies, CopiesParts
+from mesh.node.state.results import ActionResults
 from mesh.node.stolen import StolenParts, StolenRunner
 from mesh.node.work import WorkDriver, WorkParts
 from mesh.node.workshop import Workshop
@@ -58,9 +58,7 @@ from mesh.wire.messages import (
     PROTOCOL_VERSION,
     AliveAsked,
     AliveSaid,
-    AskResults,
     Hello,
-    KnownResults,
     Load,
     NodeFacts,
     RosterDigest,
@@ -114,10 +112,12 @@ class MeshRuntime:
                 host=config.name,
             )
         )
-        self.copies = Copies(CopiesParts(env, me, workshop, self.links, self.blobs, config))
-        self.asker = Asker(env, self.links, workshop.results, link_config)
+        self.results = ActionResults(me, workshop.store, self.state, config.trust)
+        self.copies = Copies(
+            CopiesParts(env, me, workshop, self.results, self.links, self.blobs, config)
+        )
         self.performer = Performer(
-            PerformerParts(me, identity.key.sign, workshop.runner, workshop.store, workshop.results)
+            PerformerParts(me, identity.key.sign, workshop.runner, workshop.store, self.results)
         )
         self.stolen = StolenRunner(
             StolenParts(
@@ -136,10 +136,7 @@ class MeshRuntime:
         self.work = WorkDriver(
             WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
         )
-        self.facts = FactBoard(
-            workshop.results, self.stolen.tools, self.links.post_all, env.clock.monotonic
-        )
-        self.asker.worth_asking = self.facts.worth_asking
+        self.facts = FactBoard(self.stolen.tools, self.links.post_all)
         self.leaves = Leaves(env, identity, self.links)
         self.leaves.admitted = self.roster_changed
         self.deployer = self.leaves.programs = Deployer(self.leaves)
@@ -255,8 +252,6 @@ class MeshRuntime:
 
     def link_down(self, link: Link) -> None:
         logger.info("the link with %s ended", self.name_of(link.peer))
-        self.asker.peer_down(link.peer)
-        self.facts.forget(link.peer)
         self.work.peer_down(link.peer)
         self.gossip.stream_ended(link.peer)
         self.blobs.forget(link.peer)
@@ -279,12 +274,7 @@ class MeshRuntime:
             case AliveSaid():
                 self.gossip.stream_alive(link.peer)
             case NodeFacts(tools):
-                self.facts.heard(link.peer, message)
                 self.work.core.peer_tools(link.peer, tools)
-            case AskResults():
-                self.asker.asked(link, message)
-            case KnownResults():
-                self.asker.answered(link.peer, message)
             case RosterRecords(records):
                 self._take_records(link.peer, records)
             case RosterDigest(roster):
@@ -439,11 +429,10 @@ class MeshRuntime:
             env=self._env,
             me=self.identity.node_id,
             store=shop.store,
-            results=shop.results,
+            results=self.results,
             hasher=shop.hasher,
             history=shop.history,
             work=self.work,
-            asker=self.asker,
             blobs=self.blobs,
             counters=self.counters,
             resolver_config=self._resolver_config,

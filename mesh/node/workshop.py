@@ -14,7 +14,6 @@ import attrs
 from mesh.cas.blobs import BlobStore
 from mesh.cas.filehash import FileHasher
 from mesh.cas.files import read_cache
-from mesh.cas.results import ResultCache
 from mesh.errors import EnvironmentFault
 from mesh.node.config import NodeConfig
 from mesh.node.scans import DiskScans
@@ -33,7 +32,6 @@ class Workshop:
 
     env: Env
     store: BlobStore
-    results: ResultCache
     hasher: FileHasher
     history: History
     scans: DiskScans
@@ -59,7 +57,6 @@ async def open_workshop(env: Env, config: NodeConfig) -> AsyncIterator[Workshop]
         workshop = Workshop(
             env=env,
             store=store,
-            results=ResultCache(env.disk),
             hasher=hasher,
             history=History.load(read_cache(env.disk, HISTORY_FILE)),
             scans=DiskScans(env.disk),

@@ -139,6 +139,10 @@ class State:
             return None
         return self._views.actions.lookup(action, policy or self.policy().actions)
 
+    def taint_has(self, action: Digest) -> bool:
+        """Whether nothing of an action may be offered, whoever built it."""
+        return self._views.taint.is_tainted(action)
+
     def policy(self) -> MeshPolicy:
         return mesh_policy(self._views.policy)
 

@@ -105,13 +105,10 @@ RESULTS_DIGEST_BYTES = 8
 
 @message(5)
 class NodeFacts:
-    """What the sender has, so that it need not be asked in vain. See `mesh.node.facts`."""
+    """What the sender has, so that it is not given what it cannot run. See `mesh.node.facts`."""
 
     tools: tuple[bytes, ...] = array(c_blob(TOOLS_PREFIX_BYTES), TOOLS_TOLD_MAX)
     """Prefixes of the toolchains it has."""
-    results: int = uint()
-    results_digest: bytes = fixed(RESULTS_DIGEST_BYTES)
-    """XOR of the results' names."""
 
 
 # -- work ----------------------------------------------------------------------------------------
@@ -223,29 +220,7 @@ class Settled:
     leases: tuple[int, ...] = array(c_uint(), LEASES_MAX)
 
 
-# -- blobs and the action cache ------------------------------------------------------------------
-@message(40)
-class AskResults:
-    """Do you have results for these actions? Answered by KnownResults with the same request."""
-
-    request: int = uint()
-    actions: tuple[Digest, ...] = array(c_blob(32, 32), BLOB_REQUEST_MAX)
-
-
-@struct
-class KnownResult:
-    """`action` is a claim until the signed body has been opened."""
-
-    action: Digest = fixed(DIGEST_BYTES)
-    result: SignedResult = nested(SignedResult)
-
-
-@message(41)
-class KnownResults:
-    request: int = uint()
-    results: tuple[KnownResult, ...] = array(c_struct(KnownResult), BLOB_REQUEST_MAX)
-
-
+# -- blobs ---------------------------------------------------------------------------------------
 @message(44)
 class FetchBlobs:
     """Bulk lane: send these, in order. Each is answered by BlobHeader and BlobChunks."""

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mesh.action.model import SignedResult
 from mesh.cas.blobs import BlobMissing, BlobStore
-from mesh.cas.results import ResultCache
 from mesh.errors import StoreBroken, StoreFull
 from mesh.limits import SMALL_BLOB_BYTES_MAX
-from mesh.types import Digest
 from mesh.wire.blobid import blob_id
 from sim.disk import SimDisk
 from sim.kernel.world import World
@@ -122,24 +119,6 @@ def test_rot_is_noticed_by_whoever_starts_next(seed: int) -> None:
             missing.append(data)
     assert len(missing) == 1
     assert again.stats().damaged == 1
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_results_after_a_power_cut_are_those_that_were_put(seed: int) -> None:
-    disk = new_disk(seed)
-    cache = ResultCache(disk.open())
-    known = {
-        blob_id(bytes([number])): SignedResult(b"body %d" % number, bytes(64))
-        for number in range(50)
-    }
-    for action, signed in known.items():
-        cache.put(signed, Digest(action))
-    disk.power_cut()
-    again = ResultCache(disk.open())
-    found = again.many(known)
-    assert found == {action: known[action] for action in found}
-    again.put(SignedResult(b"new", bytes(64)), blob_id(b"new"))
-    assert ResultCache(disk.open()).get(blob_id(b"new")) == SignedResult(b"new", bytes(64))
 
 
 def test_a_read_only_disk_is_said_and_what_it_has_is_still_served() -> None:

@@ -26,8 +26,13 @@ from mesh.action.signing import sign_result
 from mesh.identity import trust
 from mesh.identity.keys import load_or_create_key
 from mesh.identity.messages import PeerAddress
+from mesh.identity.records import ref_of
 from mesh.identity.roles import Role
 from mesh.identity.trust import MeshIdentity
+from mesh.log.frame import Frame
+from mesh.log.store import MemoryStore
+from mesh.log.sync.messages import Push
+from mesh.log.sync.pushing import pushes
 from mesh.node.config import NodeConfig
 from mesh.node.link import read_hello
 from mesh.node.node import Node
@@ -35,11 +40,13 @@ from mesh.node.real_env import real_env
 from mesh.node.runs.parts import RunOptions
 from mesh.node.runs.record import RunHead, RunRecord
 from mesh.node.runs.run import Run
+from mesh.node.state.replica import Replica, ReplicaConfig
 from mesh.planners.base import Kind, PlanRequest
 from mesh.ports import Accepted, ByteStream, Env
 from mesh.ports.real.discovery import StaticDiscovery
 from mesh.ports.real.streams import RealStreams
 from mesh.scheduler.model import Mode, RunPolicy
+from mesh.state.events import Event
 from mesh.types import Address, Digest, NodeId, RunId, digest_of
 from mesh.wire.frame import FrameReader, frame
 from mesh.wire.messages import (
@@ -80,7 +87,8 @@ def counters(node: Node) -> dict[str, int]:
     """Everything that a node has counted so far."""
     runtime = node.runtime
     counts: dict[str, int] = {}
-    for part in (runtime, runtime.links, runtime.work, runtime.stolen, runtime.blobs):
+    parts = (runtime, runtime.links, runtime.work, runtime.stolen, runtime.blobs)
+    for part in (*parts, runtime.state, runtime.results):
         counts.update(part.counters.snapshot())
     counts.update({f"gossip.{name}": n for name, n in runtime.gossip.counters.items()})
     counts.update({f"streams.{name}": n for name, n in node.env.streams.counters.items()})
@@ -272,6 +280,29 @@ class Intruder:
 
     def sign(self, result: Result) -> SignedResult:
         return sign_result(result, self.identity.key.sign)
+
+    def pushes(self, *events: Event, epoch: int = 1) -> list[Push]:
+        """These events, sealed and signed as an honest member would, in an epoch of that number."""
+        replica = Replica(
+            ReplicaConfig(
+                mesh=self.identity.mesh_id,
+                me=self.node_id,
+                sign=self.identity.key.sign,
+                admission=ref_of(self.identity.me().admission),  # type: ignore[union-attr]
+                wall_ms=lambda: 0,
+                token=lambda size: epoch.to_bytes(size, "big"),
+                draw=lambda: 0.5,
+                standing=self.identity.roster.standing(),
+            ),
+            MemoryStore(),
+            0.0,
+        )
+        frames: list[Frame] = []
+        replica.on_sealed.append(frames.append)
+        for event in events:
+            replica.write(event, 0.0)
+        replica.flush(0.0)
+        return list(pushes(frames))
 
     def finished(
         self, granted: GrantedShard, result: Result, signed: SignedResult | None = None

@@ -371,11 +371,11 @@ def test_a_hit_whose_files_are_on_a_third_machine_only_is_a_hit(tmp_path: Path) 
         await linked(mesh)
         outcome = await mesh[0].run_project(root, options={"mode": "local"})
         assert outcome.ok
-        results = mesh[0].node.workshop.results
+        results = mesh[0].node.runtime.results
         await mesh.sleep(60)
         blobs = mesh[0].node.runtime.copies.care.needs.all()
         assert len(results) == 3
-        assert len(blobs) == 3
+        assert len(blobs) == 6, "three files, and the records of three results"
         assert all(len(on_disk(mesh, blob)) == 2 for blob in blobs), "the default"
         mesh[0].node.workshop.store.last_copy = lambda _blob: False
         store(mesh[0]).trim(0)

@@ -31,7 +31,6 @@ from mesh.action.model import (
     SYMLINK,
     Action,
     OutputSpec,
-    SignedResult,
     Tool,
     Toolchain,
     Tree,
@@ -49,12 +48,10 @@ from mesh.types import Digest, NodeId, digest_of
 from mesh.wire import cbor
 from mesh.wire.frame import frame
 from mesh.wire.messages import (
-    AskResults,
     Decline,
     Done,
     Grant,
     GrantedShard,
-    KnownResults,
     Renew,
     RosterRecords,
     Steal,
@@ -279,20 +276,6 @@ async def test_one_lease_granted_twice_runs_once(tmp_path: Path) -> None:
 
 
 # -- what is asked for -----------------------------------------------------------------------------
-async def test_an_answer_never_grows_beyond_a_message(tmp_path: Path) -> None:
-    async with world(tmp_path, honest=1) as mesh:
-        results = mesh.alice.workshop.results
-        actions = [digest_of(bytes([n])) for n in range(4)]
-        for action in actions:
-            results.put(SignedResult(bytes(1_500_000), bytes(64)), action)
-        speaker = await mesh.intruder.connect(mesh.alice)
-        await speaker.send(AskResults(5, tuple(actions)))
-        answer = await speaker.next(KnownResults)
-        assert answer.request == 5
-        assert len(answer.results) == 1
-        assert mesh.intruder.node_id in mesh.alice.runtime.links.by_node
-
-
 async def test_long_commands_are_handed_over_in_several_messages(tmp_path: Path) -> None:
     padding = ": " + "x" * 100_000 + "; "
     root = project(tmp_path / "project", 40, before=padding)

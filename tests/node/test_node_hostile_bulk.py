@@ -13,7 +13,6 @@ from nodes import (
     IDLE,
     Intruder,
     Speaker,
-    World,
     action_of,
     counted,
     counters,
@@ -25,25 +24,24 @@ from nodes import (
     world,
 )
 
-from mesh.action.model import FILE, Result, TreeEntry
+from mesh.action.model import FILE, TreeEntry
+from mesh.action.outcome import outcome_digest
 from mesh.limits import BULK_STREAMS_SERVED_MAX
 from mesh.node.config import LinkConfig
+from mesh.state.events import BUILT, ActionResult
 from mesh.types import Digest, digest_of
 from mesh.wire.blob_messages import WantChunks
 from mesh.wire.frame import frame
 from mesh.wire.messages import (
     BULK_LANE,
-    AskResults,
     BlobChunk,
     BlobHeader,
     Done,
     FetchBlobs,
     Hello,
-    KnownResult,
-    KnownResults,
     Steal,
 )
-from mesh.wire.schema import decode_struct, encode_message
+from mesh.wire.schema import encode_message, encode_struct
 
 TRUTH = b"content 1\n" * 5000  # too large to travel with the result
 
@@ -154,45 +152,54 @@ async def test_a_holder_that_does_not_deliver_costs_a_moment(tmp_path, holder, c
             await counted(mesh.alice, f"lied.{mesh.intruder.node_id.hex()[:16]}")
 
 
-async def test_a_neighbour_that_knows_everything_and_has_nothing_slows_nobody(tmp_path) -> None:
+async def records_only(evil: Intruder, speaker: Speaker) -> None:
+    """Serve what proves results, and fall silent when files are asked for."""
+    while True:
+        for digest in (await speaker.next(FetchBlobs)).digests:
+            if (data := evil.blobs.get(digest)) is None:
+                await trio.sleep_forever()
+            else:
+                await speaker.send(BlobHeader(digest, len(data)), BlobChunk(data))
+
+
+async def test_a_builder_that_knows_everything_and_has_nothing_slows_nobody(tmp_path) -> None:
     root = project(tmp_path / "project", 12)
-    paths: dict[Digest, str] = {}
-
-    async def know_everything(evil: Intruder, speaker: Speaker) -> None:
-        while True:
-            asked = await speaker.next(AskResults)
-            known = []
-            for action in asked.actions:
-                output = TreeEntry(paths[action], FILE, digest_of(TRUTH), len(TRUTH))
-                known.append(KnownResult(action, evil.sign(evil.result_of(action, output))))
-            await speaker.send(KnownResults(asked.request, tuple(known)))
-
-    async with world(tmp_path, honest=1) as mesh:
+    async with world(tmp_path / "first", honest=1) as mesh:
         assert (await run(mesh.alice, root))["ok"]
-        forget_results(mesh, paths)
-        assert len(paths) == 12
-        mesh.intruder.on_bulk = silence
-        speaker = await mesh.intruder.connect(mesh.alice)
+        results = mesh.alice.runtime.results
+        opened = [results.here(action) for action in results.rows()]
+        paths = {each.result.action: each.result.outputs[0].path for each in opened if each}
+    assert len(paths) == 12
+
+    def event(evil: Intruder, action: Digest) -> ActionResult:
+        result = evil.result_of(
+            action, TreeEntry(paths[action], FILE, digest_of(TRUTH), len(TRUTH))
+        )
+        record = encode_struct(evil.sign(result))
+        evil.blobs[digest_of(record)] = record
+        return ActionResult(action, outcome_digest(result), digest_of(record), BUILT, 1)
+
+    async with world(tmp_path / "second", honest=1) as mesh:
+        evil = mesh.intruder
+        evil.on_bulk = records_only
+        speaker = await evil.connect(mesh.alice)
         await mesh.know_intruder(mesh.alice)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(know_everything, mesh.intruder, speaker)
-            with trio.fail_after(10):
-                view = await run(mesh.alice, root)
-            nursery.cancel_scope.cancel()
-        assert view["ok"]
+        await speaker.send(*evil.pushes(*[event(evil, action) for action in paths]))
+        view = mesh.alice.runtime.results
+        await until(lambda: all(view.lookup(action) for action in paths), "the claims")
+        with trio.fail_after(10):
+            done = await run(mesh.alice, root)
+        assert done["ok"]
         assert is_built(root, 12)
-        assert view["local"] == 12
+        assert done["local"] == 12
         counts = counters(mesh.alice)
-        assert counts["hit.outputs-gone"] == 12
-        assert counts["fetch.shunned"] >= 8, "one stall is paid for, not twelve"
-
-
-def forget_results(mesh: World, paths: dict[Digest, str]) -> None:
-    """Empty the cache, and note which action makes which file."""
-    results = mesh.alice.workshop.results
-    for action, signed in list(results._results.items()):
-        paths[action] = decode_struct(Result, signed.body).outputs[0].path
-        results.forget(action)
+        assert counts["hit.outputs-gone"] >= 1
+        assert counts["fetch.shunned"] >= 2, "one stall is paid for, not twelve"
+        divergent = mesh.alice.runtime.state.replica.state.actions
+        await until(lambda: len(divergent.divergences()) == 12, "the alarms")
+        assert divergent.divergences()[0].builders == tuple(
+            sorted((mesh.alice.key.node_id, evil.node_id))
+        )
 
 
 # -- askers ----------------------------------------------------------------------------------------
@@ -279,4 +286,3 @@ async def test_results_of_a_removed_member_count_no_more(tmp_path: Path) -> None
         view = await run(mesh.alice, root)
         assert view["ok"]
         assert (view["cached"], view["local"]) == (1, 1)
-        assert counters(mesh.alice)["hit.not-a-builder"] >= 1

@@ -44,7 +44,6 @@ from mesh.wire.messages import (
     Finished,
     GrantedShard,
     Hello,
-    KnownResults,
     LoadChanged,
     Output,
     Progress,
@@ -253,7 +252,6 @@ async def test_messages_about_nothing_change_nothing(tmp_path: Path) -> None:
             Output(lease, 0, b"spam"),
             Settled((lease,)),
             Renew((lease, lease)),
-            KnownResults(99, ()),
             LoadChanged(attrs.evolve(IDLE, queued=2**32)),
             Hello(**attrs.asdict(mesh.intruder.hello(), recurse=False)),
         )

@@ -19,7 +19,6 @@ from nodes import (
 
 from mesh.action.model import (
     Result,
-    SignedResult,
 )
 from mesh.executor.executor import Executor
 from mesh.executor.sandbox import BWRAP
@@ -27,7 +26,6 @@ from mesh.identity.keys import NodeKey
 from mesh.node.node import Node
 from mesh.planners.base import Kind
 from mesh.types import digest_of
-from mesh.wire.schema import decode_struct
 
 MOUNT = "/vitte/project"
 STRANGER = NodeKey(b"s" * 32)
@@ -138,7 +136,7 @@ async def test_what_a_replaced_tool_has_made_is_in_nobodys_cache(tmp_path, monke
             )
             tool.write_text("#!/bin/sh\necho two\n")
             await started.over.wait()
-        known = [decode_struct(Result, each.body) for n in mesh.nodes for each in results_of(n)]
+        known = [result for node in mesh.nodes for result in results_of(node)]
         two, store = digest_of(b"two\n"), mesh.alice.workshop.store
         assert not [result for result in known if result.outputs[0].digest == two]
         assert not [result for result in known if not store.has(result.outputs[0].digest)]
@@ -147,8 +145,11 @@ async def test_what_a_replaced_tool_has_made_is_in_nobodys_cache(tmp_path, monke
         assert [(root / f"{n}.txt").read_text() for n in range(4)] == ["two\n"] * 4
 
 
-def results_of(node: Node) -> list[SignedResult]:
-    return list(node.workshop.results._results.values())
+def results_of(node: Node) -> list[Result]:
+    """What it would believe, as far as the records are here."""
+    results = node.runtime.results
+    opened = [results.here(action) for action in results.rows()]
+    return [each.result for each in opened if each is not None]
 
 
 async def test_what_failed_or_made_too_little_is_never_an_answer(tmp_path: Path) -> None:

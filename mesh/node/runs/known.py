@@ -1,25 +1,28 @@
-"""Results that are known already: here first, then at the neighbours.
+"""Results that are known already: the mesh's view says which; the records and files are fetched.
 
-A hit is only a hit when its signature is good, its builder is admitted, its outputs are exactly
-what the action declares, and all its blobs are in our store by the time it is returned. Everything
-else is a miss, and the action simply runs.
+A hit is only a hit when the policy believes it, its record is signed by the builder that the view
+names, its outputs are exactly what the action declares, and all its blobs are in our store by the
+time it is returned. Everything else is a miss, and the action simply runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from mesh.action.model import EXECUTABLE, FILE, Result, SignedResult, check_outputs
-from mesh.action.signing import open_result
 from mesh.errors import EnvironmentFault
-from mesh.limits import OUTPUT_LOG_BYTES_MAX
+from mesh.limits import FETCH_SOURCES_MAX, OUTPUT_LOG_BYTES_MAX, RECORD_BLOB_BYTES_MAX
 from mesh.node.blobs import Expected
 from mesh.node.runs.parts import RunParts
+from mesh.node.state.results import Known
 from mesh.planners.resolve import Resolved
 from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
+
+RECORDS_PER_ACTION = 2
+"""Records fetched of one action: any will do, and a builder may be gone."""
 
 
 @attrs.frozen
@@ -38,7 +41,7 @@ class KnownActions:
         self._parts = parts
 
     async def here(self, resolved: Resolved) -> Hit | None:
-        """From our own cache."""
+        """One whose record is here already."""
         if not resolved.cacheable:
             return None
         hit = await self._here(resolved)
@@ -47,27 +50,37 @@ class KnownActions:
         return hit
 
     async def _here(self, resolved: Resolved) -> Hit | None:
-        signed = self._parts.results.get(resolved.digest)
-        return None if signed is None else await self._open(resolved, signed, self._parts.me)
+        known = self._parts.results.lookup(resolved.digest)
+        return None if known is None else await self._open(resolved, known)
 
-    async def at_neighbours(self, wanted: Sequence[Resolved]) -> list[Hit | None]:
-        """From whoever is linked, nearest first; one question for all. In the order of `wanted`."""
-        near_first = self._parts.near_first()
-        positions: dict[bytes, list[int]] = {}
-        for position, resolved in enumerate(wanted):
-            if resolved.cacheable:
-                positions.setdefault(resolved.digest, []).append(position)
+    async def elsewhere(self, wanted: Sequence[Resolved]) -> list[Hit | None]:
+        """Those of which we only know that others have them; all their records are fetched at once.
+        In the order of `wanted`."""
+        results = self._parts.results
         hits: list[Hit | None] = [None] * len(wanted)
-        if not near_first or not positions:
-            return hits
-        actions = [wanted[where[0]].digest for where in positions.values()]
-        for peer, known in await self._parts.asker.results(actions, near_first):
-            where = positions.get(known.action, [])
-            if where and hits[where[0]] is None:
-                hit = await self._open(wanted[where[0]], known.result, peer)
-                for position in where:
-                    hits[position] = hit
+        lacked: dict[int, Known] = {}
+        records: dict[Digest, None] = {}
+        sources: dict[NodeId, None] = {}
+        for position, resolved in enumerate(wanted):
+            known = results.lookup(resolved.digest) if resolved.cacheable else None
+            if known is not None and (missing := results.lacks(known)):
+                lacked[position] = known
+                records.update(dict.fromkeys(missing[:RECORDS_PER_ACTION]))
+                sources.update(dict.fromkeys(known.builders))
+        if lacked:
+            await self._parts.blobs.fetch(
+                records, self._sources(sources), None, Expected(max_bytes=RECORD_BLOB_BYTES_MAX)
+            )
+        for position, known in lacked.items():
+            hits[position] = await self._open(wanted[position], known)
         return hits
+
+    def _sources(self, builders: Iterable[NodeId]) -> list[NodeId]:
+        """Whom to ask: who has made it, then who may have used it."""
+        near = self._parts.near_first()
+        first = [node for node in builders if node in near]
+        others = [node for node in near if node not in first]
+        return [*first, *others[:FETCH_SOURCES_MAX]]
 
     async def bring(self, result: Result, sources: Sequence[NodeId]) -> bool:
         """Have all blobs of a result in our store."""
@@ -79,10 +92,10 @@ class KnownActions:
         """The same for what it printed alone."""
         return await self._fetch(_log_sizes(result), sources)
 
-    def remember(self, signed: SignedResult, action: Digest) -> None:
-        """Keep a verified result. Losing it costs time only."""
+    def remember(self, signed: SignedResult, result: Result, action: Digest) -> None:
+        """Keep what we were handed and have verified. Losing it costs time only."""
         try:
-            self._parts.results.put(signed, action)
+            self._parts.results.learn(action, signed, result)
         except (EnvironmentFault, OSError):
             self._parts.counters.add("hit.not-kept")
 
@@ -91,21 +104,22 @@ class KnownActions:
             return True
         return not await self._parts.blobs.fetch(sizes, sources, None, Expected(sizes))
 
-    async def _open(self, resolved: Resolved, signed: SignedResult, source: NodeId) -> Hit | None:
+    async def _open(self, resolved: Resolved, known: Known) -> Hit | None:
+        opened = self._parts.results.open(resolved.digest, known)
+        if opened is None:
+            return None
+        result = opened.result
         try:
-            result = open_result(signed, resolved.digest, self._parts.may_build)
             check_outputs(result.outputs, resolved.action)
         except WireError as error:
             self._parts.counters.add(f"hit.{error.reason}")
             return None
         if result.exit_status != 0:
             return None
-        sources = [node for node in (source, result.builder) if node != self._parts.me]
-        if not await self.bring(result, sources):
+        if not await self.bring(result, self._sources(known.builders)):
             self._parts.counters.add("hit.outputs-gone")
             return None
-        if source != self._parts.me:
-            self.remember(signed, resolved.digest)
+        self._parts.results.came(resolved.digest)
         return Hit(result, self._parts.name_of(result.builder))
 
 

@@ -9,10 +9,9 @@ import attrs
 from mesh.action.model import LogBlob
 from mesh.cas.blobs import BlobStore
 from mesh.cas.filehash import FileHasher
-from mesh.cas.results import ResultCache
-from mesh.node.ask import Asker
 from mesh.node.blobs import BlobExchange
 from mesh.node.counters import Counters
+from mesh.node.state.results import ActionResults
 from mesh.node.work import WorkDriver
 from mesh.planners.base import Plan
 from mesh.planners.resolve import ResolverConfig
@@ -40,11 +39,10 @@ class RunParts:
     env: Env
     me: NodeId
     store: BlobStore
-    results: ResultCache
+    results: ActionResults
     hasher: FileHasher
     history: History
     work: WorkDriver
-    asker: Asker
     blobs: BlobExchange
     counters: Counters
     resolver_config: Callable[[Plan], ResolverConfig]

@@ -40,6 +40,7 @@ from mesh.node.runs.failure import (
 from mesh.node.runs.inplace import InPlace
 from mesh.node.runs.jobs import Active, ShardRequest, ToolDirs, shard_job
 from mesh.node.runs.known import Hit, KnownActions, is_whole
+from mesh.node.runs.lineage import Lineage
 from mesh.node.runs.parts import RunOptions, RunParts
 from mesh.node.runs.record import RunRecord
 from mesh.node.work import Outcome
@@ -153,6 +154,7 @@ class Run:
         self._weights_s = [history.weight_s(project, step.name) for step in plan.steps]
         self._ranks_s = ranks(needs, self._weights_s)
         self._graph = RunGraph(needs, keep_going=self._options.keep_going)
+        self._lineage = Lineage(needs, self._parts.results.derive)
         self._resolver = Resolver(self._parts.resolver_config(plan))
         mounts = {mount.inside: mount.host for mount in plan.mounts}
         placer = Placer(self._parts.store, mounts, self._parts.hasher)
@@ -238,7 +240,7 @@ class Run:
 
     async def _known_elsewhere(self, chunk: list[int]) -> list[int]:
         wanted = [self._active[index].resolved for index in chunk]
-        hits = await self._known.at_neighbours(wanted)
+        hits = await self._known.elsewhere(wanted)
         return [
             index
             for index, hit in zip(chunk, hits, strict=True)
@@ -320,7 +322,8 @@ class Run:
             return "local"
         job = self._active[index].job
         if job is not None and job.cacheable and outcome.finished.result is not None:
-            self._known.remember(outcome.finished.result, job.digest)
+            assert outcome.result is not None, "only results are remembered"
+            self._known.remember(outcome.finished.result, outcome.result, job.digest)
         return "remote"
 
     def _run_again(self, index: int, holder: NodeId) -> None:
@@ -359,6 +362,7 @@ class Run:
     def _finished(self, index: int, result: Result, builder: NodeId, source: str) -> None:
         """It is here and in place."""
         self._record.dropped(index, result)
+        self._lineage.done(index, result, is_new=source != "cached")
         if not self._options.live or source == "cached":
             self._show_logs(index, result)
         self._step_done(index, source, builder, result.duration_ms)

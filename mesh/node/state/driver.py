@@ -108,7 +108,7 @@ class SharedState:
             return
         self.segments, self.replica = await self._parts.env.exec.run_sync(self._load)
         self.replica.on_changes.append(self._changed)
-        self.replica.stand(self._parts.identity.roster.standing())  # it may have grown meanwhile
+        self.roster_changed()  # it may have, meanwhile
         self.upkeep = Upkeep(self._parts, self.segments, self.replica, self._do)
 
     def _load(self) -> tuple[Segments, Replica]:
@@ -165,9 +165,12 @@ class SharedState:
         self._do(self.replica.write(event, self._now(), lane))
 
     def roster_changed(self) -> None:
-        """Members came or went."""
-        if self.is_open:
-            self.replica.stand(self._parts.identity.roster.standing())
+        """Members came or went, perhaps by our own hand. Cheap when they did not."""
+        if not self.is_open:
+            return
+        standing = self._parts.identity.roster.standing()
+        if standing is not self.replica.standing:
+            self.replica.stand(standing)
 
     def cut_of(self, node: NodeId) -> tuple[FeedPoint, ...]:
         """All that a node has written, as far as it is known here: what its removal keeps when

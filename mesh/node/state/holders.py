@@ -17,23 +17,21 @@ from typing import Any
 import attrs
 import trio
 
-from mesh.action.model import EXECUTABLE, FILE, Result, SignedResult
+from mesh.action.model import EXECUTABLE, FILE, Result
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.copies.care import Blame, CareConfig, CopyCare, Effect, FetchCopy, Tell
 from mesh.cas.copies.needs import Needs
-from mesh.cas.results import ResultCache
 from mesh.errors import InputChanged, StoreBroken, StoreFull
 from mesh.limits import COPIES_LOOK_EVERY_S, GIB, OUTPUT_LOG_BYTES_MAX
 from mesh.node.blobs import BlobExchange, Expected
 from mesh.node.config import NodeConfig
 from mesh.node.counters import Counters
 from mesh.node.links import Links
+from mesh.node.state.results import ActionResults
 from mesh.node.workshop import Workshop
 from mesh.ports import Env, Timer
 from mesh.types import Digest, NodeId
 from mesh.wire.blob_messages import Holdings, Keep
-from mesh.wire.errors import WireError
-from mesh.wire.schema import decode_struct
 
 ROWS_PER_LOOK = 512
 """Results opened at a time: about ten milliseconds."""
@@ -49,6 +47,7 @@ class CopiesParts:
     env: Env
     me: NodeId
     workshop: Workshop
+    results: ActionResults
     links: Links
     blobs: BlobExchange
     config: NodeConfig
@@ -56,10 +55,6 @@ class CopiesParts:
     @property
     def store(self) -> BlobStore:
         return self.workshop.store
-
-    @property
-    def results(self) -> ResultCache:
-        return self.workshop.results
 
 
 @attrs.frozen
@@ -89,7 +84,7 @@ class Copies:
         self.counters = Counters()
         self.copied_bytes = 0
         """Fetched because somebody asked us to keep it, or because ours was damaged."""
-        self._rows: deque[tuple[Digest, SignedResult | None]] = deque()
+        self._rows: deque[Digest] = deque()
         self._damaged: deque[Digest] = deque()
         self._pins_changed = True
         self._timer: Timer | None = None
@@ -127,8 +122,8 @@ class Copies:
             store.when_damaged(_say)
 
     # -- what changes ----------------------------------------------------------------------------
-    def _row_changed(self, action: Digest, signed: SignedResult | None) -> None:
-        self._rows.append((action, signed))
+    def _row_changed(self, action: Digest) -> None:
+        self._rows.append(action)
         self._arm(COPIES_LOOK_EVERY_S)
 
     def _pins_are_others(self) -> None:
@@ -191,7 +186,7 @@ class Copies:
         while self._damaged:
             self._do(care.damaged(self._damaged.popleft()))
         for _ in range(min(ROWS_PER_LOOK, len(self._rows))):
-            self._read_row(*self._rows.popleft())
+            self._read_row(self._rows.popleft())
         if self._pins_changed:
             self._pins_changed = False
             care.pinned(parts.store.keep.pins)
@@ -200,14 +195,14 @@ class Copies:
         self._do(care.look(parts.env.clock.monotonic(), busy=parts.workshop.runner.busy > 0))
         self._arm_if_due()
 
-    def _read_row(self, action: Digest, signed: SignedResult | None) -> None:
-        if signed is None:
+    def _read_row(self, action: Digest) -> None:
+        """What is needed for a result whose record is here, the record among it."""
+        opened = self._parts.results.here(action)
+        if opened is None:
             self.care.drop_row(action)
-            return
-        try:
-            self.care.row(action, blobs_of(decode_struct(Result, signed.body)))
-        except WireError:  # it is checked when it is used
-            self.counters.add("copies.bad-row")
+        else:
+            blobs = blobs_of(opened.result) | {opened.record: opened.record_bytes}
+            self.care.row(action, blobs)
 
     # -- doing -----------------------------------------------------------------------------------
     def _do(self, effects: Iterable[Effect]) -> None:
