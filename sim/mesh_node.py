@@ -18,6 +18,7 @@ from mesh.swim.effects import MemberView, State
 from mesh.types import Address, NodeId
 from sim.asking import Refusal, View, ask
 from sim.machine.control import LocalEnd
+from sim.machine.life import running_life
 from sim.machine.machine import Machine
 from sim.members import Membership
 
@@ -88,19 +89,23 @@ class MeshNode:
         self.start()
 
     async def _run(self, env: Env) -> None:
-        """As a service manager runs it: when its disk would not let it start, again a bit later."""
-        while not await self._lives_on(env):
-            self.node = None
+        """As a service manager runs it: when its disk would not let it start, again a bit later.
+        A process that is being ended leaves `node` alone: the next one may be there already."""
+        life = running_life.get()
+        assert life is not None, "machines run it"
+        while life.alive and not await self._lives_on(env):
+            if life.alive:
+                self.node = None
             await env.clock.sleep_until(env.clock.monotonic() + RESTART_S)
 
     async def _lives_on(self, env: Env) -> bool:
         """Run the node to its end; False when its disk kept it from coming up."""
-        self.node = None
+        node = self.node = None
         try:
-            self.node = Node(env, self._config(env))
-            await self.node.run()
+            node = self.node = Node(env, self._config(env))
+            await node.run()
         except (StoreBroken, StoreFull, ExceptionGroup) as error:
-            came_up = self.node is not None and self.node.came_up
+            came_up = node is not None and node.came_up
             if came_up or not _of_disk(error):
                 raise
             return False
