@@ -13,12 +13,15 @@ from multiprocessing import get_context
 
 import attrs
 
+from sim.blobs.world import play_blobs
 from sim.explore.explore import begin_worker
 from sim.mutants.plant import DoesNotApply, Mutant, planted
 from sim.scenario.play import play
 from sim.scenario.profiles import Wish, draw
 
 CPU_MAX_S = 60.0
+BLOB_STORIES = "blobs"
+"""Not a world of scenarios: `sim.blobs.world`; the profiles are its chapters."""
 
 
 @attrs.frozen
@@ -48,16 +51,21 @@ def hunt(mutant: Mutant, seeds: int, cpu_max_s: float = CPU_MAX_S) -> Hunted:
                     if time.process_time() - begun_s > cpu_max_s:
                         return Hunted(mutant.name, False, runs=runs, cpu_s=cpu_max_s)
                     runs += 1
-                    outcome = play(draw(Wish(seed, profile, mutant.nodes, mutant.world)))
-                    if not outcome.ok:
-                        first = outcome.findings[0]
+                    if (found := _play(mutant, seed, profile)) is not None:
                         cpu_s = time.process_time() - begun_s
-                        return Hunted(
-                            mutant.name, True, first.oracle, first.text, profile, seed, runs, cpu_s
-                        )
+                        return Hunted(mutant.name, True, *found, profile, seed, runs, cpu_s)
     except DoesNotApply as error:
         return Hunted(mutant.name, False, problem=str(error))
     return Hunted(mutant.name, False, runs=runs, cpu_s=time.process_time() - begun_s)
+
+
+def _play(mutant: Mutant, seed: int, profile: str) -> tuple[str, str] | None:
+    """Who noticed, and what; None: nobody."""
+    if mutant.world == BLOB_STORIES:
+        played = play_blobs(seed, (profile,))
+        return None if played.ok else (played.oracle, played.text)
+    outcome = play(draw(Wish(seed, profile, mutant.nodes, mutant.world)))
+    return None if outcome.ok else (outcome.findings[0].oracle, outcome.findings[0].text)
 
 
 def hunt_all(
