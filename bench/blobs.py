@@ -1,4 +1,4 @@
-"""The blob store: what keeping many small blobs durably costs.
+"""Blobs: what keeping many small ones durably costs, and how fast a large one moves.
 
     packs   `BlobStore.put_all(..., durable=True)`: 4 KiB contents, hashed, appended to a pack and
             synced once a batch; after it the next process must find every one
@@ -8,6 +8,14 @@
 Both on the same disk in the same run, in interleaved rounds; the best round of each counts, because
 whatever else uses the disk only makes it slower. Keys: ratio_ingest = packs per second / files per
 second, ingest_per_s.
+
+One large blob between nodes (`blob_swarm.py`), the best of the rounds:
+
+    swarm   from four holders that send 100 Mbit/s each: ratio_swarm = what arrives / their sum
+    node    from one that sends as fast as it can; tls: the same bytes through a bare `ssl` socket
+            that keeps nothing: ratio_tls = node / tls. What bounds it is the receiver's processor:
+            each byte is decrypted, copied out of the record, framed, decoded, hashed and written
+            by the one thread of the event loop, where the bare socket only decrypts.
 """
 
 from __future__ import annotations
@@ -21,9 +29,11 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+from blob_swarm import fetch_seconds, tls_seconds
 from common import finish, interleave, print_table
 
 from mesh.cas.blobs import BlobStore
+from mesh.limits import MIB
 from mesh.ports.real.disk import RealDisk
 
 SIZE_BYTES = 4096
@@ -35,6 +45,9 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=500, help="into files, each round")
     parser.add_argument("--batch", type=int, default=1000, help="blobs that share a sync")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mib", type=int, default=256, help="the large blob")
+    parser.add_argument("--holders", type=int, default=4)
+    parser.add_argument("--rate", type=int, default=12_500_000, help="bytes/s of each holder")
     parser.add_argument("--dir", type=Path, default=Path.cwd(), help="a folder of the disk to use")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vitte-bench-", dir=options.dir) as directory:
@@ -51,7 +64,16 @@ def main() -> None:
         "packs": options.blobs / min(seconds["packs"]),
         "files": options.files / min(seconds["files"]),
     }
-    report(rates, options)
+    size = options.mib * MIB
+    moved = interleave(
+        min(2, options.rounds),
+        {
+            "swarm": lambda: fetch_seconds(options.holders, size, options.rate),
+            "node": lambda: fetch_seconds(1, size, 0),
+            "tls": lambda: tls_seconds(size),
+        },
+    )
+    report(rates, {name: size / min(each) for name, each in moved.items()}, options)
 
 
 def contents(count: int) -> list[bytes]:
@@ -93,16 +115,26 @@ def into_files(root: Path, data: list[bytes]) -> float:
     return seconds
 
 
-def report(rates: dict[str, float], options: argparse.Namespace) -> None:
+def report(rates: dict[str, float], moved: dict[str, float], options: argparse.Namespace) -> None:
     rows = [
         [name, f"{rate:.0f}", f"{1e6 / rate:.1f}", f"{rate / rates['files']:.1f}"]
         for name, rate in rates.items()
     ]
     title = f"{SIZE_BYTES} B, durable, {options.batch} to a sync, best of {options.rounds} rounds"
     print_table(title, ["", "per s", "us each", "x files"], rows)
+    in_all = options.holders * options.rate
+    rows = [[name, f"{rate / 1e6:.1f}"] for name, rate in moved.items()]
+    rows.append([f"sum of {options.holders} holders", f"{in_all / 1e6:.1f}"])
+    print_table(f"one blob of {options.mib} MiB", ["", "MB/s"], rows)
     finish(
         "blobs",
-        {"ratio_ingest": rates["packs"] / rates["files"], "ingest_per_s": rates["packs"]},
+        {
+            "ratio_ingest": rates["packs"] / rates["files"],
+            "ingest_per_s": rates["packs"],
+            "ratio_swarm": moved["swarm"] / in_all,
+            "ratio_tls": moved["node"] / moved["tls"],
+        },
+        mib=options.mib,
         blobs=options.blobs,
         batch=options.batch,
         rounds=options.rounds,

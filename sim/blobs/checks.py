@@ -18,11 +18,22 @@ from mesh.node.state.holders import blobs_of
 from mesh.types import Digest
 from sim.mesh_world import MeshNode, MeshWorld
 
+NAMES = (
+    *("links", "crashed"),
+    *("empty-hit", "build-failed"),
+    *("blob-bytes", "blob-liar", "blob-lost"),
+    *("fetched-again",),
+    *("too-few-copies", "too-many-copies"),
+    *("last-copy",),
+)
+"""What a violation may be called: the stage's own, then by invariant, 13 to 17."""
+
 
 class Violated(Exception):
     """An invariant does not hold."""
 
     def __init__(self, oracle: str, text: str) -> None:
+        assert oracle in NAMES, oracle
         super().__init__(f"{oracle}: {text}")
         self.oracle = oracle
         self.text = text
