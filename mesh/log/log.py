@@ -121,6 +121,15 @@ class Log(Holdings):
                 self._cut_chain(chain, changes)
         return self._done(changes)
 
+    def uncut(self, node: NodeId) -> None:
+        """The writer is in again: its log grows as before, and what was cut is asked for anew."""
+        self._cuts.pop(node, None)
+
+    @property
+    def cut_nodes(self) -> frozenset[NodeId]:
+        """Writers that are cut."""
+        return frozenset(self._cuts)
+
     def limit(self, feed: FeedId) -> int | None:
         """Events of the feed that can count at the most: up to its fork, or its cut."""
         proof, cut = self.forks.get(feed), self._cut_of(feed)

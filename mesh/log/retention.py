@@ -28,8 +28,8 @@ from mesh.types import Digest
 class RetentionConfig:
     """The two keys of the configuration."""
 
-    max_buffer_size_mb: int = LOG_BUFFER_DEFAULT_MB
-    """Megabytes (2^20 bytes) of bodies, at least 1. Headers are not counted: they stay anyway."""
+    max_buffer_size_mb: float = LOG_BUFFER_DEFAULT_MB
+    """Megabytes (2^20 bytes) of bodies. Headers are not counted: they stay anyway."""
     max_buffer_age_hours: float = LOG_BUFFER_DEFAULT_HOURS
 
 

@@ -1,6 +1,6 @@
 """Faults of the replicated log: stolen keys, copied disks, liars, removals, clearing up.
 
-Only replicas know them (world `state`); how they are done is `sim.state.deeds`, loaded when one
+Only replicas know them (world `state`); how they are done is `sim.state.deeds*`, loaded when one
 happens. Deliberately not here: crashes, disks, clocks and cables, which are as everywhere
 (ALSO_STATE).
 """
@@ -30,8 +30,10 @@ ALSO_STATE = frozenset(
 def _deed(name: str) -> Begin:
     def begin(stage: Stage, fault: Fault) -> Undo:
         from sim.state.deeds import DEEDS
+        from sim.state.deeds_less import LESS
+        from sim.state.deeds_roster import ROSTER
 
-        return DEEDS[name](stage, fault)
+        return {**DEEDS, **LESS, **ROSTER}[name](stage, fault)
 
     return begin
 
@@ -58,6 +60,7 @@ def _kind(
 
 KINDS = (
     _kind("equivocate", "somebody with the key of {who} signs a second history"),
+    _kind("two_faces", "somebody with the key of {who} tells two halves two things, in secret"),
     _kind("remove", "{who}: removed from the mesh; its key goes on writing"),
     _kind("twin", "a copy of the disk of {who}, with its key, runs elsewhere for a moment"),
     _kind(
@@ -73,4 +76,17 @@ KINDS = (
     ),
     _kind("checkpoint", "{who}: writes a checkpoint of one lane", targets=(1, 3)),
     _kind("prune", "{who}: drops the bodies that checkpoints cover", targets=(1, 3)),
+    _kind(
+        "squeeze",
+        "{who}: has room for {room_bytes} of bodies, and drops the rest",
+        Param("room_bytes", 0, 20_000, "B", whole=True),
+        targets=(1, 2),
+    ),
+    _kind("feud", "two admins remove each other; one removes {who}, whom the other admits"),
+    _kind("readmit", "{who}: removed, and admitted anew by somebody else"),
+    _kind(
+        "overuse",
+        "an invite for {uses} is used once more than that",
+        Param("uses", 1, 3, whole=True),
+    ),
 )

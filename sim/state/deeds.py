@@ -16,8 +16,8 @@ import attrs
 
 from mesh.log.frame import Frame, seal
 from mesh.log.model import EMPTY, FeedId, Head, Lane
-from mesh.log.retention import RetentionConfig, clear_up
-from mesh.log.segments import Held, Segments
+from mesh.log.segments import Segments
+from mesh.log.sync import Send
 from mesh.log.sync.messages import Bodies, Headers, Push, StateDigest, Versions
 from mesh.log.sync.pushing import pushes
 from mesh.node.state.replica import Replica
@@ -27,7 +27,9 @@ from mesh.wire.schema import encode_message
 from sim.disk import SimDisk
 from sim.faults.model import Begin, Undo, choose, over
 from sim.scenario.model import Fault
-from sim.state.node import MESH, StateNode
+from sim.state.identities import MESH
+from sim.state.node import StateNode
+from sim.state.rosters import roster_from
 from sim.state.workload import STOLEN_ACTION, digest
 
 if TYPE_CHECKING:
@@ -48,17 +50,27 @@ def _rng(stage: Stage, fault: Fault) -> Random:
     return stage.world.rng(f"{fault.kind} {fault.target} at {stage.world.now_s}")
 
 
-def _hand(source: NodeId, to: StateNode, frames: list[Frame]) -> None:
-    """Give frames to one replica as if `source` had pushed them."""
+def hand(source: NodeId, to: StateNode, frames: list[Frame], *, quietly: bool = False) -> bool:
+    """Give frames to one replica as if `source` had pushed them. `quietly`: whatever it tells
+    others of it at once is lost, so that only comparing finds out. False: it cannot hear."""
     if to.replica is None or to.frozen:
-        return
+        return False
     is_known = source in to.replica.sync.sessions
     if not is_known:
         to.act(to.replica.peer_up(source, to.now_s))
     for push in pushes(frames):
-        to.hear(source, encode_message(push))
+        if quietly:
+            acts = to.replica.receive(source, push, to.now_s)
+            to.act([act for act in acts if not (isinstance(act, Send) and _is_push(act))])
+        else:
+            to.hear(source, encode_message(push))
     if not is_known:
         to.act(to.replica.peer_down(source, to.now_s))
+    return True
+
+
+def _is_push(act: Send) -> bool:
+    return isinstance(act.message, Push)
 
 
 # -- stolen keys -----------------------------------------------------------------------------------
@@ -70,11 +82,37 @@ def _equivocate(stage: Stage, fault: Fault) -> Undo:
         frames = _frames_of(state, node)[-NEWEST:]
         if not frames:
             continue
-        rival = _rival(node, choose(rng, frames, 1)[0], b"another history")
+        honest = choose(rng, frames, 1)[0]
+        rival = _rival(node, honest, b"another history")
         others = [each for each in state.nodes if each is not node]
         state.watch.equivocators.add(rival.feed)
         for other in choose(rng, others, max(1, len(others) // 3)):
-            _hand(node.node_id, other, [rival])
+            _hand_rival(state, node, other, honest, rival)
+    return over
+
+
+def _hand_rival(
+    state: StateStage, node: StateNode, to: StateNode, honest: Frame, rival: Frame
+) -> None:
+    """Who has one of two histories and is shown the other has proof from then on."""
+    had = to.replica is not None and to.replica.log.knows(honest.feed, honest.signed.head)
+    if hand(node.node_id, to, [rival]) and had:
+        state.watch.shown.append((to.index, to.lives, rival.feed))
+
+
+def _two_faces(stage: Stage, fault: Fault) -> Undo:
+    """Somebody with the node's key begins a feed in two ways, and shows each to one half only."""
+    state, rng = _of(stage), _rng(stage, fault)
+    for index in fault.target:
+        node = state.nodes[index]
+        epoch = rng.getrandbits(64).to_bytes(8, "big")
+        feed = FeedId(node.node_id, epoch, Lane.AC)
+        state.watch.equivocators.add(feed)
+        others = choose(rng, [each for each in state.nodes if each is not node], len(state.nodes))
+        for number, other in enumerate(others):
+            events = [encode_event(_result(b"face %d" % (number % 2)))]
+            face = seal(node.key.sign, MESH, feed, EMPTY, events, wall_ms=0, seen=bytes(8))
+            hand(node.node_id, other, [face], quietly=True)
     return over
 
 
@@ -99,10 +137,11 @@ def _result(say: bytes) -> ActionResult:
 
 
 def _remove(stage: Stage, fault: Fault) -> Undo:
-    """The admin removes the node; whoever has its key goes on writing for it."""
+    """An admin removes the node; whoever has its key goes on writing for it."""
     state = _of(stage)
     for index in fault.target:
-        if index == 0 or state.removals.remove(index) is None:
+        admin = state.rosters.admin_for(index)
+        if admin is None or not state.rosters.remove(admin, index):
             continue
         node = state.nodes[index]
         feed = FeedId(node.node_id, digest("stolen", index)[:8], Lane.AC)
@@ -124,7 +163,7 @@ def _spread(state: StateStage, node: StateNode, frames: list[Frame]) -> None:
     for other in state.nodes:
         if other is not node:
             for frame in frames:
-                _hand(node.node_id, other, [frame])
+                hand(node.node_id, other, [frame])
 
 
 # -- copies ----------------------------------------------------------------------------------------
@@ -135,10 +174,12 @@ def _twin(stage: Stage, fault: Fault) -> Undo:
         node = state.nodes[index]
         copy = SimDisk(state.world, f"copy of disk {index} at {state.world.now_s}")
         copy.restore(node.disk.snapshot())
+        port = copy.open()
         config = attrs.evolve(
-            node.config(), token=lambda size: rng.getrandbits(8 * size).to_bytes(size, "big")
+            node.config(roster_from(port, state.size)),
+            token=lambda size: rng.getrandbits(8 * size).to_bytes(size, "big"),
         )
-        twin = Replica(config, Segments(copy.open()), node.now_s)
+        twin = Replica(config, Segments(port), node.now_s)
         sealed: list[Frame] = []
         twin.on_sealed.append(sealed.append)
         for number in range(3):
@@ -147,7 +188,7 @@ def _twin(stage: Stage, fault: Fault) -> Undo:
         for frame in sealed:
             state.watch.sealed(index, frame)
         others = [each for each in state.nodes if each is not node]
-        _hand(node.node_id, choose(rng, others, 1)[0], sealed)
+        hand(node.node_id, choose(rng, others, 1)[0], sealed)
     return over
 
 
@@ -196,42 +237,11 @@ def _flood(stage: Stage, fault: Fault) -> Undo:
     return over
 
 
-# -- less ------------------------------------------------------------------------------------------
-def _checkpoint(stage: Stage, fault: Fault) -> Undo:
-    state, rng = _of(stage), _rng(stage, fault)
-    for index in fault.target:
-        state.checkpoint(index, choose(rng, list(Lane), 1)[0])
-    return over
-
-
-def _prune(stage: Stage, fault: Fault) -> Undo:
-    """What a checkpoint covers goes from the disk, at once."""
-    state = _of(stage)
-    config = RetentionConfig(max_buffer_age_hours=-1.0)
-    for index in fault.target:
-        node = state.nodes[index]
-        if node.replica is not None and node.store is not None:
-            clear_up(node.replica.log, node.store, config, state.blobs.__contains__)
-            node.store.commit(node.now_s)
-            node.store.compact()
-            state.watch.overdue += sum(_is_overdue(state, node, each) for each in node.store.held())
-    return over
-
-
-def _is_overdue(state: StateStage, node: StateNode, held: Held) -> bool:
-    """Whether a body is still there although a checkpoint whose state is here covers it."""
-    assert node.replica is not None
-    cover = node.replica.log.cover(held.feed)
-    covered = cover is not None and held.end <= cover.head.count
-    return covered and cover is not None and cover.state in state.blobs
-
-
 DEEDS: Mapping[str, Begin] = {
     "equivocate": _equivocate,
     "remove": _remove,
     "twin": _twin,
     "lie": _lie,
     "flood": _flood,
-    "checkpoint": _checkpoint,
-    "prune": _prune,
+    "two_faces": _two_faces,
 }

@@ -1,42 +1,44 @@
 """One replica of the simulated mesh: a key, a disk and a wall clock that outlive its processes.
 
 Rules: a process ends in one moment; what it wrote and did not sync is the disk's to lose. Batches
-are made durable every COMMIT_S. A frozen process reads its mail and its timers when it is thawed.
+are made durable every COMMIT_S. A frozen process reads its mail and its timers when it is thawed. A
+process that learns that it is out keeps its roster and has no replica, until it is in again.
 Deliberately not here: what happens to it (`stage`, `kinds`), what it writes (`workload`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from mesh.identity.keys import NodeKey
+from mesh.errors import EnvironmentFault
+from mesh.identity.records import ref_of
+from mesh.identity.roster import Roster
+from mesh.identity.trust import MeshIdentity
 from mesh.log.frame import Frame
 from mesh.log.segments import Segments
 from mesh.log.sync import Blame, Send
 from mesh.node.state.replica import Act, Replica, ReplicaConfig
 from mesh.state.changes import Changes
-from mesh.types import Address, MeshId, NodeId
+from mesh.types import Address, Digest, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.schema import decode_message, encode_message
 from sim.disk import SimDisk
 from sim.kernel.world import Event
 from sim.machine.clock import HardwareClock
+from sim.state.identities import MESH, certificate_of, key_of
+from sim.state.rosters import keep, roster_from
 
 if TYPE_CHECKING:
     from sim.state.stage import StateStage
 
-MESH = MeshId(sha256(b"simulated mesh").digest())
 COMMIT_S = 0.1
+RETRY_S = 2.0
+"""After the disk has refused."""
 SUM_BYTES = 4
 Twist = Callable[[NodeId, object], object | None]
 """(to, message) -> what a liar sends instead; None: nothing."""
-
-
-def key_of(index: int) -> NodeKey:
-    return NodeKey(sha256(f"simulated replica {index}".encode()).digest())
 
 
 class StateNode:
@@ -56,8 +58,8 @@ class StateNode:
         self.replica: Replica | None = None
         self.store: Segments | None = None
         self.twist: Twist | None = None
-        self.removed: set[int] = set()
-        """Removals that it knows, by number."""
+        self.identity: MeshIdentity | None = None
+        """While a process runs."""
         self._port = self.disk.open()
         self._mail: list[tuple[bytes, Address]] = []
         self._timer: Event | None = None
@@ -73,12 +75,19 @@ class StateNode:
 
     # -- lives -----------------------------------------------------------------------------------
     def start(self) -> None:
-        assert self.replica is None
-        self.lives += 1
+        if self.identity is not None:
+            return  # it runs, and is out of the mesh
         self.frozen = False
         self._port = self.disk.open()
+        roster = roster_from(self._port, self.stage.size)
+        self.identity = MeshIdentity(self._port, self.key, certificate_of(self.index), roster)
+        self.stand()
+
+    def _begin(self, identity: MeshIdentity) -> None:
+        """The replica of this process."""
+        self.lives += 1
         self.store = Segments(self._port)
-        self.replica = Replica(self.config(), self.store, self.now_s)
+        self.replica = Replica(self.config(identity.roster), self.store, self.now_s)
         self.replica.on_sealed.append(self._sealed)
         self.replica.on_changes.append(self._changed)
         self.load_states()
@@ -86,30 +95,62 @@ class StateNode:
         self._arm()
         self._commit_soon()
 
-    def config(self) -> ReplicaConfig:
+    def config(self, roster: Roster) -> ReplicaConfig:
         dice = self.world.rng(f"replica {self.index} life {self.lives}")
+        me = roster.member(self.node_id)
+        admission = me.admission if me is not None else roster.admissions_of(self.node_id)[0].digest
         return ReplicaConfig(
             mesh=MESH,
             me=self.node_id,
             sign=self.key.sign,
-            admission=self.stage.admission_of(self.node_id),
+            admission=ref_of(admission),
             wall_ms=lambda: int(self.clock.wall() * 1000),
             token=lambda size: dice.getrandbits(8 * size).to_bytes(size, "big"),
             draw=dice.random,
-            standing=self.stage.standing_of(self),
+            standing=roster.standing(),
         )
 
     def end(self) -> None:
         """The process is gone, whatever it was doing."""
-        assert self.replica is not None
-        self.replica = self.store = None
+        assert self.identity is not None
+        if self.replica is not None:
+            self._end_replica()
+        self.identity = None
         self._port.detach()
+
+    def _end_replica(self) -> None:
+        self.replica = self.store = None
         self.stage.network.detach(self.address)
         for event in (self._timer, self._commit):
             if event is not None:
                 event.cancel()
         self._timer = self._commit = None
         self._mail.clear()
+
+    # -- the roster ------------------------------------------------------------------------------
+    def holds_for_member(self, node: NodeId) -> bool:
+        """Whether its roster says so."""
+        return self.identity is not None and self.identity.roster.member(node) is not None
+
+    def roster_digest(self) -> Digest | None:
+        return self.identity.roster.digest() if self.identity is not None else None
+
+    def hear_records(self, records: Sequence[bytes]) -> None:
+        if self.identity is not None and keep(self.identity, records):
+            self.stand()
+
+    def stand(self) -> None:
+        """Its roster may say something else than before."""
+        assert self.identity is not None
+        is_in = self.holds_for_member(self.node_id)
+        if is_in and self.replica is None:
+            self._begin(self.identity)
+        elif is_in and self.replica is not None:
+            self.replica.stand(self.identity.roster.standing())
+            self.act(())
+        elif self.replica is not None:
+            self.world.note("out", self.index)
+            self._end_replica()
 
     def freeze(self) -> None:
         self.frozen = True
@@ -188,8 +229,19 @@ class StateNode:
 
     def _commit_now(self) -> None:
         self._commit = None
-        if self.store is not None and not self.frozen:
+        if not self.frozen:
+            self.commit()
+        if self.store is not None and self.store.has_pending:
+            self._commit = self.world.after(RETRY_S, self._commit_now)
+
+    def commit(self) -> None:
+        """Make durable what is not; a disk that refuses is asked again later."""
+        if self.store is None:
+            return
+        try:
             self.store.commit(self.now_s)
+        except (EnvironmentFault, OSError):
+            self.stage.watch.not_written += 1
 
     # -- blobs, which are somebody else's business -------------------------------------------------
     def _changed(self, changes: Changes) -> None:

@@ -2,7 +2,7 @@
 
 The links between replicas are streams in the real mesh. Here each message is a datagram of
 `sim.net`, and a link is there while both ends are up and nothing is cut between them (LINK_LOOK_S
-late, as a connection that breaks). Removals spread by a gossip of their own, as the roster does.
+late, as a connection that breaks). Rosters spread by a gossip of their own.
 Deliberately not here: membership; its questions have no answers here.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mesh.identity.standing import Standing
 from mesh.log.frame import Frame
 from mesh.log.model import Lane
 from mesh.log.sync import Blame
@@ -25,7 +24,7 @@ from sim.scenario.bounds import CONFIGS
 from sim.scenario.model import Scenario
 from sim.stage.base import CannotDo, Listener, Stage
 from sim.state.node import StateNode
-from sim.state.removals import Removals
+from sim.state.rosters import Rosters
 from sim.state.watch import Watch
 from sim.state.workload import Workload
 from sim.world import World
@@ -48,7 +47,7 @@ class StateStage(Stage):
         self.watch = Watch()
         self.blobs: dict[Digest, bytes] = {}
         """States of checkpoints, for everybody."""
-        self.removals = Removals(self)
+        self.rosters = Rosters(self)
         self.nodes = [StateNode(self, index) for index in range(scenario.nodes)]
         self.workload = Workload(self)
         self._by_id = {node.node_id: node for node in self.nodes}
@@ -81,8 +80,8 @@ class StateStage(Stage):
     def _look_at(self, one: StateNode, other: StateNode) -> None:
         pair, lives = (one.index, other.index), (one.lives, other.lives)
         linked = self._links.get(pair)
-        able = one.is_up and other.is_up and self._is_open(one, other)
-        able = able and not self.removals.is_shut_out(one, other)
+        able = one.is_up and other.is_up and self.is_open(one, other)
+        able = able and not self.rosters.is_shut_out(one, other)
         if linked is not None and (not able or linked != lives):
             del self._links[pair]
             self._tell_link(one, other, linked[0], up=False)
@@ -98,7 +97,7 @@ class StateStage(Stage):
         verb = node.replica.peer_up if up else node.replica.peer_down
         node.act(verb(peer.node_id, node.now_s))
 
-    def _is_open(self, one: StateNode, other: StateNode) -> bool:
+    def is_open(self, one: StateNode, other: StateNode) -> bool:
         places = one.address[0], other.address[0]
         there, back = self.network.road(*places), self.network.road(*places[::-1])
         return not (there.blocked & DATAGRAMS or back.blocked & DATAGRAMS)
@@ -113,12 +112,6 @@ class StateStage(Stage):
     def node_of(self, node_id: NodeId) -> StateNode | None:
         return self._by_id.get(node_id)
 
-    def admission_of(self, node: NodeId) -> bytes:
-        return self.removals.admission_of(node)
-
-    def standing_of(self, node: StateNode) -> Standing:
-        return self.removals.standing(node.removed)
-
     # -- what nodes tell -------------------------------------------------------------------------
     def sealed(self, node: StateNode, frame: Frame) -> None:
         self.watch.sealed(node.index, frame)
@@ -127,9 +120,10 @@ class StateStage(Stage):
         self.watch.sent(node.index, message, size_bytes)
 
     def blamed(self, node: StateNode, blame: Blame) -> None:
-        peer = self._by_id[blame.peer]
-        self.world.note("blamed", node.index, peer.index, blame.reason)
-        self.watch.blamed(node.index, peer.index, blame.reason)
+        peer = self._by_id.get(blame.peer)
+        if peer is not None:  # a guest has no machine of its own
+            self.world.note("blamed", node.index, peer.index, blame.reason)
+            self.watch.blamed(node.index, peer.index, blame.reason)
 
     # -- where nodes are -------------------------------------------------------------------------
     def address(self, node: int) -> Address:
@@ -154,7 +148,7 @@ class StateStage(Stage):
         self.tell_start(node)
 
     def _end(self, node: int, how: str) -> None:
-        if self.is_up(node):
+        if self.nodes[node].identity is not None:
             self.nodes[node].end()
             self.tell_end(node, how)
 

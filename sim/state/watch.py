@@ -28,8 +28,16 @@ class Watch:
         """Feeds that were really signed twice, by a stolen key."""
         self.poisoned: set[Digest] = set()
         """Outputs that a stolen key claimed after its removal."""
+        self.shown: list[tuple[int, int, FeedId]] = []
+        """Of feeds signed twice: which node, in which life, has been shown both histories."""
+        self.let_go: set[tuple[int, FeedId, Digest]] = set()
+        """Bodies that a node dropped for want of room, and no checkpoint stood for them."""
+        self.over_room = 0
+        """How often a node that was told to make room had not made it."""
         self.overdue = 0
         """Bodies that a node was told to drop, might have, and did not."""
+        self.not_written = 0
+        """How often a disk has refused what a replica wanted durable."""
         self.bytes: Counter[str] = Counter()
         self.messages: Counter[str] = Counter()
         self.said: Counter[tuple[int, str]] = Counter()

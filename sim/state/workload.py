@@ -133,7 +133,7 @@ class Workload:
 
     def _say_last_words(self) -> None:
         for node in self._stage.nodes:
-            if node.is_up and not node.frozen and not self._stage.removals.is_removed(node.index):
+            if node.is_up and not node.frozen and not self._stage.rosters.is_removed(node.index):
                 words = b"%d of life %d" % (node.index, node.lives)
                 self.last_words[node.index] = words
                 self.values.setdefault((node.index, LAST_WORDS), []).append(words)

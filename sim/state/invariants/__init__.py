@@ -3,6 +3,7 @@
     signing    who signs what: never twice, and nobody honest is found guilty
     history    what is kept: whole, provable, nothing that a peer has is lost
     equality   after the heal: the same log, the same views, the fold of everything at once
+    rosters    who is in
     views      registers never go back, the last word counts, no removed writer's late word does
     cost       how much is said and held
     blobs      what is promised of blobs: the place for the invariants of holders, copies and pins
@@ -17,7 +18,8 @@ from sim.oracles.model import Oracle
 from sim.state.invariants.blobs import BLOBS
 from sim.state.invariants.cost import BoundedOrphans, ClearsUp, QuietWhenEqual, SmallLists
 from sim.state.invariants.equality import EqualLogs, EqualViews, FoldOfAll
-from sim.state.invariants.history import NothingLost, NothingWanted, Whole
+from sim.state.invariants.history import LostShown, NothingLost, NothingWanted, Whole
+from sim.state.invariants.rosters import EqualRosters, InvitesAsOften, RemovedAdmitNobody
 from sim.state.invariants.signing import ForksKnown, HonestUnblamed, HonestUnforked, NeverTwice
 from sim.state.invariants.views import LastWords, NeverBack, NoLatePoison, NoMinorityTrust
 
@@ -40,6 +42,10 @@ INVARIANTS: tuple[type[Oracle], ...] = (
     BoundedOrphans,
     QuietWhenEqual,
     SmallLists,
+    LostShown,
+    EqualRosters,
+    RemovedAdmitNobody,
+    InvitesAsOften,
     *BLOBS,
 )
 assert len({each.name for each in INVARIANTS}) == len(INVARIANTS), "each has a name of its own"

@@ -16,6 +16,7 @@ from sim.state.node import StateNode
 from sim.state.stage import StateStage
 
 ENDS_A_PROCESS = frozenset({"crash", "bounce", "power_cut", "old_disk", "amnesia"})
+WRITES_FOR_ANOTHER = frozenset({"equivocate", "two_faces", "remove", "feud", "readmit"})
 SPOILS_A_DISK = frozenset({"old_disk", "amnesia", "disk_rot", "disk_tear"})
 
 
@@ -33,11 +34,13 @@ class StateOracle(Oracle):
 
     def members(self, core: Sequence[int]) -> list[tuple[StateNode, Replica]]:
         """Those of the core that run and are not removed."""
-        removals = self.state.removals
+        rosters = self.state.rosters
+        in_core = [(node, replica) for node, replica in self.running() if node.index in core]
         return [
             (node, replica)
-            for node, replica in self.running()
-            if node.index in core and not removals.is_removed(node.index)
+            for node, replica in in_core
+            if not rosters.is_removed(node.index)
+            and all(other.holds_for_member(node.node_id) for other, _ in in_core)
         ]
 
     def hit_by(self, *kinds: str) -> set[int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from mesh.log.audit import verify_frames
 from mesh.log.frame import Frame
 from mesh.log.log import Log
-from mesh.log.model import Head
+from mesh.log.model import FeedId, Head
 from mesh.types import Digest
 from sim.oracles.model import Report
 from sim.scenario.model import Scenario
 from sim.stage.base import Stage
+from sim.state.identities import MESH
 from sim.state.invariants.common import StateOracle
-from sim.state.node import MESH
 
 
 class NothingLost(StateOracle):
@@ -40,6 +40,10 @@ class NothingLost(StateOracle):
 
     def _has(self, log: Log, frame: Frame) -> bool:
         feed, end = frame.feed, frame.signed.end
+        for cut in self.state.rosters.cuts_of(feed.node):
+            kept = [p.count for p in cut if (p.epoch, p.lane) == (feed.epoch, feed.lane)]
+            if end > max(kept, default=0):
+                return True  # out by a removal, which may have been lifted after all forgot it
         limit = log.limit(feed)
         if (limit is not None and end > limit) or end <= log.covered(feed):
             return True
@@ -82,3 +86,34 @@ class Whole(StateOracle):
                 if not each.is_whole:
                     self.fail(f"node {node.index}: {each.feed} breaks: {each.broken}", node.index)
                     return
+
+
+class LostShown(StateOracle):
+    """23: what went for want of room is told of: the log counts it as lost, as long as no
+    checkpoint stands for it."""
+
+    name = "silent-loss"
+
+    def sampled(self) -> None:
+        if self.state.watch.over_room:
+            self.fail("more is held than there is room for")
+        gone: dict[tuple[int, FeedId], int] = {}
+        for node, replica in self.running():
+            log = replica.log
+            for index, feed, digest in sorted(self.state.watch.let_go):
+                if index == node.index and self._is_gone(log, feed, digest):
+                    gone[index, feed] = gone.get((index, feed), 0) + 1
+            for (index, feed), frames in gone.items():
+                if index == node.index and log.lost(feed) < frames:
+                    text = f"node {index} has dropped {frames} frames of {feed}, and says less"
+                    self.fail(text, index)
+                    return
+
+    def _is_gone(self, log: Log, feed: FeedId, digest: Digest) -> bool:
+        """Whether the header is here, its body is not, and nothing stands for it."""
+        for signed in log.headers(feed, 0, log.head(feed).count, 1 << 20):
+            if signed.digest == digest:
+                frame = log.frame(feed, signed.seq)
+                body_gone = frame is not None and frame.body is None
+                return body_gone and signed.end > log.covered(feed)
+        return False

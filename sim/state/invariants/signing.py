@@ -63,6 +63,12 @@ class ForksKnown(StateOracle):
         members = self.members(core)
         for _, replica in members:
             self._known |= replica.log.forks.keys()
+        for index, life, feed in self.state.watch.shown:
+            if self.state.rosters.cuts_of(feed.node):
+                continue  # what is beyond a cut is not looked at
+            self._known |= {
+                feed for node, _ in members if (node.index, node.lives) == (index, life)
+            }
         for feed in sorted(self._known):
             for node, replica in members:
                 if feed not in replica.log.forks:

@@ -10,6 +10,7 @@ from sim.stage.base import Stage
 from sim.state.invariants.common import (
     ENDS_A_PROCESS,
     SPOILS_A_DISK,
+    WRITES_FOR_ANOTHER,
     StateOracle,
     is_lacking,
 )
@@ -27,7 +28,7 @@ class NeverBack(StateOracle):
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
-        hit = self.hit_by(*ENDS_A_PROCESS, *SPOILS_A_DISK, "twin", "equivocate", "remove")
+        hit = self.hit_by(*ENDS_A_PROCESS, *SPOILS_A_DISK, "twin", *WRITES_FOR_ANOTHER)
         self._owners = [node for node in range(scenario.nodes) if node not in hit]
         self._shown: dict[tuple[int, int, int, str], int] = {}
 
@@ -70,11 +71,12 @@ class LastWords(StateOracle):
     name = "last-words"
 
     def settled(self, core: tuple[int, ...]) -> None:
+        members = {node.index for node, _ in self.members(core)}
         if any(is_lacking(replica.log) for _, replica in self.members(core)):
             return
         for owner, words in self.state.workload.last_words.items():
             owner_id = self.state.node_id(owner)
-            if owner_id in self.stolen() or owner not in core:
+            if owner_id in self.stolen() or owner not in members:
                 continue
             for node, replica in self.members(core):
                 value = replica.state.registers.get(owner_id, LAST_WORDS)
@@ -94,7 +96,7 @@ class NoLatePoison(StateOracle):
         if not poisoned:
             return
         for node, replica in self.running():
-            if len(node.removed) != len(self.state.removals.made):
+            if not self.state.rosters.knows_all_removals(node):
                 continue
             found = replica.state.lookup(digest("action", STOLEN_ACTION))
             if isinstance(found, Trusted) and found.outputs in poisoned:
