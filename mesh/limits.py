@@ -214,6 +214,7 @@ SWARM_BLOBS_MAX = 256
 """Blobs of which it is remembered who fetches them."""
 COPIES_DEFAULT = 2
 COPIES_PINNED = 3
+COPIES_MAX = 15
 COPIES_NEEDED_MAX = 1_000_000
 """Blobs of which copies are kept: about 150 bytes of memory each."""
 COPIES_OFFER_MAX = 1024
@@ -269,8 +270,6 @@ BLOB_USES_MAX = 1_000_000
 """Blobs of which is remembered when they were last used."""
 BLOB_SOURCES_MAX = 400_000
 """Project files that back blobs without having been copied."""
-RESULTS_BYTES_MAX = 64 * MIB
-"""Signed results kept by one node; the oldest are dropped."""
 
 # -- log ----------------------------------------------------------------------------------------
 LOG_FRAME_EVENTS_MAX = 256
@@ -318,6 +317,10 @@ LOG_BUFFER_DEFAULT_HOURS = 72
 # -- the shared state of a node -------------------------------------------------------------------
 FRESH_RESULTS_MAX = 4096
 """Results whose events are on their way: what a run makes in the moment that takes."""
+PIN_REGISTERS_MAX = 4096
+"""Pins that one node tells the mesh of."""
+STATE_RUNS_KEPT = 4096
+"""Runs that our checkpoints keep; what happened in older ones stays in the chain of headers."""
 RECORD_BLOB_BYTES_MAX = FRAME_BYTES_MAX
 """The record of one result."""
 STATE_CHECKPOINT_EVENTS = 20_000
@@ -458,7 +461,7 @@ assert FETCH_WINDOW_CHUNKS_MAX <= MANIFEST_CHUNKS_MAX
 assert HAVE_BYTES_MAX + KIB < FRAME_BYTES_MAX
 assert 8 * HOLDINGS_PREFIXES_PER_MESSAGE + KIB < FRAME_BYTES_MAX
 assert 48 * COPIES_OFFER_MAX + KIB < FRAME_BYTES_MAX
-assert COPIES_DEFAULT <= COPIES_PINNED <= 15
+assert COPIES_DEFAULT <= COPIES_PINNED <= COPIES_MAX
 assert DATAGRAM_BYTES_MAX < 1280
 assert 17 * LEAVE_ENTRIES_MAX + 54 * LEAVE_CUT_MAX + 512 < RECORD_BYTES_MAX
 assert CERTIFICATE_BYTES_MAX + 1024 < RECORD_BYTES_MAX < JOIN_FRAME_BYTES_MAX

@@ -13,6 +13,7 @@ from __future__ import annotations
 from mesh.limits import (
     BLOB_BYTES_MAX,
     BLOB_CHUNK_BYTES,
+    COPIES_MAX,
     COPIES_OFFER_MAX,
     FETCH_WINDOW_CHUNKS_MAX,
     HAVE_BYTES_MAX,
@@ -99,7 +100,7 @@ class Holdings:
 class KeptBlob:
     blob: Digest = fixed(DIGEST_BYTES)
     size_bytes: int = uint(BLOB_BYTES_MAX)
-    copies: int = uint(15)
+    copies: int = uint(COPIES_MAX)
     """How many of them there should be."""
 
 

@@ -22,7 +22,7 @@ from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.copies.care import Blame, CareConfig, CopyCare, Effect, FetchCopy, Tell
 from mesh.cas.copies.needs import Needs
 from mesh.errors import InputChanged, StoreBroken, StoreFull
-from mesh.limits import COPIES_LOOK_EVERY_S, GIB, OUTPUT_LOG_BYTES_MAX
+from mesh.limits import COPIES_LOOK_EVERY_S, COPIES_MAX, GIB, OUTPUT_LOG_BYTES_MAX
 from mesh.node.blobs import BlobExchange, Expected
 from mesh.node.config import NodeConfig
 from mesh.node.counters import Counters
@@ -33,8 +33,12 @@ from mesh.ports import Env, Timer
 from mesh.types import Digest, NodeId
 from mesh.wire.blob_messages import Holdings, Keep
 
-ROWS_PER_LOOK = 512
+ROWS_PER_LOOK = 64
 """Results opened at a time: about ten milliseconds."""
+ROWS_EVERY_S = 0.1
+"""Between two such slices while the machine has nothing else to do."""
+ROWS_WAITING_MAX = 4096
+"""While it has, results wait to be opened, up to so many."""
 NEEDED_SHARE = 2
 """What is needed may be so much of the cache's bound: 1/2."""
 logger = logging.getLogger(__name__)
@@ -162,7 +166,8 @@ class Copies:
     def _arm_if_due(self) -> None:
         now_s = self._parts.env.clock.monotonic()
         if self._rows or self._pins_changed:
-            self._arm(COPIES_LOOK_EVERY_S)
+            idle = self._rows and not self._is_busy()
+            self._arm(ROWS_EVERY_S if idle else COPIES_LOOK_EVERY_S)
         elif (due_s := self.care.next_look_s(now_s)) is not None:
             self._arm(due_s - now_s)
 
@@ -185,15 +190,22 @@ class Copies:
         parts, care = self._parts, self.care
         while self._damaged:
             self._do(care.damaged(self._damaged.popleft()))
-        for _ in range(min(ROWS_PER_LOOK, len(self._rows))):
-            self._read_row(self._rows.popleft())
+        busy = self._is_busy()
+        if not busy or len(self._rows) > ROWS_WAITING_MAX:
+            for _ in range(min(ROWS_PER_LOOK, len(self._rows))):
+                self._read_row(self._rows.popleft())
         if self._pins_changed:
             self._pins_changed = False
             care.pinned(parts.store.keep.pins)
+        wanted = max(parts.config.copies, parts.results.copies)
+        care.needs.copies_of_rows = min(wanted, COPIES_MAX)
         free_gib = max(0, parts.config.cache_bytes_max - parts.store.size_bytes) // GIB
         care.room(max(0, free_gib.bit_length() - 1))
-        self._do(care.look(parts.env.clock.monotonic(), busy=parts.workshop.runner.busy > 0))
+        self._do(care.look(parts.env.clock.monotonic(), busy=busy))
         self._arm_if_due()
+
+    def _is_busy(self) -> bool:
+        return self._parts.workshop.runner.busy > 0
 
     def _read_row(self, action: Digest) -> None:
         """What is needed for a result whose record is here, the record among it."""

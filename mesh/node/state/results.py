@@ -92,6 +92,11 @@ class ActionResults:
         mesh, own = self._state.replica.state.policy().actions, self._own_policy
         return TrustPolicy(max(mesh.trust, own.trust), max(mesh.k_attest, own.k_attest))
 
+    @property
+    def copies(self) -> int:
+        """On how many machines the mesh's policy wants files of results; 0 before it is known."""
+        return self._state.replica.state.policy().copies if self._state.is_open else 0
+
     def lookup(self, action: Digest) -> Known | None:
         """What is to be believed of an action; None: nothing, so it has to run."""
         self._state.roster_changed()
@@ -159,6 +164,13 @@ class ActionResults:
         """Keep a verified result of another builder, whose event is on its way. Raises StoreFull,
         StoreBroken."""
         self._keep(action, signed, result)
+
+    def bring_in(self, brought: Iterable[ActionResult]) -> None:
+        """Say again what we built in another mesh, as far as the records are still here."""
+        for event in brought:
+            if self._store.has(event.record):
+                self._state.write(event)
+                self.came(event.action)
 
     def derive(self, action: Digest, consumed: Iterable[Digest]) -> None:
         """Say from the outcomes of which actions this one was made."""
