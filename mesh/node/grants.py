@@ -125,4 +125,5 @@ def _granted(lease: m.Lease, job: ShardJob) -> wire.GrantedShard:
         speculative=lease.speculative,
         live_output=job.live,
         cacheable=job.cacheable,
+        shard=lease.shard.key[1],
     )

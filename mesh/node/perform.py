@@ -40,7 +40,7 @@ from mesh.limits import (
 )
 from mesh.node.state.results import ActionResults
 from mesh.ports.actions import ActionRunner, Job
-from mesh.types import Digest, NodeId
+from mesh.types import Digest, NodeId, RunId
 from mesh.wire.errors import WireError
 from mesh.wire.messages import Finished, InlineBlob
 
@@ -49,6 +49,10 @@ logger = logging.getLogger(__name__)
 RESULT_BYTES_MAX = FRAME_BYTES_MAX // 2
 """A signed result must fit into one message, with company."""
 ERROR_TEXT_BYTES_MAX = 8000
+
+
+OnExecuted = Callable[[NodeId, RunId, int, Result], None]
+"""Called with the origin of a run, the run, the shard's place in it, and what came of it."""
 
 
 @attrs.frozen

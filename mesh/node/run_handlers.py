@@ -77,6 +77,7 @@ async def _run(
     emit.snapshot = record.snapshot
     record.listen(emit, phases=params["phases"])
     node.archive.add(record)
+    runtime.deeds.run_began(record)
     try:
         with trio.CancelScope() as scopes[head.run]:
             await Run(runtime.run_parts(), run_id, request, options, record).execute()
@@ -84,6 +85,8 @@ async def _run(
         del scopes[head.run]
         record.unlisten(emit)
         node.after_run(record)
+        if record.view is not None:
+            runtime.deeds.run_ended(record)
     assert record.view is not None
     return record.view
 

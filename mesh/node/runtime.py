@@ -11,13 +11,15 @@ protocols; none imports this module.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import trio
 
+from mesh import __version__
 from mesh.action.platform import this_platform
 from mesh.identity.messages import PeerAddress
+from mesh.identity.records import FeedPoint
 from mesh.identity.roles import BUILD, SUBMIT
 from mesh.identity.roster import RosterChange
 from mesh.identity.trust import MeshIdentity
@@ -30,7 +32,7 @@ from mesh.node.doors import Doors, open_doors
 from mesh.node.epoch import next_epoch
 from mesh.node.facts import FactBoard
 from mesh.node.gossip import Gossip, GossipSetup
-from mesh.node.join_door import DoorAddresses, JoinDoor
+from mesh.node.join_door import JoinDoor
 from mesh.node.leaves.deploying import Deployer
 from mesh.node.leaves.gateway import Leaves
 from mesh.node.link import Link
@@ -38,17 +40,19 @@ from mesh.node.links import Links
 from mesh.node.perform import Performer, PerformerParts
 from mesh.node.periodic import Periodic
 from mesh.node.runs.parts import RunParts
+from mesh.node.state.deeds import Deeds
 from mesh.node.state.driver import SharedState, StateParts
 from mesh.node.state.holders import Copies, CopiesParts
 from mesh.node.state.results import ActionResults
 from mesh.node.stolen import StolenParts, StolenRunner
+from mesh.node.surroundings import Surroundings
 from mesh.node.work import WorkDriver, WorkParts
 from mesh.node.workshop import Workshop
 from mesh.planners.base import Plan
 from mesh.planners.resolve import ResolverConfig
 from mesh.planners.systemheaders import IncludeMemory
 from mesh.planners.toolchain import Toolchains
-from mesh.ports import Announcement, ByteStream, Env
+from mesh.ports import ByteStream, Env
 from mesh.scheduler.config import SchedulerConfig
 from mesh.swim.config import profile_for
 from mesh.swim.effects import MemberView, State
@@ -129,6 +133,8 @@ class MeshRuntime:
                 workshop.runner,
             )
         )
+        self.deeds = Deeds(me, self.state)
+        self.stolen.executed = self.deeds.executed
         scheduling = SchedulerConfig(
             slots=config.slots if self.may_build(me) else 0,
             first_lease=self._epoch << LEASES_PER_START_BITS,
@@ -164,19 +170,24 @@ class MeshRuntime:
         profile = profile_for(self._config.profile, host)
         self.gossip = Gossip(self._env, profile, self.identity, setup, self._member_changed)
         self.gossip.ask_stream = self._ask_stream
-        self.door = JoinDoor(self._env, self.identity, self._door_addresses, self.roster_changed)
+        surroundings = Surroundings(
+            self._env, self._config, self.identity, self.doors, self.gossip, self.counters
+        )
+        addresses = surroundings.door_addresses
+        self.door = JoinDoor(self._env, self.identity, addresses, self.roster_changed)
         logger.info("listening on %s, port %d, as %s", host, port, self._config.name)
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.work.run)
                 await nursery.start(self.state.run)
+                self._say_who_we_are()
                 await nursery.start(self.copies.run)
                 await nursery.start(self.gossip.run)
                 nursery.start_soon(self.doors.peer.serve, self.links.accept)
                 nursery.start_soon(self.door.serve, self.doors.join)
                 nursery.start_soon(self.links.run)
                 self._load_reports.start()
-                nursery.start_soon(self._discover)
+                nursery.start_soon(surroundings.discover, self.meet)
                 await nursery.start(self.leaves.run)
                 await nursery.start(self.deployer.run)
                 self.meet(seeds)
@@ -184,6 +195,19 @@ class MeshRuntime:
         finally:
             self._load_reports.stop()
             self.blobs.close()
+            await self.doors.aclose()
+
+    def _say_who_we_are(self) -> None:
+        """To the mesh; and what we have built in another one is the mesh's from now on."""
+        self.deeds.tell_profile(
+            {
+                "name": self._config.name,
+                "platform": self._platform,
+                "slots": str(self._config.slots),
+                "version": __version__,
+            }
+        )
+        self.results.bring_in(self.state.brought)
 
     def meet(self, peers: Iterable[PeerAddress]) -> None:
         """Addresses of members, learnt while joining, by hand or from the network."""
@@ -204,10 +228,27 @@ class MeshRuntime:
         self.links.post_all(RosterRecords((record,)))
         await self.say_goodbye()
 
+    def expel(self, node: NodeId, cut: tuple[FeedPoint, ...]) -> None:
+        """Shut a node out, or cut its log at another place: a signed record, told to all who are
+        linked before this returns. Raises NotAllowed."""
+        member = self.identity.member(node)
+        record = self.identity.write_leave(node, cut)
+        left = () if member is None else (member,)
+        self._spread(self.identity.node_id, RosterChange(left=left, records=(record,)))
+
     # -- who is who -----------------------------------------------------------------------------
     def name_of(self, node: NodeId) -> str:
         member = self.identity.member(node)
         return member.name if member is not None else short(node)
+
+    def refused_streams(self) -> Mapping[str, int]:
+        """Connections to our doors that came to nothing, by reason."""
+        return self._env.streams.counters
+
+    def name_ever(self, node: NodeId) -> str:
+        """Also of somebody who was a member once."""
+        member = self.identity.member(node)
+        return member.name if member else self.identity.roster.names().get(node, short(node))
 
     def may_build(self, node: NodeId) -> bool:
         return self.identity.allowed(node, BUILD)
@@ -310,6 +351,7 @@ class MeshRuntime:
             change = self.identity.merge(records[start : start + ROSTER_SLICE])
             for reason, count in change.rejected.items():
                 self.counters.add(f"roster.bad-input.{reason}", count)
+                self.counters.add(f"roster.refused.{reason}.{source.hex()[:16]}", count)
             if change:
                 self._spread(source, change)
             if sum(change.rejected.values()) > ROSTER_REJECTED_MAX:
@@ -354,50 +396,6 @@ class MeshRuntime:
         if view.rtt_s is not None:
             self.work.core.peer_rtt(view.node_id, view.rtt_s)
 
-    async def _discover(self) -> None:
-        member = self.identity.me()
-        me = Announcement(
-            name=member.name if member else self._config.name,
-            mesh_prefix=self.identity.mesh_id.hex()[:16],
-            mesh_name=self.identity.mesh_name,
-            node_prefix=self.identity.node_id.hex()[:16],
-            host=self._config.bind[0],
-            peer_port=self.doors.port,
-            join_port=self.doors.join.address[1],
-            swim_port=self.doors.port,
-        )
-        discovery = self._env.discovery
-        try:
-            async with discovery.announce(me), discovery.browse() as seen:
-                async for what in seen:
-                    self.meet(self._as_member(what, me))
-        except Exception:
-            # No multicast, no such interface: members still find each other by gossip.
-            logger.exception("the network cannot be searched for members")
-            self.counters.add("discovery.failed")
-
-    def _as_member(self, what: Announcement, me: Announcement) -> list[PeerAddress]:
-        """The member that an announcement claims to be; it proves it when we connect."""
-        if what.mesh_prefix != me.mesh_prefix or what.node_prefix == me.node_prefix:
-            return []
-        return [
-            PeerAddress(member.node_id, what.host, what.peer_port, what.swim_port, what.join_port)
-            for member in self.identity.members()
-            if member.node_id.hex().startswith(what.node_prefix)
-        ]
-
-    def _door_addresses(self) -> DoorAddresses:
-        host, port = self._config.bind[0], self.doors.port
-        others = tuple(
-            PeerAddress(
-                view.node_id, view.address[0], view.peer_port, view.address[1], view.join_port
-            )
-            for view in self.gossip.members()
-            if view.node_id != self.identity.node_id and view.state is State.ALIVE
-        )
-        join_port = self.doors.join.address[1]
-        return DoorAddresses((host,), port, port, join_port, others)
-
     def _report_load(self) -> None:
         """Once a second: how busy the machine is, to the scheduler and to everybody."""
         machine = self._env.readings.load()
@@ -408,6 +406,7 @@ class MeshRuntime:
             self._felt_pressure = pressure
             self.gossip.machine_felt(pressure, lag_s)
         self.facts.tell_changes()
+        self.deeds.tell_pins(self._workshop.store.keep.pins)
         load = self.work.core.load()
         if not load == self._reported_load:  # noqa: SIM201 - attrs makes `!=` of this, slower
             self._reported_load = load

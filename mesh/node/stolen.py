@@ -29,7 +29,7 @@ from mesh.node.blobs import BlobExchange, Expected
 from mesh.node.counters import Counters
 from mesh.node.facts import KnownTools
 from mesh.node.links import Links
-from mesh.node.perform import Performer, plain_text
+from mesh.node.perform import OnExecuted, Performer, plain_text
 from mesh.ports import Env
 from mesh.ports.actions import ActionRunner, Job, OnOutput
 from mesh.types import Digest, NodeId, digest_of
@@ -97,6 +97,8 @@ class StolenRunner:
         self._waiting: dict[NodeId, tuple[list[wire.Finished], list[wire.InlineBlob]]] = {}
         self.has_more: Callable[[NodeId], bool] = lambda _victim: False
         """Whether more shards of that victim wait here; set by the work driver."""
+        self.executed: OnExecuted = lambda _victim, _run, _shard, _result: None
+        """Called with every shard that was run to its end; set by the runtime."""
         self.tools = KnownTools()
         self.counters = Counters()
 
@@ -156,6 +158,8 @@ class StolenRunner:
             # A file of a project here stood for an input and has changed: our affair, not theirs.
             raise _Declined("an input was lost here", unfit=False)
         blobs: tuple[wire.InlineBlob, ...] = ()
+        if result is not None:
+            self.executed(victim, granted.run, granted.shard, result)
         if finished.result is not None and result is not None:
             if result.exit_status == 0 and not await self._tools_are_still(victim, action):
                 raise _Declined("one of its tools was replaced here while it ran", unfit=False)

@@ -354,6 +354,8 @@ class WorkDriver:
             finished, result = await self._performer.perform(
                 lease, job.digest, self._own_job(job, side), leaves=job.cacheable
             )
+            if result is not None:
+                self._stolen.executed(self._me, key[0], key[1], result)
             cacheable = job.cacheable and await self._stolen.are_still(
                 job.toolchain, job.action.toolchain
             )

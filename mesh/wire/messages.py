@@ -100,7 +100,6 @@ class AliveSaid:
 
 
 TOOLS_PREFIX_BYTES = 8
-RESULTS_DIGEST_BYTES = 8
 
 
 @message(5)
@@ -134,6 +133,8 @@ class GrantedShard:
     live_output: bool = boolean(default=False)
     """Stream stdout and stderr while it runs, instead of only at the end."""
     cacheable: bool = boolean(default=True)
+    shard: int = uint(2**32, default=0)
+    """Its place in the run, for the audit."""
 
 
 @message(20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,14 @@ import trio
 from mesh.errors import StoreFull
 from mesh.log.model import Lane
 from mesh.node.node import Node
+from mesh.node.runs.record import RunHead, RunRecord
 from mesh.node.state.shelf import MESH_FILE, make_place
-from mesh.state.events import BUILT, ActionResult, Register, encode_event
-from mesh.types import Digest, MeshId, NodeId, digest_of
-from tests.node.nodes import until, world
+from mesh.scheduler.model import Mode
+from mesh.state.actions import TrustPolicy
+from mesh.state.events import BUILT, ActionResult, Policy, Register, RunState, Trust, encode_event
+from mesh.state.runs import RunView
+from mesh.types import Digest, MeshId, NodeId, RunId, digest_of
+from tests.node.nodes import is_built, project, run, until, world
 
 
 def value_at(node: Node, writer: Node, key: str) -> bytes | None:
@@ -138,3 +143,101 @@ async def test_another_mesh_begins_another_log_and_own_results_come_along(tmp_pa
         assert make_place(disk, other, me) == [event]
         assert make_place(disk, mesh_id, me) == []
         await alice.enter(identity)
+
+
+# -- results ---------------------------------------------------------------------------------------
+async def test_what_one_has_built_is_a_hit_for_everybody_and_after_a_restart(tmp_path) -> None:
+    root = project(tmp_path / "project", 4)
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        assert (await run(alice, root))["ok"]
+        for node in mesh.nodes:
+            shutil.rmtree(root / "out")
+            view = await run(node, root)
+            assert view["ok"]
+            assert view["cached"] == 4
+            assert is_built(root, 4)
+        identity = bob.runtime.identity
+        await end_membership(bob)
+        await bob.enter(identity)
+        shutil.rmtree(root / "out")
+        view = await run(bob, root)
+        assert view["cached"] == 4, "from its own disk"
+
+
+async def test_under_two_attestations_one_builder_is_not_enough(tmp_path: Path) -> None:
+    root = project(tmp_path / "project", 3)
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        alice.runtime.state.write(Policy(int(Trust.K_BUILDERS), 2, 2, ()))
+        alice.runtime.state.seal()
+        policy = TrustPolicy(Trust.K_BUILDERS, 2)
+        await until(lambda: bob.runtime.results.policy == policy, "the policy at bob")
+        assert (await run(alice, root, mode=Mode.LOCAL))["local"] == 3
+        assert (await run(alice, root, mode=Mode.LOCAL))["cached"] == 3, "its own word is enough"
+        actions = bob.runtime.state.replica.state.actions
+        await until(lambda: len(actions.all()) == 3, "the results at bob")
+        assert (await run(bob, root, mode=Mode.LOCAL))["local"] == 3
+        await until(
+            lambda: all(
+                len(alice.runtime.results.lookup(each).builders) == 2 for each in actions.all()
+            ),
+            "both builders' word at alice",
+        )
+        assert not actions.divergences()
+
+
+async def test_a_node_that_trusts_itself_alone_builds_what_others_have(tmp_path: Path) -> None:
+    root = project(tmp_path / "project", 2)
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        assert (await run(alice, root, mode=Mode.LOCAL))["ok"]
+        results = bob.runtime.results
+        await until(lambda: len(list(results.rows())) == 2, "the results at bob")
+        assert all(results.lookup(each) for each in results.rows())
+        results._own_policy = TrustPolicy(Trust.OWN)
+        assert (await run(bob, root, mode=Mode.LOCAL))["local"] == 2
+
+
+# -- who did what ----------------------------------------------------------------------------------
+async def test_runs_and_executions_are_told_by_whoever_did_them(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        origin, shard = alice.key.node_id, 7
+        result = mesh.intruder.result_of(digest_of(b"action"), builder=bob.key.node_id)
+        number = RunId(b"run 0001")
+        record = RunRecord(RunHead(number.hex(), "build", "/home/ada/project", 0.0, 0.0))
+        alice.runtime.deeds.run_began(record)
+        bob.runtime.deeds.executed(origin, number, shard, result)
+        bob.runtime.deeds.executed(origin, number, shard, result)
+        record.finish(1.0, 0, None, cancelled=False)
+        alice.runtime.deeds.run_ended(record)
+        for node in mesh.nodes:
+            runs = node.runtime.state.replica.state.runs
+
+            def seen(runs: RunView = runs) -> bool:
+                found = runs.get(origin, number)
+                return found is not None and len(found.executions) == 2 and found.told is not None
+
+            await until(seen, "the run")
+            found = runs.get(origin, number)
+            assert found is not None
+            assert found.told is not None
+            assert (found.told.state, found.told.label) == (RunState.SUCCEEDED, "build project")
+            assert {each.node for each in found.executions} == {bob.key.node_id}
+            assert [each.execution.attempt for each in found.executions] == [0, 1]
+
+
+async def test_what_nodes_are_and_pin_is_seen_everywhere(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        await until(lambda: value_at(bob, alice, "node.name") == b"alice", "the name at bob")
+        await until(lambda: value_at(alice, bob, "node.slots") == b"1", "the slots at alice")
+        store, deeds = alice.workshop.store, alice.runtime.deeds
+        blob = store.put(b"precious")
+        store.keep.pin(blob, "release")
+        key = f"pin.{blob.hex()}"
+        await until(lambda: value_at(bob, alice, key) == b"release", "the pin at bob")
+        store.keep.unpin(blob)
+        deeds.tell_pins(store.keep.pins)
+        await until(lambda: value_at(bob, alice, key) is None, "no pin at bob")

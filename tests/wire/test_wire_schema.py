@@ -27,8 +27,6 @@ EXAMPLES: list[Any] = [
     messages.Progress(1, messages.PHASE_RUNNING),
     messages.Output(1, 2, b"warning"),
     messages.Done((messages.Finished(1, error_code="VM402", error_text="too slow"),), ()),
-    messages.AskResults(1, (b"d" * 32,)),
-    messages.KnownResults(1, ()),
     messages.BlobHeader(b"d" * 32, None),
     messages.BlobHeader(b"d" * 32, 0),
     messages.BlobChunk(b""),

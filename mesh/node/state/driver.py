@@ -18,6 +18,7 @@ Not here: protocols (`replica`), what is kept and dropped (`upkeep`), actions (`
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
@@ -25,10 +26,11 @@ import attrs
 import trio
 
 from mesh.cas.blobs import BlobMissing, BlobStore
+from mesh.cas.files import broken_disk_as_error
 from mesh.errors import EnvironmentFault, InputChanged
 from mesh.identity.records import FeedPoint, ref_of
 from mesh.identity.trust import MeshIdentity
-from mesh.limits import LEAVE_CUT_MAX, STATE_BLOB_BYTES_MAX
+from mesh.limits import LEAVE_CUT_MAX, STATE_BLOB_BYTES_MAX, STATE_RUNS_KEPT
 from mesh.log.model import Lane
 from mesh.log.retention import RetentionConfig
 from mesh.log.segments import Segments
@@ -39,12 +41,14 @@ from mesh.node.blobs import BlobExchange, Expected
 from mesh.node.counters import Counters
 from mesh.node.links import Links
 from mesh.node.periodic import Periodic
+from mesh.node.state.partings import Partings
 from mesh.node.state.replica import Act, Replica, ReplicaConfig
 from mesh.node.state.shelf import make_place
 from mesh.node.state.upkeep import Upkeep
 from mesh.ports import Env, Timer
 from mesh.state.changes import Changes
 from mesh.state.events import ActionResult, Event
+from mesh.state.runs import RunKey
 from mesh.types import Digest, NodeId
 
 COMMIT_S = 0.1
@@ -88,6 +92,9 @@ class SharedState:
         self.replica: Replica
         self.segments: Segments
         self.upkeep: Upkeep
+        self.partings: Partings
+        self.recent_runs: OrderedDict[RunKey, None] = OrderedDict()
+        """Of which we have spoken, oldest first."""
         self._nursery: trio.Nursery | None = None
         self._timer: Timer | None = None
         self._timer_s = 0.0
@@ -103,13 +110,17 @@ class SharedState:
 
     # -- life ------------------------------------------------------------------------------------
     async def open(self) -> None:
-        """Read what the disk has, in a worker thread, and begin a new epoch. Raises OSError."""
+        """Read what the disk has, in a worker thread, and begin a new epoch. Raises StoreBroken."""
         if self.is_open:
             return
-        self.segments, self.replica = await self._parts.env.exec.run_sync(self._load)
+        with broken_disk_as_error():
+            self.segments, self.replica = await self._parts.env.exec.run_sync(self._load)
         self.replica.on_changes.append(self._changed)
         self.roster_changed()  # it may have, meanwhile
+        log, me = self.replica.log, self._parts.identity.node_id
+        self.partings = Partings(self._parts.env, me, log.event_count)
         self.upkeep = Upkeep(self._parts, self.segments, self.replica, self._do)
+        self.upkeep.keep_run = self._keep_run
 
     def _load(self) -> tuple[Segments, Replica]:
         env, identity = self._parts.env, self._parts.identity
@@ -150,6 +161,9 @@ class SharedState:
                 self._timer.cancel()
             self._close()
 
+    def _keep_run(self, run: RunKey) -> bool:
+        return run in self.recent_runs or len(self.recent_runs) < STATE_RUNS_KEPT
+
     def _close(self) -> None:
         """What waits is ours alone: without this the next start would have to say it again."""
         now_s = self._now()
@@ -163,6 +177,13 @@ class SharedState:
     def write(self, event: Event, lane: Lane | None = None) -> None:
         """Say something to the mesh; everybody linked has it a moment later."""
         self._do(self.replica.write(event, self._now(), lane))
+
+    def saw_run(self, run: RunKey) -> None:
+        """A run of which our next checkpoint should speak."""
+        self.recent_runs[run] = None
+        self.recent_runs.move_to_end(run)
+        if len(self.recent_runs) > STATE_RUNS_KEPT:
+            self.recent_runs.popitem(last=False)
 
     def roster_changed(self) -> None:
         """Members came or went, perhaps by our own hand. Cheap when they did not."""
@@ -188,10 +209,12 @@ class SharedState:
     # -- links -----------------------------------------------------------------------------------
     def link_up(self, peer: NodeId) -> None:
         if self.is_open:
+            self.partings.link_up(peer)
             self._do(self.replica.peer_up(peer, self._now()))
 
     def link_down(self, peer: NodeId) -> None:
         if self.is_open:
+            self.partings.link_down(peer)
             self._do(self.replica.peer_down(peer, self._now()))
 
     def receive(self, peer: NodeId, message: Any) -> bool:

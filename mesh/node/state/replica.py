@@ -32,6 +32,7 @@ from mesh.log.sync.messages import Message
 from mesh.log.writer import FeedWriter, WriterConfig
 from mesh.state.changes import Changes
 from mesh.state.events import Absorb, Checkpoint, Event, Open, encode_event, lane_of
+from mesh.state.runs import RunKey
 from mesh.state.views import KeptState, State
 from mesh.types import Digest, MeshId, NodeId, digest_of
 
@@ -76,6 +77,9 @@ class Replica:
         for added in self.log.load():
             self._learned(added)
         self._cut_removed()
+        self._admission = config.admission
+        self._is_over = False
+        """Whether the admission under which our epoch was opened has ended, and another begun."""
         self._named: dict[FeedId, Head] = {}
         """Own heads of other epochs, as far as we have said that we know them."""
         writing = WriterConfig(
@@ -92,7 +96,8 @@ class Replica:
         where = lane_of(event)
         chosen = where if where is not None else lane
         assert chosen is not None, "an event of any lane needs one"
-        return self._publish(self.writer.append(chosen, encode_event(event), now_s), now_s)
+        acts = self._go_on(now_s) if self._is_over else []
+        return acts + self._publish(self.writer.append(chosen, encode_event(event), now_s), now_s)
 
     def flush(self, now_s: float) -> list[Act]:
         """Seal what waits, and tell it."""
@@ -115,15 +120,18 @@ class Replica:
         self.standing = standing
         self._changed(self.state.stand(standing))
         self._cut_removed()
+        self._renew()
 
-    def checkpoint(self, lane: Lane, now_s: float) -> tuple[KeptState | None, list[Act]]:
+    def checkpoint(
+        self, lane: Lane, now_s: float, keep_run: Callable[[RunKey], bool] = lambda _run: True
+    ) -> tuple[KeptState | None, list[Act]]:
         """Say in one blob what all we have written on a lane comes to; None when that is nothing.
         The blob must be stored before the effects are performed."""
         acts = self._publish(self.writer.flush(), now_s)
         covers = self.log.points_to_cover(self.config.me, lane)
         if not covers:
             return None, acts
-        kept = self.state.checkpoint(lane)
+        kept = self.state.checkpoint(lane, keep_run=keep_run)
         event = Checkpoint(covers, digest_of(kept.data), len(kept.data), kept.rows)
         return kept, acts + self.write(event, now_s, lane)
 
@@ -162,7 +170,7 @@ class Replica:
     def _opening(self) -> Open:
         known = self._own_heads()
         self._named.update(known)
-        return Open(self.config.admission, _points(known), self.config.host)
+        return Open(self._admission, _points(known), self.config.host)
 
     def _own_heads(self) -> dict[FeedId, Head]:
         return {
@@ -176,14 +184,28 @@ class Replica:
         acts: list[Act] = []
         if not self.writer.is_ours(self.log.heads):
             self.counters["clone"] += 1
-            opening = encode_event(self._opening())
-            acts += self._publish(self.writer.rotate(self.new_epoch(), opening, now_s), now_s)
+            acts += self._go_on(now_s)
         unknown = self.writer.unknown_own(self.log.heads, self._named)
         if unknown:
             self.counters["absorbed"] += 1
             self._named.update(unknown)
             acts += self.write(Absorb(_points(unknown)), now_s)
         return acts
+
+    def _go_on(self, now_s: float) -> list[Act]:
+        """In a new epoch."""
+        self._is_over = False
+        opening = encode_event(self._opening())
+        return self._publish(self.writer.rotate(self.new_epoch(), opening, now_s), now_s)
+
+    def _renew(self) -> None:
+        """Who was removed and admitted anew before it heard of either: what it writes from here on
+        is said under the admission that is in force. The epoch begins with the next event."""
+        lives = self.standing.lives.get(self.config.me, ())
+        in_force = [life for life in lives if not life.cuts]
+        if in_force and all(life.ref != self._admission for life in in_force):
+            best = max(in_force, key=lambda life: (life.role, life.ref))
+            self._admission, self._is_over = best.ref, True
 
     def _publish(self, frames: Iterable[Frame], now_s: float) -> list[Act]:
         frames = list(frames)
@@ -227,10 +249,18 @@ class Replica:
         return node in self.standing.lives
 
     def _cut_removed(self) -> None:
-        """Of those who are gone for good the log keeps only what their removals keep."""
-        for node, cuts in self.standing.cuts.items():
-            if all(life.cuts for life in self.standing.lives.get(node, ())):
-                self._learned(self.log.cut(node, _kept(cuts)))
+        """Of those who are gone for good the log keeps only what their removals keep, and nothing
+        of those whose admission has turned out to be none. Who is in again is as everybody."""
+        lives, cuts = self.standing.lives, self.standing.cuts
+        for node in self.log.nodes():
+            if node not in lives and node not in cuts:
+                self._learned(self.log.cut(node, {}))
+        for node, each in cuts.items():
+            if all(life.cuts for life in lives.get(node, ())):
+                self._learned(self.log.cut(node, _kept(each)))
+        for node in self.log.cut_nodes:
+            if any(not life.cuts for life in lives.get(node, ())):
+                self.log.uncut(node)
 
 
 def _kept(cuts: Iterable[Cut]) -> dict[tuple[bytes, int], Head]:

@@ -25,6 +25,7 @@ from mesh.log.model import FeedId, Lane
 from mesh.log.retention import Choice, clear_up
 from mesh.log.segments import Segments
 from mesh.node.state.replica import Act, Replica
+from mesh.state.runs import RunKey
 
 if TYPE_CHECKING:
     from mesh.node.state.driver import StateParts
@@ -54,6 +55,8 @@ class Upkeep:
         self.lost_events = 0
         """Dropped since the start, and no checkpoint stood for them."""
         self.trouble = ""
+        self.keep_run: Callable[[RunKey], bool] = lambda _run: True
+        """Whether a checkpoint goes on speaking of a run."""
 
     async def run(self) -> None:
         """Look after the log until cancelled."""
@@ -88,7 +91,7 @@ class Upkeep:
         """Write one. Raises StoreFull, StoreBroken."""
         store, clock = self._parts.store, self._parts.env.clock
         with store.in_use():
-            kept, acts = self._replica.checkpoint(lane, clock.monotonic())
+            kept, acts = self._replica.checkpoint(lane, clock.monotonic(), self.keep_run)
             if kept is not None:
                 with trio.CancelScope(shield=True):
                     await self._parts.env.exec.run_sync(self._store, kept.data)

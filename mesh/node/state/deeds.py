@@ -1,0 +1,111 @@
+"""What this node tells the mesh about itself: its runs, what it executed, what it is, what it pins.
+
+    executed, run_began, run_ended    events of EXEC: who did what, for the audit
+    tell_profile                      registers `node.*`: name, platform, slots, version
+    tell_pins                         registers `pin.<blob id>`: the label, or nothing any more
+
+A register is written when it differs from what the mesh shows, so a start that changes nothing
+says nothing. Not here: what is made of it (`mesh.state`), whole records of runs (`mesh.node.runs`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from mesh.action.model import Result
+from mesh.limits import (
+    EVENT_LABEL_BYTES_MAX,
+    EVENT_MS_MAX,
+    EVENT_VALUE_BYTES_MAX,
+    PIN_REGISTERS_MAX,
+    STATE_RUNS_KEPT,
+)
+from mesh.node.perform import plain_text
+from mesh.node.runs.record import RunRecord
+from mesh.node.state.driver import SharedState
+from mesh.state.events import Execution, Register, RunEvent, RunState
+from mesh.types import Digest, NodeId, RunId
+
+NODE_KEYS = "node."
+PIN_KEYS = "pin."
+_ENDS = {"ok": RunState.SUCCEEDED, "failed": RunState.FAILED, "cancelled": RunState.CANCELLED}
+
+
+class Deeds:
+    """See the module's head. Says nothing before the state is open."""
+
+    def __init__(self, me: NodeId, state: SharedState) -> None:
+        self._me = me
+        self._state = state
+        self._pins: Mapping[Digest, str] | None = None
+        self._attempts: OrderedDict[tuple[NodeId, RunId, int], int] = OrderedDict()
+
+    # -- runs ------------------------------------------------------------------------------------
+    def executed(self, origin: NodeId, run: RunId, shard: int, result: Result) -> None:
+        """We have run a shard to its end."""
+        key = (origin, run, shard)
+        attempt = self._attempts.pop(key, -1) + 1
+        self._attempts[key] = attempt
+        if len(self._attempts) > STATE_RUNS_KEPT:
+            self._attempts.popitem(last=False)
+        self._state.saw_run((origin, run))
+        self._state.write(
+            Execution(
+                run=run,
+                origin=origin,
+                shard=shard,
+                attempt=min(attempt, 65_535),
+                action=result.action,
+                exit_status=result.exit_status,
+                duration_ms=min(result.duration_ms, EVENT_MS_MAX),
+            )
+        )
+
+    def run_began(self, record: RunRecord) -> None:
+        """A run of ours is under way."""
+        self._run(record, RunState.STARTED)
+
+    def run_ended(self, record: RunRecord) -> None:
+        """It is over, one way or another."""
+        self._run(record, _ENDS[record.state])
+
+    def _run(self, record: RunRecord, state: RunState) -> None:
+        run = RunId(bytes.fromhex(record.head.run))
+        self._state.saw_run((self._me, run))
+        project = record.head.root.rstrip("/").rpartition("/")[2]
+        self._state.write(
+            RunEvent(
+                run=run,
+                state=int(state),
+                label=plain_text(f"{record.head.kind} {project}".strip(), EVENT_LABEL_BYTES_MAX),
+                shards=len(record.shards),
+                hits=record.totals.cached,
+            )
+        )
+
+    # -- registers -------------------------------------------------------------------------------
+    def tell_profile(self, facts: Mapping[str, str]) -> None:
+        """What this node is."""
+        for name in sorted(facts):
+            self._register(NODE_KEYS + name, facts[name])
+
+    def tell_pins(self, pins: Mapping[Digest, str]) -> None:
+        """To be called again whenever they may have changed. More than PIN_REGISTERS_MAX are kept
+        here as ever, and not told."""
+        if not self._state.is_open or pins == self._pins:
+            return
+        self._pins = dict(pins)
+        wanted = {f"{PIN_KEYS}{each.hex()}": pins[each] for each in sorted(pins)}
+        told = self._state.replica.state.registers.of_node(self._me)
+        for key in told:
+            if key.startswith(PIN_KEYS) and key not in wanted:
+                self._state.write(Register(key, None))
+        for key in list(wanted)[:PIN_REGISTERS_MAX]:
+            self._register(key, wanted[key])
+
+    def _register(self, key: str, text: str) -> None:
+        value = plain_text(text, EVENT_VALUE_BYTES_MAX).encode()
+        known = self._state.replica.state.registers.get(self._me, key)
+        if known is None or known.value != value or known.others:
+            self._state.write(Register(key, value))
