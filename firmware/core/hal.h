@@ -29,6 +29,9 @@ void hal_send(void *self, const uint8_t *data, uint32_t size);
 /* Slots 0 and 1 of SLOT_BYTES each. A unit is programmed once between erasures. */
 const uint8_t *hal_slot(void *self, uint32_t slot);
 bool hal_erase(void *self, uint32_t slot);
+/* While on: reading what lost power gives anything at all, each time something else perhaps, and does
+ * not end the program. Not for long: no byte is received meanwhile. */
+void hal_forgive(void *self, bool on);
 bool hal_program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLASH_UNIT]);
 
 bool hal_has(const void *self, const struct resource *resource);

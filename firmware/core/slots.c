@@ -85,7 +85,8 @@ static bool is_confirmed(const struct slots *slots, uint32_t slot)
     return is_marked(base(slots, slot) + CONFIRMED_AT);
 }
 
-/* Valid, and its trial was not cut short by a restart. */
+/* Valid, and its trial was not cut short by a restart. Words that lost power while they were written
+ * may read as anything (hal_forgive): a torn mark is then none, and not erased either. */
 static bool is_usable(const struct slots *slots, uint32_t slot)
 {
     return is_valid(slots, slot) &&
@@ -101,6 +102,7 @@ static uint32_t newer(const struct slots *slots, bool first, bool second)
 
 void slots_start(struct slots *slots)
 {
+    hal_forgive(slots->self, true);
     bool valid[SLOTS] = {is_valid(slots, 0), is_valid(slots, 1)};
     uint32_t newest = newer(slots, valid[0], valid[1]);
     uint32_t chosen = newer(slots, is_usable(slots, 0), is_usable(slots, 1));
@@ -111,6 +113,7 @@ void slots_start(struct slots *slots)
     slots->trial = chosen != NO_SLOT && !is_confirmed(slots, chosen);
     if (slots->trial && is_erased(base(slots, chosen) + STARTED_AT))
         mark(slots, chosen, STARTED_AT, 1);
+    hal_forgive(slots->self, false);
 }
 
 bool slots_identity(const struct slots *slots, struct identity *out)
@@ -146,7 +149,9 @@ static uint32_t highest_in(const struct slots *slots, uint32_t slot)
 
 uint32_t slots_counter(const struct slots *slots)
 {
+    hal_forgive(slots->self, true);
     uint32_t first = highest_in(slots, 0), second = highest_in(slots, 1);
+    hal_forgive(slots->self, false);
     return first > second ? first : second;
 }
 
@@ -219,11 +224,12 @@ bool slots_prepare(struct slots *slots)
     if (slots->active == NO_SLOT || slots->trial)
         return false;
     uint32_t highest = slots_counter(slots);
+    hal_forgive(slots->self, true); /* among the notes one may be torn */
     bool noted = highest <= highest_in(slots, slots->active) || note(slots, highest);
     /* Two notes are kept in hand, since the power may fail while one is written. */
-    if ((!noted || free_note(slots) + 2 > NOTES) && !refresh(slots, highest))
-        return false;
-    return hal_erase(slots->self, other(slots));
+    bool good = (noted && free_note(slots) + 2 <= NOTES) || refresh(slots, highest);
+    hal_forgive(slots->self, false);
+    return good && hal_erase(slots->self, other(slots));
 }
 
 bool slots_fill(const struct slots *slots, uint32_t at, const uint8_t unit[FLASH_UNIT])

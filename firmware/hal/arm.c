@@ -164,6 +164,16 @@ bool hal_program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLAS
     return part_program(PART.slot[slot] + at, unit);
 }
 
+void hal_forgive(void *self, bool on)
+{
+    (void)self;
+#if BOARD == 2 /* an STM32H7A3: the others have no ECC and read what is there */
+    part_forgive(on);
+#else
+    (void)on;
+#endif
+}
+
 /* -- resources ---------------------------------------------------------------------------------- */
 
 static bool has_spi(uint32_t param)

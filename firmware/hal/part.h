@@ -39,6 +39,7 @@ bool part_random(uint32_t *word);
 /* Both return once the flash is done, within a bounded time; false for an error. */
 bool part_erase(uint32_t slot);
 bool part_program(uint32_t at, const uint8_t unit[FLASH_UNIT]);
+void part_forgive(bool on); /* hal_forgive, on a part that faults otherwise */
 
 void part_send(uint8_t byte);      /* over the link; waits for room */
 void part_uart_start(void);        /* UART 0 of the rules */

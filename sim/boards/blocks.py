@@ -107,6 +107,7 @@ class Core(Block):
     CONTROL, RELOAD, VALUE = 0x010, 0x014, 0x018
     ENABLE, DISABLE, VECTORS, RESET_CONTROL = 0x100, 0x180, 0xD08, 0xD0C
     RESET_REQUEST = 0x05FA0004
+    CONFIGURATION, IGNORE_BUS_FAULTS = 0xD14, 1 << 8
 
     def __init__(self, host: Host, clock_hz: int, vectors_at: int) -> None:
         super().__init__(host, 0xE000E000, 0x1000)
@@ -120,6 +121,7 @@ class Core(Block):
         self._ticked = False
         self.enabled: set[int] = set()
         self.vectors_at = self._vectors_at
+        self._configuration = 0x200
 
     def _period_ns(self) -> int:
         return (self._reload + 1) * NS_PER_S // self._clock_hz
@@ -128,7 +130,17 @@ class Core(Block):
         if at == self.VALUE:
             left_ns = max(0, self._due_ns - self.host.now_ns)
             return min(self._reload, left_ns * self._clock_hz // NS_PER_S)
-        return {self.CONTROL: self._control, self.RELOAD: self._reload}.get(at, 0)
+        kept = {
+            self.CONTROL: self._control,
+            self.RELOAD: self._reload,
+            self.CONFIGURATION: self._configuration,
+        }
+        return kept.get(at, 0)
+
+    @property
+    def ignores_bus_faults(self) -> bool:
+        """While faults are masked."""
+        return bool(self._configuration & self.IGNORE_BUS_FAULTS)
 
     def write(self, at: int, size: int, value: int) -> None:  # noqa: ARG002
         if at == self.CONTROL:
@@ -140,6 +152,8 @@ class Core(Block):
             first = FIRST_INTERRUPT + (at & 0x1F) * 8
             named = {first + bit for bit in range(32) if value >> bit & 1}
             self.enabled = self.enabled | named if at < self.DISABLE else self.enabled - named
+        elif at == self.CONFIGURATION:
+            self._configuration = value
         elif at == self.VECTORS:
             self.vectors_at = value
         elif at == self.RESET_CONTROL and value == self.RESET_REQUEST:

@@ -30,6 +30,8 @@ class BoardConfig:
     """Of random numbers and of what RAM holds at power on."""
     flash: bytes | None = None
     """What flash holds; the firmware and nothing else by default."""
+    unreadable: frozenset[int] = frozenset()
+    """Addresses of words in it whose ECC is torn."""
     cut: Cut | None = None
     image: Image | None = None
     """Another firmware than the production one."""
@@ -51,6 +53,7 @@ class Board:
         self.adc = [0] * ADC_INPUTS
         """Counts at the converter inputs; set them."""
         self._wiring = wiring = maker(self.machine, self.adc, config.seed)
+        self.machine.spoil(config.unreadable)
         self.link, self.uart, self.pins = wiring.link, wiring.uart, wiring.pins
         self.machine.on_reset = wiring.on_reset
 
@@ -77,7 +80,10 @@ class Board:
         """The same board after power was gone, still off: its flash, and the outside's settings.
         Its random numbers are others."""
         config = self.config
-        config = attrs.evolve(config, seed=config.seed + 1, flash=self.flash_image(), cut=None)
+        torn = frozenset(self.machine.flash.unreadable)
+        config = attrs.evolve(
+            config, seed=config.seed + 1, flash=self.flash_image(), unreadable=torn, cut=None
+        )
         board = Board(self.name, config)
         board.machine.now_ns = self.machine.now_ns
         board.adc[:] = self.adc

@@ -40,6 +40,8 @@ class Phase:
     flash: bytes
     """Before its first operation."""
     operations: tuple[Operation, ...]
+    unreadable: frozenset[int] = frozenset()
+    """Words that a cut before it has torn."""
 
 
 @attrs.frozen
@@ -52,6 +54,8 @@ class Known:
     key: bytes
     packages: Mapping[int, bytes]
     """By counter."""
+    ecc_bytes: int | None
+    """Size of flash words that cannot be read when they are torn."""
 
 
 @attrs.frozen
@@ -71,6 +75,7 @@ class Case:
     tear: Tear
     allowed: tuple[int, int]
     flash: bytes
+    unreadable: frozenset[int]
     seed: int
 
 
@@ -132,13 +137,14 @@ def journey(board: str) -> Journey:
     recorder.confirm("confirm rollback", (2, 3))
     mistakes = bench.chip.machine.flash.mistakes
     assert not mistakes, mistakes
-    base = bench.chip.machine.flash.base
-    return Journey(Known(board, base, key, packages), tuple(recorder.phases))
+    memory = bench.chip.machine.flash
+    known = Known(board, memory.base, key, packages, memory.ecc_bytes)
+    return Journey(known, tuple(recorder.phases))
 
 
 def cases_of(known: Known, phase: Phase, chosen: Sequence[int]) -> Iterator[Case]:
     """Every tear of the chosen operations of a phase."""
-    flash = bytearray(phase.flash)
+    flash, torn_before = bytearray(phase.flash), set(phase.unreadable)
     for index, operation in enumerate(phase.operations):
         begin = operation.at - known.base
         end = begin + len(operation.before)
@@ -147,8 +153,12 @@ def cases_of(known: Known, phase: Phase, chosen: Sequence[int]) -> Iterator[Case
             for tear in Tear:
                 seed = 3 * index + 1
                 torn = bytes(flash[:begin]) + operation.torn(tear, seed) + bytes(flash[end:])
-                yield Case(phase.name, index, tear, phase.allowed, torn, seed)
+                words = frozenset(torn_before)
+                if known.ecc_bytes:
+                    words |= operation.unreadable(tear, known.ecc_bytes)
+                yield Case(phase.name, index, tear, phase.allowed, torn, words, seed)
         flash[begin:end] = operation.after
+        torn_before.difference_update(range(operation.at, operation.at + len(operation.before)))
 
 
 def chosen_of(count: int, most: int | None) -> list[int]:
@@ -180,9 +190,13 @@ def start(board: Board, packages: Mapping[int, bytes]) -> Verdict:
     return Verdict(0, key, "it runs something else")
 
 
+def _config(case: Case) -> BoardConfig:
+    return BoardConfig(seed=case.seed, flash=case.flash, unreadable=case.unreadable)
+
+
 def judge(known: Known, case: Case) -> tuple[str, str]:
     """(old | new | BRICK, why)"""
-    board = Board(known.board, BoardConfig(seed=case.seed, flash=case.flash))
+    board = Board(known.board, _config(case))
     verdict = start(board, known.packages)
     if board.machine.flash.mistakes:
         return "BRICK", f"flash rules broken: {dict(board.machine.flash.mistakes)}"
@@ -197,7 +211,7 @@ def judge(known: Known, case: Case) -> tuple[str, str]:
 def second_cuts(known: Known, case: Case, count: int) -> list[Case]:
     """Start after a first cut of a deploy, deploy again unless the new program is there, and cut
     what that takes in `count` places, in one way each."""
-    bench = Workbench(known.board, BoardConfig(seed=case.seed, flash=case.flash))
+    bench = Workbench(known.board, _config(case))
     bench.admitted.add(known.key)
     journal: list[Operation] = []
     bench.chip.machine.flash.journal = journal
@@ -205,7 +219,8 @@ def second_cuts(known: Known, case: Case, count: int) -> list[Case]:
     new = case.allowed[1]
     if not _is_there(bench.chip, known.packages[new]):
         bench.deploy(known.packages[new])
-    phase = Phase(f"{case.phase} again", case.allowed, case.flash, tuple(journal))
+    name = f"{case.phase} again"
+    phase = Phase(name, case.allowed, case.flash, tuple(journal), case.unreadable)
     cases = list(cases_of(known, phase, chosen_of(len(journal), count)))
     return [each for i, each in enumerate(cases) if (i // len(Tear) + i) % len(Tear) == 0]
 

@@ -42,6 +42,16 @@ class Operation:
     before: bytes
     after: bytes
 
+    def unreadable(self, tear: Tear, word_bytes: int) -> frozenset[int]:
+        """Words whose ECC fits nothing when power fails during it: the one that was written, or
+        those of a sector that were between two states."""
+        words = range(self.at, self.at + len(self.before), word_bytes)
+        if tear is Tear.CLEAN or self.before == self.after:
+            return frozenset()
+        return frozenset(
+            words if tear is Tear.TORN or len(words) == 1 else (words[len(words) // 2],)
+        )
+
     def torn(self, tear: Tear, seed: int) -> bytes:
         """What stands there when power fails during it."""
         before, after, half = self.before, self.after, len(self.before) // 2
@@ -72,6 +82,10 @@ class FlashMemory:
         self.written: set[int] = set()
         """Addresses of words programmed since they were erased; for parts that care. What stood in
         the image counts as written where it is not erased."""
+        self.ecc_bytes: int | None = None
+        """Size of the words that carry ECC, on parts that answer a torn one with a bus fault."""
+        self.unreadable: set[int] = set()
+        """Addresses of such words."""
         self._put = put
 
     def holds(self, at: int) -> bool:
@@ -82,7 +96,10 @@ class FlashMemory:
         return bytes(self.data[offset : offset + size])
 
     def is_erased(self, at: int, size: int) -> bool:
-        return at not in self.written and self.read(at, size) == bytes([ERASED]) * size
+        return (
+            at not in self.written | self.unreadable
+            and self.read(at, size) == bytes([ERASED]) * size
+        )
 
     def program(self, at: int, word: bytes) -> None:
         """Clear the bits that are 0 in `word`."""
@@ -94,6 +111,7 @@ class FlashMemory:
     def erase(self, at: int, size: int) -> None:
         """Set all bits of a sector."""
         erased = bytes([ERASED]) * size
+        self.unreadable = {each for each in self.unreadable if not at <= each < at + size}
         self._carry_out(Operation(at, self.read(at, size), erased))
         if not self.dark:
             self.written = {each for each in self.written if not at <= each < at + size}
@@ -111,6 +129,8 @@ class FlashMemory:
         self.data[offset : offset + len(data)] = data
         self._put(operation.at, data)
         if is_cut:
+            if cut and self.ecc_bytes:
+                self.unreadable |= operation.unreadable(cut.tear, self.ecc_bytes)
             self.dark = True
             self.on_cut()
         return data

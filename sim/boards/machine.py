@@ -10,6 +10,8 @@ Rules
   a register whose reading changes something is only read in handlers.
 - An interrupt is taken between slices: the registers that the hardware saves are written to the
   stack (so that its depth is real), the handler runs to its end, nothing nests.
+- Reading a flash word whose ECC is torn gives garbage, another one each time, if the firmware has
+  masked faults and has bus faults ignored then; otherwise it is a BoardFault.
 - An access where nothing is, or an instruction that is none, is a BoardFault: the firmware never
   does that. So is a handler without end.
 - A run is a function of the image, the flash and what comes from outside. No clock, no chance.
@@ -26,6 +28,7 @@ import attrs
 from unicorn import (
     UC_ARCH_ARM,
     UC_HOOK_BLOCK,
+    UC_HOOK_MEM_READ,
     UC_HOOK_MEM_WRITE_PROT,
     UC_MODE_MCLASS,
     UC_MODE_THUMB,
@@ -214,6 +217,14 @@ class Machine:
             self._uc.mem_write(base, self._random.randbytes(size))
         self.reset("power")
 
+    def spoil(self, words: frozenset[int]) -> None:
+        """These words of flash are unreadable: power failed while they were written. Before power
+        on: code that has been translated would not notice."""
+        self.flash.unreadable |= words
+        if words:
+            end = self.processor.flash_base + self.processor.flash_bytes - 1
+            self._uc.hook_add(UC_HOOK_MEM_READ, self._on_flash_read, begin=min(words), end=end)
+
     def reset(self, cause: str) -> None:
         """Start again with RAM as it is. Causes: power, pin, software, watchdog, brownout."""
         self.reset_cause = cause
@@ -225,6 +236,7 @@ class Machine:
         for register in SAVED[:-1]:
             self._uc.reg_write(register, 0)
         self._uc.reg_write(arm.UC_ARM_REG_PRIMASK, 0)
+        self._uc.reg_write(arm.UC_ARM_REG_FAULTMASK, 0)
         stack, self._pc = self.begin()
         self._uc.reg_write(arm.UC_ARM_REG_SP, stack)
 
@@ -249,7 +261,11 @@ class Machine:
     @property
     def is_masked(self) -> bool:
         """Interrupts are off."""
-        return bool(self.register(arm.UC_ARM_REG_PRIMASK) & 1)
+        return bool(self.register(arm.UC_ARM_REG_PRIMASK) & 1) or self.masks_faults
+
+    @property
+    def masks_faults(self) -> bool:
+        return bool(self.register(arm.UC_ARM_REG_FAULTMASK) & 1)
 
     # -- meddling ----------------------------------------------------------------------------------
     def put(self, address: int, data: bytes) -> None:
@@ -336,7 +352,7 @@ class Machine:
 
     # -- interrupts --------------------------------------------------------------------------------
     def _take_interrupts(self) -> None:
-        if self.register(arm.UC_ARM_REG_PRIMASK) & 1:
+        if self.is_masked:
             return
         for number in self._raised():
             self._interrupt(number)
@@ -376,6 +392,20 @@ class Machine:
             self._fault = fault
             self._uc.emu_stop()
             return 0
+
+    def _on_flash_read(
+        self, _uc: Uc, _access: int, address: int, size: int, _value: int, _data: object
+    ) -> None:
+        self._guarded(partial(self._read_flash, address, size))
+
+    def _read_flash(self, address: int, size: int) -> int:
+        word_bytes = self.flash.ecc_bytes or 1
+        for word in {at & -word_bytes for at in (address, address + size - 1)}:
+            if word in self.flash.unreadable:
+                if not (self.masks_faults and self.core.ignores_bus_faults):
+                    raise BoardFault(f"a bus fault: the flash word at {word:#010x} is torn")
+                self._uc.mem_write(word, self._random.randbytes(word_bytes))
+        return 0
 
     def _on_flash_store(
         self, _uc: Uc, _access: int, address: int, size: int, value: int, _data: object

@@ -32,11 +32,11 @@ DOUBLE_BOARD = "stm32h7a3"
 
 def all_cases(done: Journey, quick: bool) -> list[Case]:
     """Single cuts of a board; flashes that are the same are started once."""
-    unique: dict[tuple[bytes, tuple[int, int]], Case] = {}
+    unique: dict[tuple[bytes, frozenset[int], tuple[int, int]], Case] = {}
     for phase in done.phases:
         chosen = chosen_of(len(phase.operations), QUICK_PER_PHASE if quick else None)
         for case in cases_of(done.known, phase, chosen):
-            unique.setdefault((case.flash, case.allowed), case)
+            unique.setdefault((case.flash, case.unreadable, case.allowed), case)
     return list(unique.values())
 
 

@@ -8,7 +8,7 @@ from unicorn import arm_const as arm
 
 from sim.boards import stm32_family as family
 from sim.boards.blocks import Host, Registers
-from sim.boards.flash import ERASED
+from sim.boards.flash import ERASED, FlashMemory
 from sim.boards.machine import Machine, Processor
 from sim.boards.wiring import Wiring
 
@@ -79,7 +79,8 @@ class Flash(family.Flash):
     """Words of 16 bytes, each with ECC: written once between erasures, in whole. Sectors of 8 KB.
 
     The firmware runs from the same bank, so everything stops while it works. A word that is
-    programmed a second time can no longer be read back on the part: a mistake, and garbage."""
+    programmed a second time can no longer be read back on the part: a mistake, and garbage. One
+    that lost power in between is a bus fault to whoever reads it."""
 
     KEYR, CR, SR, CCR = 0x04, 0x0C, 0x10, 0x14
     NAMES: Mapping[int, str] = {
@@ -94,6 +95,10 @@ class Flash(family.Flash):
     BUFFER_NOT_EMPTY, SEQUENCE_ERROR, STROBE_ERROR = 2, 1 << 18, 1 << 19
     WORD_BYTES, SECTOR_BYTES = 16, 0x2000
     PROGRAM_NS, ERASE_NS = 90_000, 2_200_000  # typical, data sheet
+
+    def __init__(self, host: Host, base: int, memory: FlashMemory) -> None:
+        memory.ecc_bytes = self.WORD_BYTES
+        super().__init__(host, base, memory)
 
     def reset(self) -> None:
         super().reset()

@@ -62,7 +62,8 @@ class OnceDeployed:
         self.bench = bench = Workbench(name, BoardConfig(seed=7))
         key = bench.provision()
         packages = {1: bench.package(OLD, 1), 2: bench.package(everything(name), 2)}
-        self.known = Known(name, bench.chip.machine.flash.base, key, packages)
+        memory = bench.chip.machine.flash
+        self.known = Known(name, memory.base, key, packages, memory.ecc_bytes)
         recorder = Recorder(bench)
         before = 0 if name == "rp2040" else 1
         if before:
