@@ -7,6 +7,7 @@ from cli.homes import home_to_ask
 from cli.i18n import n, said, t
 from cli.leaves import row
 from cli.shell import out
+from cli.statelog import log_lines
 from cli.text import human_bytes, human_seconds, print_json, printable, table, width
 
 TYPE_CHECKING = False
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cli.settings import Settings
+
+
+DAY_S = 86_400.0
 
 
 def show(settings: Settings) -> int:
@@ -42,6 +46,9 @@ def render(view: dict[str, Any], columns: int) -> list[str]:
     if view["runs"]:
         lines.append("")
         lines += [_run(run) for run in view["runs"]]
+    log = view.get("log")
+    if log is not None:
+        lines += ["", *log_lines(log)]
     return lines + _health(view)
 
 
@@ -83,7 +90,23 @@ def _note(node: dict[str, Any]) -> str:
         parts.append(n("{count} shard queued", "{count} shards queued", node["queued"]))
     if node["note"]:
         parts.append(printable(said(node["note"])))
+    if node.get("offline_since_unix_s") is not None:
+        parts.append(_offline(node))
     return "; ".join(parts)
+
+
+def _offline(node: dict[str, Any]) -> str:
+    import time
+
+    since_unix_s = node["offline_since_unix_s"]
+    day = "" if time.time() - since_unix_s < DAY_S else "%Y-%m-%d "
+    since = time.strftime(day + "%H:%M:%S", time.localtime(since_unix_s))
+    return n(
+        "OFFLINE since {since}, {count} event waiting",
+        "OFFLINE since {since}, {count} events waiting",
+        node["waiting_events"],
+        since=since,
+    )
 
 
 def _run(run: dict[str, Any]) -> str:

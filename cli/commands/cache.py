@@ -15,6 +15,7 @@ cache = LazyGroup(
         "pin": "cli.commands.cache_blobs:pin",
         "gc": "cli.commands.cache_blobs:gc",
         "verify": "cli.commands.cache_show:verify",
+        "taint": "cli.commands.mesh_revoke:taint",
     },
     help=t("Look at the store of this machine's node, and keep it in order."),
 )

@@ -12,6 +12,7 @@ mesh = LazyGroup(
         "invite": "cli.commands.mesh_admit:invite",
         "join": "cli.commands.mesh_enter:join",
         "admit": "cli.commands.mesh_admit:admit",
+        "revoke": "cli.commands.mesh_revoke:revoke",
         "leave": "cli.commands.mesh_enter:leave",
         "members": "cli.commands.mesh_admit:members",
         "why": "cli.commands.mesh_why:why",

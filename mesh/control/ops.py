@@ -60,6 +60,11 @@ OPS: dict[str, Spec] = {
         "deny": ("flag", False),
     },
     "leave": {},
+    "revoke": {
+        "node": ("text", REQUIRED),
+        "reason": ("text", ""),
+        "after_unix_s": ("number", None),  # cut its log there; null: keep all that is known
+    },
     "members": {},
     "why": {"node": ("text", REQUIRED)},  # a name, or the start of a node id
     "status": {},
@@ -107,6 +112,10 @@ OPS: dict[str, Spec] = {
     },
     "cache_gc": {"keep_bytes": ("integer", None)},  # null: the node's own bound
     "cache_verify": {},
+    "cache_taint": {
+        "node": ("text", None),
+        "after_unix_s": ("number", None),  # withdraw what it wrote from there on, too
+    },
     "doctor": {},
     "stop": {},
 }

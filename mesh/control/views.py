@@ -9,13 +9,15 @@ Text that came from a program (`text`, `stdout_tail`...) is decoded as UTF-8 wit
 so that any bytes survive the journey and are written out unchanged.
 
 Streaming operations have lines of their own (`mesh.control.events`); the store's answers are in
-`mesh.control.cache_views`. Nothing here runs, and nothing but `typing` is imported: the command
-line loads this too.
+`mesh.control.cache_views`. Nothing here runs, and nothing but `typing` and other views is imported:
+the command line loads this too.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
+
+from mesh.control.state_views import LogHealthView
 
 Phase = Literal[
     "queued", "hashing", "stolen", "sending", "running", "fetching", "done", "failed", "skipped"
@@ -200,7 +202,10 @@ class WhyView(TypedDict):
 
 
 class NodeView(TypedDict):
-    """One line of `status`. `rtt_ms` is null for this node and for those not measured yet."""
+    """One line of `status`. `rtt_ms` is null for this node and for those not measured yet.
+
+    `offline_since_unix_s` and `waiting_events` (of the log, which it cannot have yet) are null for
+    a node that is linked; for this node, while any other is."""
 
     name: str
     id: str
@@ -216,6 +221,8 @@ class NodeView(TypedDict):
     rtt_ms: float | None
     address: str
     note: str
+    offline_since_unix_s: NotRequired[float | None]
+    waiting_events: NotRequired[int | None]
 
 
 class RunBrief(TypedDict):
@@ -272,6 +279,7 @@ class StatusView(TypedDict):
     runs: list[RunBrief]
     health: list[str]
     sandbox: str
+    log: NotRequired[LogHealthView | None]
 
 
 class ConnectView(TypedDict):

@@ -101,6 +101,11 @@ class Roster:
         """The active member with this id."""
         return self._fold.members.get(node)
 
+    def names(self) -> dict[NodeId, str]:
+        """What everybody who was ever admitted was called last, those who have left included."""
+        facts = [record.signed.fact for record in sorted(self._rooted.values(), key=rooted_order)]
+        return {fact.node: fact.name for fact in facts if isinstance(fact, Admit | Genesis)}
+
     def standing(self) -> Standing:
         """All admissions that were rightly written, and what removals keep of their logs."""
         return self._fold.standing

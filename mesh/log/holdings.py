@@ -44,6 +44,18 @@ class LogConfig:
     feeds_per_node_max: int = LOG_FEEDS_PER_NODE_MAX
 
 
+@attrs.frozen
+class Counts:
+    """How much there is."""
+
+    feeds: int
+    frames: int
+    events: int
+    """That ever were in these feeds, bodies that went included."""
+    lost: int
+    """Dropped here, and no checkpoint stands for them."""
+
+
 class Holdings:
     """The part of `Log` that only looks."""
 
@@ -184,6 +196,20 @@ class Holdings:
             for index, mark in enumerate(chain.marks)
             if mark == DROPPED and chain.end(index) > covered
         )
+
+    def counts(self) -> Counts:
+        """How much is here. Looks at every feed, and at all headers where bodies were dropped."""
+        chains = self._chains.values()
+        return Counts(
+            feeds=len(chains),
+            frames=sum(len(chain.marks) for chain in chains),
+            events=self.event_count(),
+            lost=sum(self.lost(feed) for feed in self._chains),
+        )
+
+    def event_count(self) -> int:
+        """Events of all feeds, from their beginnings."""
+        return sum(chain.head.count for chain in self._chains.values())
 
     # -- inside ----------------------------------------------------------------------------------
     def _touch(self, feed: FeedId) -> None:

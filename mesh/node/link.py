@@ -84,7 +84,9 @@ class Link:
         except* StreamBroken:
             self._parts.counters.add("link.broken")
         except* WireError as errors:
-            self._parts.counters.add(f"link.bad-input.{_first_reason(errors)}")
+            reason = _first_reason(errors)
+            self._parts.counters.add(f"link.bad-input.{reason}")
+            self._parts.counters.add(f"refused.{reason}.{self.peer.hex()[:16]}")
 
     async def discard(self) -> None:
         """Close the stream, without waiting for the other side for long."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.cas.blobs import BlobStore
+from mesh.control.state_views import LogHealthView
 from mesh.control.views import (
     CheckView,
     DoctorView,
@@ -18,6 +19,8 @@ from mesh.control.views import (
 from mesh.identity.fold import Member
 from mesh.node.leaves.views import leaf_views
 from mesh.node.runtime import MeshRuntime
+from mesh.node.state.health import log_health, strangers
+from mesh.node.state.partings import Away
 from mesh.swim.effects import MemberView as Seen
 from mesh.swim.effects import PathTrouble, State
 
@@ -65,6 +68,7 @@ def status(node: Node) -> StatusView:
     nodes: list[NodeView] = []
     leaves: list[LeafView] = []
     health: list[str] = []
+    log: LogHealthView | None = None
     if node.in_mesh:
         runtime = node.runtime
         seen = _seen(runtime)
@@ -74,6 +78,7 @@ def status(node: Node) -> StatusView:
         ]
         leaves = leaf_views(runtime.leaves)
         health += _health(runtime)
+        log = _log(runtime)
     if sandbox.warning is not None:
         health.append(str(sandbox.warning))
     return {
@@ -85,7 +90,17 @@ def status(node: Node) -> StatusView:
         "runs": [record.brief(now_s) for record in node.archive.active()],
         "health": health,
         "sandbox": sandbox.kind,
+        "log": log,
     }
+
+
+def _log(runtime: MeshRuntime) -> LogHealthView | None:
+    if not runtime.state.is_open:
+        return None
+    members = [member.node_id for member in runtime.identity.roster.members()]
+    health = log_health(runtime.state, runtime.name_ever, _counters(runtime), members)
+    health["refused"] += strangers(runtime.refused_streams())
+    return health
 
 
 def doctor(node: Node) -> DoctorView:
@@ -127,7 +142,8 @@ def _check(name: str, state: str, text: str, next_step: str = "") -> CheckView:
 def _counters(runtime: MeshRuntime) -> dict[str, int]:
     counts: dict[str, int] = {}
     parts = (runtime.links, runtime.work, runtime.stolen, runtime.blobs, runtime.leaves)
-    for part in (runtime, *parts):
+    shared = (runtime.state, runtime.results, runtime.copies)
+    for part in (runtime, *parts, *shared):
         counts.update(part.counters.snapshot())
     counts.update({f"gossip.{name}": count for name, count in runtime.gossip.counters.items()})
     return counts
@@ -208,6 +224,7 @@ def _node(
     state = _state(runtime, member, view)
     load = runtime.work.core.load() if own else view.load if view is not None else None
     rtt_s = view.rtt_s if view is not None and not own else None
+    away = _away(runtime, member)
     return {
         "name": member.name,
         "id": member.node_id.hex(),
@@ -223,7 +240,16 @@ def _node(
         "rtt_ms": None if rtt_s is None else round(rtt_s * 1000, 2),
         "address": _address(runtime, member, view),
         "note": _note(runtime, member, view, state, now_s),
+        "offline_since_unix_s": away.since_unix_s if away is not None else None,
+        "waiting_events": away.waiting_events if away is not None else None,
     }
+
+
+def _away(runtime: MeshRuntime, member: Member) -> Away | None:
+    alone = len(runtime.identity.members()) == 1
+    if alone or not runtime.state.is_open:
+        return None
+    return runtime.state.partings.away(member.node_id)
 
 
 def _note(runtime: MeshRuntime, member: Member, view: Seen | None, state: str, now_s: float) -> str:

@@ -177,6 +177,11 @@ class Listener(Protocol):
 class Streams(Protocol):
     """Authenticated, encrypted streams: TLS 1.3 in the real world."""
 
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Connections that were refused or ended badly, by reason; nobody knows whose they were."""
+        ...
+
     async def listen(self, bind: Address, trust: TrustStore) -> Listener:
         """The members' door: mutual TLS; a stranger's handshake fails. Raises `AddressInUse`."""
         ...

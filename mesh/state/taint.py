@@ -3,7 +3,8 @@
 A removal withdraws what its cut leaves out. But others have built from it: an object file of the
 removed node was linked by an honest one. So:
 
-- A **seed** is a result (action, outputs) that only withdrawn events attest. As soon as anybody
+- A **seed** is a result (action, outputs) that only withdrawn events attest, or that an admin who
+  removed somebody lists (`withdrawals`) and nothing that counts attests. As soon as anybody
   whose word counts has got the same outputs, it is none: those bytes are right.
 - An action is **tainted** when a seed, or what came out of a tainted action, is among its inputs.
   What it consumed is said by `Derivation` events, by the first 16 bytes of the outputs' digests.
@@ -29,6 +30,7 @@ from mesh.state.events import CONSUMED_BYTES, Derivation
 from mesh.state.ledger import Entry, Ledger
 from mesh.state.strands import Strand, Strands
 from mesh.state.windows import Moved, Windows
+from mesh.state.withdrawals import Pair
 from mesh.types import Digest, NodeId
 
 Consumed = bytes
@@ -90,6 +92,8 @@ class TaintView:
         self._watched: set[Digest] = set()
         """Actions of seeds, and tainted ones: a new row of theirs changes something."""
         self._tainted: set[Digest] = set()
+        self._listed: dict[Pair, dict[NodeId, None]] = {}
+        """What admins list as withdrawn, and on whose account."""
         self._is_old = False
         self._cut_changes = 0
 
@@ -120,9 +124,15 @@ class TaintView:
         if self._windows.is_cut(strand.feed.node) or not self._watched.isdisjoint(actions):
             self._is_old = True
 
+    def list_withdrawn(self, listed: dict[Pair, dict[NodeId, None]]) -> None:
+        """All that admins list now."""
+        if listed != self._listed:
+            self._listed, self._is_old = listed, True
+
     def moved(self, moved: Iterable[Moved]) -> None:
         """Windows have moved: what vouches for a seed, or says what was consumed, may not count."""
-        self._is_old |= self._windows.has_cuts and any(True for _ in moved)
+        may_matter = self._windows.has_cuts or bool(self._listed)
+        self._is_old |= may_matter and any(True for _ in moved)
 
     def compact(self) -> None:
         self._derivations.compact()
@@ -160,6 +170,10 @@ class TaintView:
             for outputs, each in records.items():
                 by = tuple(sorted(nodes[outputs]))
                 seeds[action, outputs] = Withdrawn(action, outputs, tuple(sorted(each)), by)
+        for (action, outputs), on_account_of in self._listed.items():
+            if (action, outputs) not in seeds and outputs not in self._actions.claims(action):
+                by = tuple(sorted(on_account_of))
+                seeds[action, outputs] = Withdrawn(action, outputs, (), by)
         return seeds
 
     def _withdrawn_actions(self) -> set[Digest]:

@@ -35,11 +35,12 @@ from mesh.state.checkpoint import encode_state, open_state
 from mesh.state.claims import Deployed, MeshPolicy, deployed, mesh_policy
 from mesh.state.intake import Intake, Views, make_views
 from mesh.state.ledger import Entry
-from mesh.state.registers import RegisterView
+from mesh.state.registers import RegisterKey, RegisterView
 from mesh.state.runs import RunKey, RunView
 from mesh.state.strands import Strands
 from mesh.state.taint import Taint
 from mesh.state.windows import Moved, Windows
+from mesh.state.withdrawals import PREFIX, listed
 from mesh.types import DIGEST_BYTES, Digest, NodeId
 
 
@@ -216,6 +217,7 @@ class State:
         views.taint.moved(moved)
         keys, noted = views.registers.moved(moved)
         registers = views.registers.judge(into.registers | keys, into.noted | noted)
+        self._look_at_withdrawals(registers, into)
         programs = views.deployments.judge(into.programs | views.deployments.moved(moved))
         policies = views.policy.all_keys() if into.policy else views.policy.moved(moved)
         changes = Changes(
@@ -233,6 +235,13 @@ class State:
         )
         self._compact(moved)
         return changes
+
+    def _look_at_withdrawals(self, registers: Iterable[RegisterKey], into: Collected) -> None:
+        """Registers of admins have a say in what is tainted."""
+        if into.policy or any(key.startswith(PREFIX) for _, key in registers):
+            views = self._views
+            standing = self._windows.standing
+            views.taint.list_withdrawn(listed(dict(views.registers.items()), standing))
 
     def _want(self) -> tuple[Digest, ...]:
         before, self._wanted = self._wanted, tuple(self._windows.coverings.wanted())

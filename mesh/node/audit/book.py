@@ -16,7 +16,6 @@ import attrs
 
 from mesh.errors import LogUnreadable, NoLogHere, NoSuchMember
 from mesh.identity import trust
-from mesh.identity.records import Admit, Genesis, open_record
 from mesh.identity.roster import Roster
 from mesh.log.audit import Break, read_export
 from mesh.log.forks import ForkProof
@@ -51,9 +50,7 @@ class Book:
         return self.names().get(node, short(node))
 
     def names(self) -> dict[NodeId, str]:
-        records = self.roster.records() if self.roster is not None else ()
-        facts = [open_record(data).fact for data in records]
-        return {fact.node: fact.name for fact in facts if isinstance(fact, Admit | Genesis)}
+        return self.roster.names() if self.roster is not None else {}
 
     def find(self, which: str) -> NodeId:
         """The writer of that name, or whose id begins so. Raises NoSuchMember."""
