@@ -32,6 +32,7 @@ from mesh.log.sync.messages import Message
 from mesh.log.writer import FeedWriter, WriterConfig
 from mesh.state.changes import Changes
 from mesh.state.events import Absorb, Checkpoint, Event, Open, encode_event, lane_of
+from mesh.state.runs import RunKey
 from mesh.state.views import KeptState, State
 from mesh.types import Digest, MeshId, NodeId, digest_of
 
@@ -121,14 +122,16 @@ class Replica:
         self._cut_removed()
         self._renew()
 
-    def checkpoint(self, lane: Lane, now_s: float) -> tuple[KeptState | None, list[Act]]:
+    def checkpoint(
+        self, lane: Lane, now_s: float, keep_run: Callable[[RunKey], bool] = lambda _run: True
+    ) -> tuple[KeptState | None, list[Act]]:
         """Say in one blob what all we have written on a lane comes to; None when that is nothing.
         The blob must be stored before the effects are performed."""
         acts = self._publish(self.writer.flush(), now_s)
         covers = self.log.points_to_cover(self.config.me, lane)
         if not covers:
             return None, acts
-        kept = self.state.checkpoint(lane)
+        kept = self.state.checkpoint(lane, keep_run=keep_run)
         event = Checkpoint(covers, digest_of(kept.data), len(kept.data), kept.rows)
         return kept, acts + self.write(event, now_s, lane)
 
