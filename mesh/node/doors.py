@@ -12,6 +12,7 @@ for later starts, so that others find the node where they left it.
 from __future__ import annotations
 
 import attrs
+import trio
 
 from mesh.errors import AddressInUse
 from mesh.ports import Env, Listener, TrustStore
@@ -33,6 +34,12 @@ class Doors:
     @property
     def port(self) -> int:
         return self.peer.address[1]
+
+    async def aclose(self) -> None:
+        """Close what nobody came to serve, or serves no more; for the next start they are free."""
+        with trio.CancelScope(shield=True):
+            await self.peer.aclose()
+            await self.join.aclose()
 
 
 async def open_doors(env: Env, bind: Address, trust: TrustStore) -> Doors:
