@@ -317,6 +317,8 @@ LOG_BUFFER_DEFAULT_HOURS = 72
 # -- the shared state of a node -------------------------------------------------------------------
 FRESH_RESULTS_MAX = 4096
 """Results whose events are on their way: what a run makes in the moment that takes."""
+K_ATTEST_MAX = 64
+"""Builders that a policy may ask to agree."""
 PIN_REGISTERS_MAX = 4096
 """Pins that one node tells the mesh of."""
 STATE_RUNS_KEPT = 4096

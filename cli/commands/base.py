@@ -15,6 +15,7 @@ import click
 from cli import i18n
 from cli.i18n import t
 from cli.settings import Settings
+from mesh.limits import K_ATTEST_MAX
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -148,6 +149,19 @@ class Endpoint(click.ParamType):  # type: ignore[type-arg]  # generic since clic
         return text
 
 
+class Trusted(click.ParamType):  # type: ignore[type-arg]  # as above
+    """`own`, `any` or how many builders must agree."""
+
+    name = "own|any|K"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        is_number = text.isascii() and text.isdecimal() and 1 <= int(text) <= K_ATTEST_MAX
+        if text not in ("own", "any") and not is_number:
+            self.fail(t("{value} is not own, any or a number of builders", value=text), param, ctx)
+        return text
+
+
 def option(*names: str, **more: Any) -> Callable[[F], F]:
     """click.option under a short name, so that command files read easily."""
     return click.option(*names, **more)
@@ -156,6 +170,22 @@ def option(*names: str, **more: Any) -> Callable[[F], F]:
 def node_options(function: F) -> F:
     """Options of commands that may start this machine's node."""
     for decorate in (
+        option(
+            "--max-buffer-age-hours",
+            type=click.IntRange(1, 1_000_000),
+            help=t("How long events of the mesh's log are kept here, in hours (default: 72)."),
+        ),
+        option(
+            "--max-buffer-size-mb",
+            type=click.IntRange(1, 1_000_000),
+            help=t("How large the mesh's log may grow here, in MiB (default: 512)."),
+        ),
+        option(
+            "--trust",
+            type=Trusted(),
+            metavar="own|any|K",
+            help=t("Whose results to take: one's own, any builder's, or what K builders agree on."),
+        ),
         option(
             "--cache-gb",
             type=click.IntRange(1, 1_000_000),

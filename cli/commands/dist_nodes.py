@@ -19,6 +19,12 @@ from cli.shell import out
 from cli.text import human_seconds, print_json
 from mesh.limits import LOCAL_NODES_MAX
 
+CLUSTER_WISHES = (
+    *("slots", "sandbox", "profile", "cache_gb", "trust"),
+    *("max_buffer_size_mb", "max_buffer_age_hours"),
+)
+"""Options of nodes that make sense for all of a local cluster."""
+
 
 @click.command(
     cls=Command,
@@ -51,7 +57,7 @@ def start(
                     " local cluster"
                 )
             )
-        wishes = {wish: node[wish] for wish in ("slots", "sandbox", "profile", "cache_gb")}
+        wishes = {wish: node[wish] for wish in CLUSTER_WISHES}
         return _start_cluster(settings, nodes, directory, **wishes)
     home = homes.home_to_start(settings)
     arguments = node_arguments(node_name, **node)

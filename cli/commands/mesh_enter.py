@@ -124,26 +124,12 @@ def _require_another_admin(home: str) -> None:
         raise LastAdmin(name=admins[0]["name"])
 
 
-def node_arguments(
-    name: str | None,
-    bind: str | None = None,
-    slots: int | None = None,
-    discovery: str | None = None,
-    sandbox: str | None = None,
-    profile: str | None = None,
-    cache_gb: int | None = None,
-) -> list[str]:
-    """The node process's arguments for what was asked; what was not is the node's to choose."""
-    wishes = {
-        "--name": name,
-        "--bind": bind,
-        "--slots": slots,
-        "--discovery": discovery,
-        "--sandbox": sandbox,
-        "--profile": profile,
-        "--cache-gb": cache_gb,
-    }
-    return [word for flag, value in wishes.items() if value for word in (flag, str(value))]
+def node_arguments(name: str | None, **wishes: str | int | None) -> list[str]:
+    """The node process's arguments for what was asked (`base.node_options`); what was not is the
+    node's to choose."""
+    asked = {"name": name, **wishes}
+    words = [(f"--{wish.replace('_', '-')}", value) for wish, value in asked.items() if value]
+    return [word for flag, value in words for word in (flag, str(value))]
 
 
 def _default_mesh_name() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from mesh.errors import MeshError
-from mesh.limits import GIB
+from mesh.limits import GIB, LOG_BUFFER_DEFAULT_HOURS, LOG_BUFFER_DEFAULT_MB
 from mesh.node import options
 from mesh.node.config import CACHE_GB, NodeConfig
 from mesh.node.node import Node
@@ -23,6 +23,7 @@ from mesh.ports import Discovery, Env
 from mesh.ports.real.discovery import StaticDiscovery, discovery_at
 from mesh.ports.real.disk import RealDisk
 from mesh.ports.real.logfile import LOG_FILE, BoundedLog
+from mesh.state.actions import TrustPolicy
 from mesh.swim.config import PROFILES
 from mesh.types import Address
 
@@ -69,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", choices=tuple(PROFILES), help="default: by the address")
     parser.add_argument("--sandbox", choices=("auto", "bwrap", "plain"), help="default: auto")
     parser.add_argument("--cache-gb", type=int, help="bound of the cache in GiB (default: 20)")
+    parser.add_argument("--trust", metavar="own|any|K", help="whose results to take")
+    parser.add_argument("--max-buffer-size-mb", type=int, help="bound of the log on this disk")
+    parser.add_argument("--max-buffer-age-hours", type=int, help="how long events are kept")
     return parser
 
 
@@ -89,8 +93,19 @@ def _config(arguments: argparse.Namespace) -> NodeConfig:
         sandbox=str(said.get("sandbox", "auto")),
         profile=str(said.get("profile", "")),
         cache_bytes_max=int(said.get("cache_gb") or CACHE_GB) * GIB,
+        trust=_trust(str(said.get("trust", "any"))),
+        max_buffer_size_mb=int(said.get("max_buffer_size_mb") or LOG_BUFFER_DEFAULT_MB),
+        max_buffer_age_hours=int(said.get("max_buffer_age_hours") or LOG_BUFFER_DEFAULT_HOURS),
         said=options.encode(said),
     )
+
+
+def _trust(text: str) -> TrustPolicy:
+    try:
+        return options.trust_policy(text)
+    except ValueError:  # a file that somebody has edited: rather too little trust than too much
+        logger.warning("`%s` is not own, any or a number of builders: trusting only myself", text)
+        return options.trust_policy("own")
 
 
 def _host_and_port(text: str) -> Address:

@@ -16,7 +16,6 @@ from typing import Any
 
 import trio
 
-from mesh import __version__
 from mesh.action.platform import this_platform
 from mesh.identity.messages import PeerAddress
 from mesh.identity.records import FeedPoint
@@ -199,14 +198,7 @@ class MeshRuntime:
 
     def _say_who_we_are(self) -> None:
         """To the mesh; and what we have built in another one is the mesh's from now on."""
-        self.deeds.tell_profile(
-            {
-                "name": self._config.name,
-                "platform": self._platform,
-                "slots": str(self._config.slots),
-                "version": __version__,
-            }
-        )
+        self.deeds.tell_profile(self._config.name, self._platform, self._config.slots)
         self.results.bring_in(self.state.brought)
 
     def meet(self, peers: Iterable[PeerAddress]) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from mesh.node import options
 from mesh.ports.real.disk import RealDisk
+from mesh.state.actions import TrustPolicy
+from mesh.state.events import Trust
 from mesh.swim.config import LAN, LOOPBACK, WAN, SwimConfig, profile_for
 
 
@@ -51,3 +53,22 @@ def test_a_profile_is_remembered(tmp_path: Path) -> None:
     disk = RealDisk(tmp_path)
     disk.write(options.OPTIONS_FILE, options.encode({"profile": "wan"}))
     assert options.combine(options.recall(disk), {"profile": None}) == {"profile": "wan"}
+
+
+@pytest.mark.parametrize(
+    ("said", "policy"),
+    [
+        ("any", TrustPolicy()),
+        ("own", TrustPolicy(Trust.OWN)),
+        ("2", TrustPolicy(Trust.K_BUILDERS, 2)),
+        ("64", TrustPolicy(Trust.K_BUILDERS, 64)),
+    ],
+)
+def test_whose_results_to_take_is_one_word(said: str, policy: TrustPolicy) -> None:
+    assert options.trust_policy(said) == policy
+
+
+@pytest.mark.parametrize("said", ["", "0", "65", "-1", "everybody", "٢"])
+def test_another_word_for_trust_is_refused(said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        options.trust_policy(said)

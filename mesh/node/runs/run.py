@@ -320,10 +320,9 @@ class Run:
         """Where a good result is from; a peer's is remembered."""
         if outcome.holder == self._parts.me:
             return "local"
-        job = self._active[index].job
-        if job is not None and job.cacheable and outcome.finished.result is not None:
-            assert outcome.result is not None, "only results are remembered"
-            self._known.remember(outcome.finished.result, outcome.result, job.digest)
+        job, signed = self._active[index].job, outcome.finished.result
+        if job is not None and job.cacheable and signed is not None and outcome.result is not None:
+            self._known.remember(signed, outcome.result, job.digest)
         return "remote"
 
     def _run_again(self, index: int, holder: NodeId) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
+from mesh import __version__
 from mesh.action.model import Result
 from mesh.limits import (
     EVENT_LABEL_BYTES_MAX,
@@ -85,10 +86,11 @@ class Deeds:
         )
 
     # -- registers -------------------------------------------------------------------------------
-    def tell_profile(self, facts: Mapping[str, str]) -> None:
+    def tell_profile(self, name: str, platform: str, slots: int) -> None:
         """What this node is."""
-        for name in sorted(facts):
-            self._register(NODE_KEYS + name, facts[name])
+        facts = {"name": name, "platform": platform, "slots": str(slots), "version": __version__}
+        for key, text in facts.items():
+            self._register(NODE_KEYS + key, text)
 
     def tell_pins(self, pins: Mapping[Digest, str]) -> None:
         """To be called again whenever they may have changed. More than PIN_REGISTERS_MAX are kept
