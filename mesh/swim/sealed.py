@@ -79,7 +79,7 @@ class ReplayWindow:
         if ahead > 0:
             self._top, self._seen = counter, (self._seen << ahead | 1) & _WINDOW_MASK
             return True
-        bit = 1 << -ahead
+        bit = 1 << min(-ahead, SWIM_REPLAY_WINDOW)  # it may be 2 ** 48 behind: too far to shift
         if -ahead >= SWIM_REPLAY_WINDOW or self._seen & bit:
             return False
         self._seen |= bit

@@ -155,3 +155,10 @@ def test_the_window_accepts_each_counter_once_and_refuses_only_old_ones(
         assert window.accept(counter) == (counter not in seen and not too_old)
         seen.add(counter)
         top = max(top, counter)
+
+
+def test_a_counter_from_the_far_end_is_refused_and_costs_nothing() -> None:
+    window = ReplayWindow()
+    assert window.accept(2**48 - 1)
+    assert not window.accept(0)
+    assert window.accept(2**48 - 2)
