@@ -27,7 +27,7 @@ from mesh.log.forks import ForkProof, decode_fork
 from mesh.log.frame import Frame, open_header
 from mesh.log.log import Log
 from mesh.log.sync.effects import Blame, Effect, Learned, Send
-from mesh.log.sync.fetching import Fetching, judge
+from mesh.log.sync.fetching import OURS, Fetching, judge
 from mesh.log.sync.messages import (
     Bodies,
     FeedName,
@@ -76,6 +76,9 @@ class Sync:
         self._draw = draw
         self.sessions: dict[NodeId, Session] = {}
         self.counters: Counter[str] = Counter()
+        self.carried: Counter[tuple[NodeId, str]] = Counter()
+        """What peers brought and the log does not take, by reason of OURS: no fault of theirs,
+        perhaps of whoever wrote it."""
         self._fetching = Fetching(
             config, log, self.sessions, self._send, self._took, int(draw() * 2**32)
         )
@@ -121,7 +124,7 @@ class Sync:
         if not session.asked.take(1, now_s):
             session.faults["flood"] += 1
             self.counters["flood"] += 1
-            return []
+            return [Blame(peer, "flood")]
         try:
             self._handlers[type(message)](session, message, now_s)
         except WireError as error:
@@ -301,7 +304,10 @@ class Sync:
 
     # -- inside ----------------------------------------------------------------------------------
     def _took(self, session: Session, added: Added) -> None:
-        """The log has something new from a peer."""
+        """The log has something new from a peer, or would not have what it brought."""
+        for reason, count in added.refused.items():
+            if reason in OURS:
+                self.carried[session.node, reason] += count
         if added.is_nothing:
             return
         self._effects.append(Learned(added))

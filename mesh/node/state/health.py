@@ -43,7 +43,7 @@ def log_health(
         "withdrawn": len(taint.withdrawn),
         "tainted": len(taint.derived),
         "damaged": len(state.segments.damage),
-        "refused": refused(counters, name_of, members)[:SHOWN_MAX],
+        "refused": (refused(counters, name_of, members) + carried(state, name_of))[:SHOWN_MAX],
         "trouble": state.trouble or state.upkeep.trouble,
     }
 
@@ -91,6 +91,14 @@ def refused(
             name = name_of(node) if node is not None else prefix[:8]
             found.append({"node": name, "id": prefix, "reason": reason, "count": count})
     return sorted(found, key=lambda each: (-each["count"], each["node"], each["reason"]))
+
+
+def carried(state: SharedState, name_of: Names) -> list[RefusedView]:
+    """Frames that a peer brought and that the log does not take, whoever is to blame."""
+    return [
+        {"node": name_of(node), "id": node.hex()[:PREFIX_DIGITS], "reason": reason, "count": count}
+        for (node, reason), count in sorted(state.replica.sync.carried.items())
+    ]
 
 
 def strangers(counters: Mapping[str, int]) -> list[RefusedView]:
