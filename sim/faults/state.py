@@ -21,7 +21,7 @@ ALSO_STATE = frozenset(
         *("loss", "burst_loss", "delay", "jitter", "spikes", "duplicate", "reorder", "corrupt"),
         *("one_way", "mute", "deaf", "isolate", "partition", "flapping"),
         *("crash", "power_cut", "bounce", "freeze", "amnesia", "old_disk"),
-        *("clock_ahead", "clock_behind", "disk_rot", "disk_tear"),
+        *("clock_ahead", "clock_behind", "disk_rot", "disk_tear", "disk_full", "disk_write_errors"),
     }
 )
 """Kinds of other groups that replicas can have, too."""
@@ -82,6 +82,7 @@ KINDS = (
         Param("room_bytes", 0, 20_000, "B", whole=True),
         targets=(1, 2),
     ),
+    _kind("away", "{who}: away for two years, in which the others say all in short", lasts=True),
     _kind("feud", "two admins remove each other; one removes {who}, whom the other admits"),
     _kind("readmit", "{who}: removed, and admitted anew by somebody else"),
     _kind(

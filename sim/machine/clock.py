@@ -77,6 +77,15 @@ class HardwareClock:
         """Move the wall clock; timeouts do not notice."""
         self._wall_offset_ns += to_ns(step_s)
 
+    def skip(self, duration_s: float) -> None:
+        """Both clocks have gone on that long, with nothing happening in the world meanwhile. Whoever
+        has timers looks at them again."""
+        self._base_ns, self._base_world_ns = (
+            self.monotonic_ns() + to_ns(duration_s),
+            (self._world.now_ns),
+        )
+        self._read_at_ns = -1
+
     def reboot(self) -> None:
         """Count from zero again; the battery has kept the wall clock."""
         self._wall_offset_ns += self.monotonic_ns()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sim.stage.base import Stage
     from sim.state.stage import StateStage
 
+AWAY_S = 2 * 365.25 * 86_400
+
 
 def _of(stage: Stage) -> StateStage:
     return cast("StateStage", stage)
@@ -59,6 +61,28 @@ def _squeeze(stage: Stage, fault: Fault) -> Undo:
     return over
 
 
+def _away(stage: Stage, fault: Fault) -> Undo:
+    """Gone when it begins; when it ends two years have passed for everybody, in which the others
+    have said in checkpoints what they had said, and kept no old bodies."""
+    state = _of(stage)
+    for index in fault.target:
+        stage.crash(index)
+
+    def undo() -> None:
+        for node in state.nodes:
+            node.skip(AWAY_S)
+        for node in state.nodes:
+            if node.replica is not None and not node.frozen:
+                for lane in Lane:
+                    state.checkpoint(node.index, lane)
+                _clear(state, node, RetentionConfig())
+        for index in fault.target:
+            if not stage.is_up(index):
+                stage.start(index)
+
+    return undo
+
+
 def _clear(state: StateStage, node: StateNode, config: RetentionConfig) -> None:
     """As `mesh.node.state.upkeep` does it."""
     assert node.replica is not None
@@ -86,4 +110,9 @@ def _is_overdue(state: StateStage, node: StateNode, held: Held) -> bool:
     return covered and cover is not None and cover.state in state.blobs
 
 
-LESS: Mapping[str, Begin] = {"checkpoint": _checkpoint, "prune": _prune, "squeeze": _squeeze}
+LESS: Mapping[str, Begin] = {
+    "checkpoint": _checkpoint,
+    "prune": _prune,
+    "squeeze": _squeeze,
+    "away": _away,
+}

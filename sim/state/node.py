@@ -63,6 +63,7 @@ class StateNode:
         self._port = self.disk.open()
         self._mail: list[tuple[bytes, Address]] = []
         self._timer: Event | None = None
+        self._due_s = 0.0
         self._commit: Event | None = None
 
     @property
@@ -152,6 +153,13 @@ class StateNode:
             self.world.note("out", self.index)
             self._end_replica()
 
+    def skip(self, duration_s: float) -> None:
+        """So much time goes by in which nothing happens."""
+        self.clock.skip(duration_s)
+        self.commit()
+        if self.is_up and not self.frozen:
+            self._fire()
+
     def freeze(self) -> None:
         self.frozen = True
 
@@ -205,19 +213,26 @@ class StateNode:
             else:
                 assert isinstance(act, Blame)
                 self.stage.blamed(self, act)
-        if acts:
-            self._arm()
+        self._arm()
         self._commit_soon()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        assert self.replica is not None
+        if self.replica is None:
+            return  # what it has just said has ended it
         due_s = self.replica.next_timer_s
+        if self._timer is not None:
+            if due_s == self._due_s:
+                return
+            self._timer.cancel()
+            self._timer = None
         if due_s < float("inf"):
+            self._due_s = due_s
             self._timer = self.world.at_ns(self.clock.world_ns(due_s), self._fire)
 
     def _fire(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self.replica is None or self.frozen:
             return
         self.act(self.replica.handle_timer(self.now_s))

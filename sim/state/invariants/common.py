@@ -15,7 +15,7 @@ from sim.oracles.model import Oracle
 from sim.state.node import StateNode
 from sim.state.stage import StateStage
 
-ENDS_A_PROCESS = frozenset({"crash", "bounce", "power_cut", "old_disk", "amnesia"})
+ENDS_A_PROCESS = frozenset({"crash", "bounce", "power_cut", "old_disk", "amnesia", "away"})
 WRITES_FOR_ANOTHER = frozenset({"equivocate", "two_faces", "remove", "feud", "readmit"})
 SPOILS_A_DISK = frozenset({"old_disk", "amnesia", "disk_rot", "disk_tear"})
 

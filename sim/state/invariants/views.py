@@ -29,12 +29,17 @@ class NeverBack(StateOracle):
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
         hit = self.hit_by(*ENDS_A_PROCESS, *SPOILS_A_DISK, "twin", *WRITES_FOR_ANOTHER)
-        self._owners = [node for node in range(scenario.nodes) if node not in hit]
+        self._unhit = [node for node in range(scenario.nodes) if node not in hit]
         self._shown: dict[tuple[int, int, int, str], int] = {}
+
+    def _owners(self) -> list[int]:
+        """Those that nobody has removed, either: a removal withdraws what is beyond its cut."""
+        rosters, node_id = self.state.rosters, self.state.node_id
+        return [owner for owner in self._unhit if not rosters.cuts_of(node_id(owner))]
 
     def sampled(self) -> None:
         values = self.state.workload.values
-        for owner in self._owners:
+        for owner in self._owners():
             for (whose, key), written in values.items():
                 if whose == owner:
                     self._look(owner, key, written)
@@ -52,7 +57,7 @@ class NeverBack(StateOracle):
             self._shown[place] = shown
 
     def settled(self, core: tuple[int, ...]) -> None:
-        for owner in self._owners:
+        for owner in self._owners():
             for (whose, key), written in self.state.workload.values.items():
                 if whose != owner:
                     continue
