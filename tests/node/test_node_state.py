@@ -105,6 +105,28 @@ async def test_a_checkpoint_takes_the_place_of_what_was_written(tmp_path: Path) 
         assert value_at(bob, alice, "counter") == b"4"
 
 
+async def test_a_body_that_the_disk_spoiled_comes_back_from_others(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        alice.runtime.state.write(Register("greeting", b"hello"))
+        alice.runtime.state.seal()
+        await until(lambda: value_at(bob, alice, "greeting") == b"hello", "the register at bob")
+        state = bob.runtime.state
+        await until(lambda: not state.segments.has_pending and not state.segments._bodies, "disk")
+        [path] = (tmp_path / "bob" / "log").glob("*.seg")
+        path.write_bytes(path.read_bytes().replace(b"hello", b"hellx"))
+        state.upkeep._scrub_at = None
+        state.upkeep.scrub()
+        assert len(state.segments.damage) == 1
+
+        def is_whole() -> bool:
+            frames = list(state.replica.log.frames(alice.key.node_id))
+            return any(b"hello" in event for frame in frames for event in frame.events)
+
+        assert not is_whole()
+        await until(is_whole, "the body from alice")
+
+
 async def test_what_a_leaver_has_written_goes_on_counting(tmp_path: Path) -> None:
     async with world(tmp_path) as mesh:
         alice, bob = mesh.nodes

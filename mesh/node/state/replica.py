@@ -147,6 +147,10 @@ class Replica:
         """Read every body that is kept; what the disk has spoiled is wanted again from others."""
         for _ in self.log.frames():
             pass
+        return self.look_for_gaps(now_s)
+
+    def look_for_gaps(self, now_s: float) -> list[Act]:
+        """Bodies that the disk has spoiled are wanted again from others."""
         self.sync.look_for_gaps()
         return self._take(self.sync.handle_timer(now_s), now_s)
 

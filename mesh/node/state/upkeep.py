@@ -6,6 +6,8 @@ Rules
   anybody hears of it.
 - Bodies go by `max_buffer_size_mb` and `max_buffer_age_hours`. What no checkpoint stands for is
   lost then; it is counted and told to the views.
+- Bodies are read again and again, SCRUB_FRAMES at a time: what the disk has spoiled is wanted from
+  others before anybody here needs it.
 - At most one file is rewritten in one turn of the event loop.
 
 Not here: what goes (`mesh.log.retention`), what a checkpoint says (`mesh.state`).
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from mesh.node.state.driver import StateParts
 
 UPKEEP_EVERY_S = 60.0
+SCRUB_FRAMES = 256
+"""About 20 milliseconds."""
 CHECKPOINT_LANES = (Lane.AC, Lane.EXEC, Lane.DEP, Lane.CTL)
 """CTL last: its checkpoint names what the others have just become."""
 logger = logging.getLogger(__name__)
@@ -55,6 +59,8 @@ class Upkeep:
         self.lost_events = 0
         """Dropped since the start, and no checkpoint stood for them."""
         self.trouble = ""
+        self._scrub_at: tuple[FeedId, int] | None = None
+        """Where to go on reading; None: at the beginning."""
         self.keep_run: Callable[[RunKey], bool] = lambda _run: True
         """Whether a checkpoint goes on speaking of a run."""
 
@@ -73,6 +79,7 @@ class Upkeep:
                     await self.checkpoint(lane)
             self.clear()
             self._segments.compact(at_most=1)
+            self.scrub()
             self.trouble = ""
         except (OSError, EnvironmentFault) as error:
             if not self.trouble:
@@ -100,6 +107,27 @@ class Upkeep:
 
     def _store(self, data: bytes) -> None:
         self._parts.store.put_all([data], durable=True)
+
+    # -- damage ----------------------------------------------------------------------------------
+    def scrub(self) -> None:
+        """Read the next bodies of the log."""
+        log, before = self._replica.log, len(self._segments.damage)
+        room, feeds = SCRUB_FRAMES, sorted(log.heads)
+        while feeds and room > 0:
+            feed, seq = self._scrub_at or (feeds[0], 0)
+            headers = log.headers(feed, seq, log.head(feed).count, room)
+            for signed in headers:
+                log.frame(feed, signed.seq)
+            room -= len(headers)
+            if room > 0:  # the end of this feed
+                later = [each for each in feeds if each > feed]
+                self._scrub_at = (later[0], 0) if later else None
+                if not later:
+                    break
+            else:
+                self._scrub_at = (feed, headers[-1].end)
+        if len(self._segments.damage) > before:
+            self._do(self._replica.look_for_gaps(self._parts.env.clock.monotonic()))
 
     # -- retention -------------------------------------------------------------------------------
     def clear(self) -> Choice:
