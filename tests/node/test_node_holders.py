@@ -3,6 +3,7 @@ are kept at their number, and builds that do not mind."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,7 @@ from mesh.cas.chunks import ChunkWriter
 from mesh.limits import BLOB_CHUNK_BYTES, KIB, MIB
 from mesh.node.blob_server import BlobServer
 from mesh.node.blobs import BlobExchange, Expected
+from mesh.node.config import LinkConfig
 from mesh.types import Digest
 from sim.kernel.run import Outcome
 from sim.machine.life import running_life
@@ -77,6 +79,22 @@ def test_one_blob_comes_from_all_its_holders_at_once() -> None:
         assert sum(served) <= size + 3 * BLOB_CHUNK_BYTES
 
     play(story, 4)
+
+
+def test_four_holders_that_limit_themselves_give_nearly_their_sum(monkeypatch) -> None:
+    rate, size = 12_500_000, 24 * MIB
+    limited = functools.partial(LinkConfig, serve_bytes_per_s=rate)
+    monkeypatch.setattr("mesh.node.runtime.LinkConfig", limited)
+
+    async def story(mesh: MeshWorld) -> None:
+        await linked(mesh)
+        blob, _ = given(mesh, [1, 2, 3, 4], size)
+        begun_s = mesh.world.now_s
+        assert await fetch(mesh, 0, blob, [1, 2, 3, 4], size)
+        share = size / (mesh.world.now_s - begun_s) / (4 * rate)
+        assert 0.9 <= share <= 1.1, share
+
+    play(story, 5)
 
 
 def test_a_size_that_nobody_knew_is_learnt_on_the_way() -> None:
