@@ -13,6 +13,7 @@ mesh = LazyGroup(
         "join": "cli.commands.mesh_enter:join",
         "admit": "cli.commands.mesh_admit:admit",
         "revoke": "cli.commands.mesh_revoke:revoke",
+        "policy": "cli.commands.mesh_policy:policy",
         "leave": "cli.commands.mesh_enter:leave",
         "members": "cli.commands.mesh_admit:members",
         "why": "cli.commands.mesh_why:why",

@@ -65,6 +65,10 @@ OPS: dict[str, Spec] = {
         "reason": ("text", ""),
         "after_unix_s": ("number", None),  # cut its log there; null: keep all that is known
     },
+    "policy": {
+        "trust": ("text", None),  # own, any, or how many builders must agree; null: as it is
+        "copies": ("integer", None),
+    },
     "members": {},
     "why": {"node": ("text", REQUIRED)},  # a name, or the start of a node id
     "status": {},

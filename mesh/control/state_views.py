@@ -72,6 +72,17 @@ class RevokedView(TypedDict):
     tainted: int
 
 
+class PolicyView(TypedDict):
+    """`vitte.policy/1`: `trust` is own, any or a number of builders; `here` what this node goes by,
+    which may be stricter. `decided`: decisions that stand; several were made at once."""
+
+    schema: str
+    trust: str
+    here: str
+    copies: int
+    decided: int
+
+
 class WithdrawnView(TypedDict):
     """A result that only what a removal cut off vouches for."""
 

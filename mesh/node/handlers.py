@@ -18,6 +18,7 @@ from mesh.node.cache_handlers import cache_handlers
 from mesh.node.doors import join_door, parse_host
 from mesh.node.leaves.handlers import leaf_handlers
 from mesh.node.run_handlers import run_handlers
+from mesh.node.state.policy import policy_handlers
 from mesh.node.state.removal import removal_handlers
 from mesh.node.why_view import why_view
 from mesh.ports import StreamBroken
@@ -36,6 +37,7 @@ def handlers_of(node: Node) -> Mapping[str, Handler]:
         **leaf_handlers(node),
         **cache_handlers(node),
         **removal_handlers(node),
+        **policy_handlers(node),
     }
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from mesh.errors import StoreFull
+from mesh.errors import BadRequest, NotAllowed, StoreFull
 from mesh.log.model import Lane
 from mesh.node.node import Node
 from mesh.node.runs.record import RunHead, RunRecord
+from mesh.node.state.policy import decide, policy_view
 from mesh.node.state.shelf import MESH_FILE, make_place
 from mesh.scheduler.model import Mode
 from mesh.state.actions import TrustPolicy
@@ -263,3 +264,26 @@ async def test_what_nodes_are_and_pin_is_seen_everywhere(tmp_path: Path) -> None
         store.keep.unpin(blob)
         deeds.tell_pins(store.keep.pins)
         await until(lambda: value_at(bob, alice, key) is None, "no pin at bob")
+
+
+async def test_an_admin_decides_and_everybody_goes_by_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as mesh:
+        alice, bob = mesh.nodes
+        with pytest.raises(NotAllowed):
+            decide(bob.runtime, "own", None)
+        with pytest.raises(BadRequest):
+            decide(alice.runtime, "everybody", None)
+        with pytest.raises(BadRequest):
+            decide(alice.runtime, None, 0)
+        decide(alice.runtime, "2", None)
+        decide(alice.runtime, None, 3)
+        wanted = {"trust": "2", "here": "2", "copies": 3, "decided": 1}
+        for node in mesh.nodes:
+            runtime = node.runtime
+            await until(
+                lambda runtime=runtime: policy_view(runtime).items() >= wanted.items(),
+                "the policy",
+            )
+        bob.runtime.results._own_policy = TrustPolicy(Trust.OWN)
+        assert policy_view(bob.runtime)["here"] == "own"
+        assert policy_view(bob.runtime)["trust"] == "2"
