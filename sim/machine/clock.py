@@ -78,8 +78,8 @@ class HardwareClock:
         self._wall_offset_ns += to_ns(step_s)
 
     def skip(self, duration_s: float) -> None:
-        """Both clocks have gone on that long, with nothing happening in the world meanwhile. Whoever
-        has timers looks at them again."""
+        """Both clocks have gone on that long, with nothing happening in the world meanwhile.
+        Whoever has timers looks at them again."""
         self._base_ns, self._base_world_ns = (
             self.monotonic_ns() + to_ns(duration_s),
             (self._world.now_ns),

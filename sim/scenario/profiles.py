@@ -98,6 +98,14 @@ PROFILES: Mapping[str, Profile] = {
         lasts_s=(0.5, 6.0),
         world="state",
     ),
+    "state-gaps": Profile(
+        "replicas that lose bodies while those who have them are out of reach",
+        kinds=("disk_rot", "amnesia", "isolate", "lie", "bounce"),
+        faults=(4, 12),
+        chaos_s=12.0,
+        lasts_s=(0.5, 6.0),
+        world="state",
+    ),
     "state-disks": Profile(
         "replicas with liars, clearing up, full and rotting disks and wrong clocks",
         kinds=(

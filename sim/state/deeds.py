@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 NEWEST = 4
 """Frames among which one is signed again: histories of equal length are the hardest to tell."""
+HALF = 0.5
 LATE_S = 3.0
 """After a removal its key is used again; by then all that can have heard of it."""
 
@@ -141,8 +142,14 @@ def _remove(stage: Stage, fault: Fault) -> Undo:
     state = _of(stage)
     for index in fault.target:
         admin = state.rosters.admin_for(index)
-        if admin is None or not state.rosters.remove(admin, index):
+        if admin is None:
             continue
+        under_cut = _below_the_cut(state, state.nodes[index], admin)
+        if not state.rosters.remove(admin, index):
+            continue
+        for other in state.nodes:
+            if other not in (admin, state.nodes[index]):
+                hand(state.node_id(index), other, [under_cut], quietly=True)
         node = state.nodes[index]
         feed = FeedId(node.node_id, digest("stolen", index)[:8], Lane.AC)
         back_dated = seal(
@@ -157,6 +164,20 @@ def _remove(stage: Stage, fault: Fault) -> Undo:
         state.watch.equivocators.update(frame.feed for frame in forged)
         state.world.after(LATE_S, partial(_spread, state, node, forged))
     return over
+
+
+def _below_the_cut(state: StateStage, node: StateNode, admin: StateNode) -> Frame:
+    """A feed that the admin, who is about to remove the node, knows in one way; returned is its
+    beginning in another way, as long as that."""
+    feed = FeedId(node.node_id, digest("below", state.world.now_s)[:8], Lane.AC)
+    state.watch.equivocators.add(feed)
+    known = ActionResult(digest("known"), digest("known"), digest("known"), 0, 1)
+    faces = [
+        seal(node.key.sign, MESH, feed, EMPTY, [encode_event(event)], wall_ms=0, seen=bytes(8))
+        for event in (known, _result(b"late"))
+    ]
+    hand(node.node_id, admin, [faces[0]], quietly=True)
+    return faces[1]
 
 
 def _spread(state: StateStage, node: StateNode, frames: list[Frame]) -> None:
@@ -202,6 +223,8 @@ def _lie(stage: Stage, fault: Fault) -> Undo:
         if rng.random() >= chance:
             return message
         if isinstance(message, Bodies):
+            return attrs.evolve(message, bodies=tuple(b"\x81\x41x" for _ in message.bodies))  # type: ignore[misc]
+        if isinstance(message, Headers) and message.bodies and rng.random() < HALF:
             return attrs.evolve(message, bodies=tuple(b"\x81\x41x" for _ in message.bodies))  # type: ignore[misc]
         if isinstance(message, Headers) and message.headers:
             spoiled = [attrs.evolve(h, signature=bytes(64)) for h in message.headers]  # type: ignore[misc]

@@ -30,6 +30,7 @@ from sim.state.workload import Workload
 from sim.world import World
 
 LINK_LOOK_S = 1.0
+APART_SHARE = 0.5
 
 
 class StateStage(Stage):
@@ -54,6 +55,8 @@ class StateStage(Stage):
         self._by_address = {node.address: node for node in self.nodes}
         self._links: dict[tuple[int, int], tuple[int, int]] = {}
         """Pairs with a stream, and the lives at its ends."""
+        self.apart = self._draw_apart()
+        """Two that never reach each other, so that what they know goes through others."""
 
     # -- running ---------------------------------------------------------------------------------
     def run(self, until_s: float, stop: Callable[[], bool]) -> None:
@@ -97,7 +100,15 @@ class StateStage(Stage):
         verb = node.replica.peer_up if up else node.replica.peer_down
         node.act(verb(peer.node_id, node.now_s))
 
+    def _draw_apart(self) -> frozenset[int]:
+        dice = self.world.rng("apart")
+        one, other = int(dice.random() * self.size), int(dice.random() * self.size)
+        happens = self.size > 2 and one != other and dice.random() < APART_SHARE
+        return frozenset((one, other) if happens else ())
+
     def is_open(self, one: StateNode, other: StateNode) -> bool:
+        if self.apart == {one.index, other.index}:
+            return False
         places = one.address[0], other.address[0]
         there, back = self.network.road(*places), self.network.road(*places[::-1])
         return not (there.blocked & DATAGRAMS or back.blocked & DATAGRAMS)
