@@ -21,7 +21,7 @@ from typing import Any
 
 import attrs
 
-from mesh.leaf import messages
+from mesh.leaf import messages, patience
 from mesh.leaf.events import Stream, Taken
 from mesh.leaf.frame import Frame, FrameReader, Kind, encode
 from mesh.leaf.messages import Answer, BadBody, LeafHello, Op, Proof
@@ -30,11 +30,9 @@ HELLO_FIRST_S, HELLO_MAX_S = 0.25, 1.0
 """Between hellos; growing, because on a slow line an answer is only good until the next hello."""
 TIMEOUT_MIN_S = 0.04
 TIMEOUT_MAX_S = 2.0
-QUIET_FIRST_S, QUIET_MAX_S = 1.2, 3.0
-"""For requests that erase or program flash, during which some parts cannot receive: the first is
-above what an erasure takes, the last above two of them and a copy."""
 ROUND_TRIP_FIRST_S = 0.1
-"""Until one was measured."""
+"""Until one was measured; and the most that an answered hello counts for, since a leaf that has
+just started hears it late."""
 TRIES_MAX = 8
 PATIENT_AFTER = 3
 """Tries before the timeout doubles: what is lost to noise is best said again soon."""
@@ -43,9 +41,8 @@ SILENCES_MAX = 6
 WAITING_MAX = 64
 """Requests that may wait for their turn."""
 FRAME_OVERHEAD_BYTES = 8
-QUIET = frozenset({Op.BEGIN, Op.COMMIT, Op.CONFIRM, Op.PROVISION})
-PROVE_TIMEOUT_S = 0.5
-"""A signature takes the slowest part a quarter of a second; a repetition costs it nothing."""
+QUIET = frozenset({Op.BEGIN, Op.COMMIT, Op.PROVISION})
+"""Nothing else is said until they are answered: some boards cannot hear while they work on them."""
 CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 24, 192
 
 
@@ -149,7 +146,7 @@ class LeafLink:
         self.hello: LeafHello | None = None
         self.counters: Counter[str] = Counter()
         self._hello_nonce = b""
-        self._hello_due_s = float("-inf")
+        self._hello_due_s = self._hello_said_s = float("-inf")
         self._hello_wait_s = HELLO_FIRST_S
         self._proof_nonce = b""
         self._proof_token = -1
@@ -227,6 +224,7 @@ class LeafLink:
 
     def _say_hello(self, now_s: float) -> list[Effect]:
         self._hello_nonce = self._config.token(messages.NONCE_BYTES)
+        self._hello_said_s = now_s
         self._hello_due_s = now_s + self._hello_wait_s
         self._hello_wait_s = min(HELLO_MAX_S, 2 * self._hello_wait_s)
         frame = Frame(Kind.HELLO, 0, messages.host_hello(self._hello_nonce))
@@ -270,13 +268,13 @@ class LeafLink:
         return on_the_way + len(pending.wire) + FRAME_OVERHEAD_BYTES <= self.hello.receive_bytes
 
     def _transmit(self, pending: _Pending, now_s: float) -> Send:
-        base_s = max(TIMEOUT_MIN_S, 3 * (self.round_trip_s or ROUND_TRIP_FIRST_S))
+        assert self.hello is not None
+        line_s = max(TIMEOUT_MIN_S, 3 * (self.round_trip_s or ROUND_TRIP_FIRST_S))
         growth = 2 ** max(0, pending.tries - PATIENT_AFTER + 1)
         if pending.op is Op.PROVE:  # long, so often lost; a new session is the better patience
-            base_s, growth = max(base_s, PROVE_TIMEOUT_S), 1
-        wait_s = min(TIMEOUT_MAX_S, base_s * growth)
-        if pending.op in QUIET:
-            wait_s = min(QUIET_MAX_S, max(QUIET_FIRST_S, base_s) * growth)
+            growth = 1
+        work_s = patience.work_s(pending.op, self.hello.board, pending.tries)
+        wait_s = min(TIMEOUT_MAX_S, line_s * growth) + work_s
         pending.tries += 1
         pending.sent_s, pending.deadline_s = now_s, now_s + wait_s
         return Send(pending.wire)
@@ -313,6 +311,8 @@ class LeafLink:
         if self.state is not State.HELLO:
             self.counters["hello-again"] += 1
             return []
+        if self.round_trip_s is None:
+            self.round_trip_s = min(ROUND_TRIP_FIRST_S, now_s - self._hello_said_s)
         self.hello = hello
         self.state = State.OPEN
         self._silences = 0
