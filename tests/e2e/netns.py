@@ -127,6 +127,19 @@ class Network:
     def plug(self, host: Host) -> None:
         _ip("-n", self._switch, "link", "set", host._port, "up")
 
+    def split(self, apart: Sequence[Host]) -> None:
+        """Cut these hosts off from the others, not from each other."""
+        _ip("-n", self._switch, "link", "add", "br1", "type", "bridge", "mcast_snooping", "0")
+        _ip("-n", self._switch, "link", "set", "br1", "up")
+        for host in apart:
+            _ip("-n", self._switch, "link", "set", host._port, "master", "br1")
+
+    def heal(self) -> None:
+        """One network again."""
+        for host in self.hosts:
+            _ip("-n", self._switch, "link", "set", host._port, "master", "br0")
+        _ip("-n", self._switch, "link", "del", "br1")
+
     def close(self) -> None:
         """Kill what runs in the hosts, remove everything. May be called twice."""
         present = set(_ip("netns", "list").split())
