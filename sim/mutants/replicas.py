@@ -1,7 +1,7 @@
 """Planted bugs of the replicated log: what each invariant of `sim.state.invariants` is there for.
 
-Deliberately not here: bugs of blobs; of the roster (its tests have attacks of their own); and the
-order in which a set is walked, which one process cannot see.
+Deliberately not here: bugs of blobs (`sim.mutants.blobs`) and of single roster records (their
+tests have attacks of their own).
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ LOG = "mesh.log.log"
 CORE = "mesh.log.sync.core"
 FETCHING = "mesh.log.sync.fetching"
 REPLICA = "mesh.node.state.replica"
-PROFILES = ("state", "state-keys", "state-disks")
+PROFILES = ("state", "state-keys", "state-disks", "state-roster", "state-gaps")
 WINDOWS = "mesh.state.windows"
 
 
-def _mutant(name: str, breaks: str, oracles: tuple[str, ...], *edits: Edit) -> Mutant:
-    return Mutant(name, breaks, edits, PROFILES, oracles, nodes=4, world="state")
+def _mutant(
+    name: str,
+    breaks: str,
+    oracles: tuple[str, ...],
+    *edits: Edit,
+    profiles: tuple[str, ...] = PROFILES,
+) -> Mutant:
+    return Mutant(name, breaks, edits, profiles, oracles, nodes=4, world="state")
 
 
 REPLICAS: tuple[Mutant, ...] = (
@@ -92,7 +98,7 @@ REPLICAS: tuple[Mutant, ...] = (
     _mutant(
         "future-refused",
         "frames whose clock is a day ahead are refused",
-        ("event-lost", "went-back", "last-words", "logs-differ", "uncaught"),
+        ("event-lost", "went-back", "last-words", "logs-differ", "honest-blamed"),
         Edit(
             LOG,
             "Log._check_writer",
@@ -203,5 +209,190 @@ REPLICAS: tuple[Mutant, ...] = (
         "what a push lost is not looked for",
         ("logs-differ", "event-lost", "fork-unknown"),
         Edit(CORE, "Sync._on_digest", "if message.digest == mine:", "if True:"),
+    ),
+    _mutant(
+        "headers-dropped",
+        "with a body its header goes, too",
+        ("audit", "logs-differ", "honest-blamed", "uncaught", "event-lost", "silent-loss"),
+        Edit(
+            "mesh.log.holdings",
+            "Holdings.headers",
+            "return tuple(chain.between(from_seq, to_seq, at_most)) if chain is not None else ()",
+            "between = chain.between(from_seq, to_seq, at_most) if chain is not None else ()\n"
+            "    return tuple(s for s in between if chain.marks[chain.find(s.seq)] != DROPPED)",
+        ),
+        profiles=("state-disks", "state"),
+    ),
+    _mutant(
+        "dropped-in-silence",
+        "what went for want of room is not counted as lost",
+        ("silent-loss",),
+        Edit(
+            "mesh.log.holdings",
+            "Holdings.lost",
+            "if mark == DROPPED and chain.end(index) > covered",
+            "if mark == DROPPED and chain.end(index) < covered",
+        ),
+        profiles=("state-disks", "state"),
+    ),
+    _mutant(
+        "nothing-dropped",
+        "bodies stay although there is no room for them",
+        ("silent-loss", "hoards"),
+        Edit(
+            "mesh.log.retention",
+            "choose",
+            "if excess_bytes <= 0:",
+            "if excess_bytes <= 1 << 20:",
+        ),
+        profiles=("state-disks", "state"),
+    ),
+    _mutant(
+        "by-the-clock",
+        "events under an older clock than one that was seen of their writer do not count",
+        ("went-back", "last-words", "views-differ", "fold-differs"),
+        Edit(
+            "mesh.state.intake",
+            "Intake._body",
+            "header = frame.signed.header",
+            "header = frame.signed.header\n"
+            "    clocks = self.__dict__.setdefault('clocks', {})\n"
+            "    if header.wall_ms < clocks.get(header.node, 0):\n"
+            "        return\n"
+            "    clocks[header.node] = header.wall_ms",
+        ),
+    ),
+    _mutant(
+        "order-of-arrival",
+        "of concurrent writes the one that came first is shown",
+        ("views-differ", "fold-differs", "last-words"),
+        Edit(
+            "mesh.state.registers",
+            "RegisterView.latest",
+            "for epoch, entry in sorted(newest.items())",
+            "for epoch, entry in newest.items()",
+        ),
+    ),
+    _mutant(
+        "invite-by-arrival",
+        "who came first, as far as one has heard, is let in on an invite",
+        ("rosters-differ", "overused", "logs-differ", "views-differ"),
+        Edit(
+            "mesh.identity.fold",
+            "fold",
+            "ordered = sorted(records, key=rooted_order)",
+            "ordered = list(records)",
+        ),
+        profiles=("state-roster", "state"),
+    ),
+    _mutant(
+        "invite-without-end",
+        "the uses of an invite are not counted",
+        ("overused",),
+        Edit(
+            "mesh.identity.fold",
+            "_fits",
+            "if admit.node not in nodes and len(nodes) >= invite.fact.uses:",
+            "if admit.node not in nodes and len(nodes) > invite.fact.uses:",
+        ),
+        profiles=("state-roster", "state"),
+    ),
+    _mutant(
+        "removed-have-no-say",
+        "records of an admin that is out are refused, whenever they were written",
+        ("rosters-differ", "logs-differ", "views-differ"),
+        Edit(
+            "mesh.identity.roster",
+            "Roster._check_rooted",
+            "author_is_admin = _granted_role(under) is Role.ADMIN",
+            "author_is_admin = _granted_role(under) is Role.ADMIN"
+            " and signed.author in self._fold.members",
+        ),
+        profiles=("state-roster", "state"),
+    ),
+    _mutant(
+        "removed-admit-on",
+        "what an admin writes after its removal stands",
+        ("uninvited",),
+        Edit(
+            "mesh.identity.fold",
+            "_author_stands",
+            "return all(signed.ref in leave.keeps for leave in leaves.ending(admission))",
+            "return True",
+        ),
+        profiles=("state-roster", "state"),
+    ),
+    _mutant(
+        "cut-for-ever",
+        "who is admitted anew is not heard by those who had cut its log",
+        ("logs-differ", "event-lost", "last-words", "views-differ"),
+        Edit(REPLICA, "Replica._cut_removed", "for node in self.log.cut_nodes:", "for node in ():"),
+        profiles=("state-roster", "state"),
+    ),
+    _mutant(
+        "pending-kept",
+        "of a guest that turns out to be one too many the log stays where it was heard",
+        ("logs-differ", "chatty", "views-differ"),
+        Edit(
+            REPLICA,
+            "Replica._cut_removed",
+            "if node not in lives and node not in cuts:",
+            "if node not in lives and node in cuts:",
+        ),
+        profiles=("state-roster", "state"),
+    ),
+    _mutant(
+        "writes-on-under-the-old",
+        "who was admitted anew goes on in an epoch of the admission that has ended",
+        ("last-words", "event-lost"),
+        Edit(
+            REPLICA,
+            "Replica._renew",
+            "self._admission, self._is_over = best.ref, True",
+            "self._is_over = False",
+        ),
+        profiles=("state-roster", "state"),
+    ),
+    _mutant(
+        "shorter-meanwhile",
+        "an answer is judged by a log that has been shortened since the question",
+        ("honest-blamed",),
+        Edit(
+            FETCHING,
+            "Fetching.headers",
+            "if have < question.place:",
+            "if have < 0:",
+        ),
+        profiles=("state-keys", "state"),
+    ),
+    _mutant(
+        "numbered-on-receipt",
+        "a gateway gives a leaf's events the next free number",
+        ("leaf-events",),
+        Edit(
+            "mesh.leaf.history",
+            "History._insert",
+            "Span(part.first, part.head, tail, list(part.events))",
+            "Span(max(part.first, start.end), part.head, tail, list(part.events))",
+        ),
+        Edit(
+            "mesh.leaf.history",
+            "History.news",
+            "return tuple(_without(segment, heads, start))",
+            "return (segment,) if segment.events else ()",
+        ),
+        profiles=("state",),
+    ),
+    _mutant(
+        "chain-not-followed",
+        "a gateway takes a leaf's list from where it begins, whatever it has of it",
+        ("leaf-events",),
+        Edit(
+            "mesh.leaf.events",
+            "Stream.take",
+            "first = events.first + known",
+            "first = events.first",
+        ),
+        profiles=("state",),
     ),
 )

@@ -23,6 +23,7 @@ from sim.net.roads import DATAGRAMS
 from sim.scenario.bounds import CONFIGS
 from sim.scenario.model import Scenario
 from sim.stage.base import CannotDo, Listener, Stage
+from sim.state.leaf import Leaf
 from sim.state.node import StateNode
 from sim.state.rosters import Rosters
 from sim.state.watch import Watch
@@ -51,6 +52,7 @@ class StateStage(Stage):
         self.rosters = Rosters(self)
         self.nodes = [StateNode(self, index) for index in range(scenario.nodes)]
         self.workload = Workload(self)
+        self.leaf = Leaf(self)
         self._by_id = {node.node_id: node for node in self.nodes}
         self._by_address = {node.address: node for node in self.nodes}
         self._links: dict[tuple[int, int], tuple[int, int]] = {}
@@ -72,6 +74,7 @@ class StateStage(Stage):
             self.tell_start(node)
         self._look_at_links()
         self.workload.begin()
+        self.leaf.begin()
 
     # -- links -----------------------------------------------------------------------------------
     def _look_at_links(self) -> None:

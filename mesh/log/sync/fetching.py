@@ -191,6 +191,10 @@ class Fetching:
             need.high = question.place
         else:
             signed = self._open(need, question, answer)
+            have = self._log.head(signed[0].feed).count
+            if have < question.place:  # a fork or a cut has shortened ours since we asked
+                need.low = min(need.low, have)
+                return
             self._take(session, need, signed, answer, now_s)
 
     def _open(self, need: Need, question: HeadersAsked, answer: Headers) -> list[SignedHeader]:

@@ -4,6 +4,7 @@
     history    what is kept: whole, provable, nothing that a peer has is lost
     equality   after the heal: the same log, the same views, the fold of everything at once
     rosters    who is in
+    leaf       what gateways make of a leaf
     views      registers never go back, the last word counts, no removed writer's late word does
     cost       how much is said and held
     blobs      what is promised of blobs: the place for the invariants of holders, copies and pins
@@ -19,6 +20,7 @@ from sim.state.invariants.blobs import BLOBS
 from sim.state.invariants.cost import BoundedOrphans, ClearsUp, QuietWhenEqual, SmallLists
 from sim.state.invariants.equality import EqualLogs, EqualViews, FoldOfAll
 from sim.state.invariants.history import LostShown, NothingLost, NothingWanted, Whole
+from sim.state.invariants.leaf import LeafOnce
 from sim.state.invariants.rosters import EqualRosters, InvitesAsOften, RemovedAdmitNobody
 from sim.state.invariants.signing import ForksKnown, HonestUnblamed, HonestUnforked, NeverTwice
 from sim.state.invariants.views import LastWords, NeverBack, NoLatePoison, NoMinorityTrust
@@ -46,6 +48,7 @@ INVARIANTS: tuple[type[Oracle], ...] = (
     EqualRosters,
     RemovedAdmitNobody,
     InvitesAsOften,
+    LeafOnce,
     *BLOBS,
 )
 assert len({each.name for each in INVARIANTS}) == len(INVARIANTS), "each has a name of its own"

@@ -36,12 +36,14 @@ class StateOracle(Oracle):
         """Those of the core that run and are not removed."""
         rosters = self.state.rosters
         in_core = [(node, replica) for node, replica in self.running() if node.index in core]
-        return [
+        members = [
             (node, replica)
             for node, replica in in_core
             if not rosters.is_removed(node.index)
             and all(other.holds_for_member(node.node_id) for other, _ in in_core)
         ]
+        alone = {node.index for node, _ in members} == self.state.apart
+        return members[:1] if alone else members  # nobody is left through whom they could hear
 
     def hit_by(self, *kinds: str) -> set[int]:
         """Nodes that such faults are about, at any time of the run."""

@@ -57,9 +57,10 @@ class NeverBack(StateOracle):
             self._shown[place] = shown
 
     def settled(self, core: tuple[int, ...]) -> None:
+        members = {node.index for node, _ in self.members(core)}
         for owner in self._owners():
             for (whose, key), written in self.state.workload.values.items():
-                if whose != owner:
+                if whose != owner or owner not in members:
                     continue
                 for node, replica in self.members(core):
                     value = replica.state.registers.get(self.state.node_id(owner), key)
