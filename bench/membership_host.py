@@ -102,7 +102,7 @@ class Crowd:
             bind=(self._options.ip, port),
             peer_port=port,
             join_port=port,
-            epoch=next_epoch(env.disk, env.clock),
+            epoch=next_epoch(env.disk, env.clock, env.entropy),
         )
         member = Member(index, self._ids)
         gossip = Gossip(env, LAN, member, setup, partial(self._changed, index))

@@ -125,8 +125,14 @@ FACTS: tuple[Mutant, ...] = (
             Edit(
                 "mesh.node.epoch",
                 "next_epoch",
-                "max(int(clock.wall() * 1000), last + 1)",
-                "last or int(clock.wall() * 1000)",
+                "epoch = int(clock.wall() * 1000)",
+                "epoch = last or int(clock.wall() * 1000)",
+            ),
+            Edit(
+                "mesh.node.epoch",
+                "next_epoch",
+                "if epoch <= last:",
+                "if epoch < last:",
             ),
         ),
         ("crashes",),

@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from mesh.limits import PEERS_FILE_MAX
-from mesh.node.epoch import EPOCH_FILE, next_epoch
+from mesh.node.epoch import EPOCH_FILE, GAP_BITS, next_epoch
 from mesh.node.gossip import Gossip, GossipSetup
 from mesh.node.peers_file import PEERS_FILE, load_peers, save_peers
 from mesh.ports import Env
@@ -120,7 +120,7 @@ async def running(
 ) -> AsyncIterator[Running]:
     env = an_env(home)
     seen, identity = Seen(), SimpleIdentity(index, set(members))
-    setup = GossipSetup(("127.0.0.1", 0), 1, 2, epoch or next_epoch(env.disk, env.clock))
+    setup = GossipSetup(("127.0.0.1", 0), 1, 2, epoch or next_epoch(env.disk, env.clock, env.entropy))
     gossip = Gossip(env, FAST, identity, setup, seen)
     async with trio.open_nursery() as nursery:
         await nursery.start(gossip.run)
@@ -234,7 +234,8 @@ async def test_a_start_below_an_earlier_one_is_told_goes_above_it_and_stores_tha
             await one.until_sees(zero, State.ALIVE)
             assert zero.state_of(one) == State.ALIVE
     clock = SimpleNamespace(wall=lambda: 10.0)
-    assert next_epoch(RealDisk(home), cast("Any", clock)) == before + 2
+    again = next_epoch(RealDisk(home), cast("Any", clock), RealEntropy())
+    assert before + 1 < again <= before + 1 + (1 << GAP_BITS)
 
 
 def _epoch_of(subject: Running, observer: Running) -> int | None:
@@ -243,18 +244,25 @@ def _epoch_of(subject: Running, observer: Running) -> int | None:
 
 
 def test_epochs_grow_although_the_clock_goes_back(tmp_path: Path) -> None:
-    disk, clock = RealDisk(tmp_path), SimpleNamespace(wall=lambda: 1000.0)
-    first = next_epoch(disk, cast("Any", clock))
+    disk, clock, entropy = RealDisk(tmp_path), SimpleNamespace(wall=lambda: 1000.0), RealEntropy()
+    assert next_epoch(disk, cast("Any", clock), entropy) == 1_000_000
     clock.wall = lambda: 10.0
-    second = next_epoch(disk, cast("Any", clock))
-    clock.wall = lambda: 2000.0
-    assert (first, second, next_epoch(disk, cast("Any", clock))) == (
-        1_000_000,
-        1_000_001,
-        2_000_000,
-    )
+    second = next_epoch(disk, cast("Any", clock), entropy)
+    assert 1_000_000 < second <= 1_000_000 + (1 << GAP_BITS)
+    clock.wall = lambda: 4000.0
+    assert next_epoch(disk, cast("Any", clock), entropy) == 4_000_000
     disk.write(EPOCH_FILE, b"damaged")
-    assert next_epoch(disk, cast("Any", clock)) == 2_000_000
+    assert next_epoch(disk, cast("Any", clock), entropy) == 4_000_000
+
+
+def test_an_old_copy_of_the_disk_does_not_bring_an_epoch_again(tmp_path: Path) -> None:
+    disk, clock, entropy = RealDisk(tmp_path), SimpleNamespace(wall=lambda: 10.0), RealEntropy()
+    disk.write(EPOCH_FILE, b"1000000")
+    starts = set()
+    for _ in range(3):
+        starts.add(next_epoch(disk, cast("Any", clock), entropy))
+        disk.write(EPOCH_FILE, b"1000000")
+    assert len(starts) == 3
 
 
 def test_remembered_peers_survive_and_damage_is_forgotten(tmp_path: Path) -> None:
