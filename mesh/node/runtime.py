@@ -90,7 +90,7 @@ class MeshRuntime:
         self._env = env
         self._config = config
         self._workshop = workshop
-        self._epoch = next_epoch(env.disk, env.clock)
+        self._epoch = next_epoch(env.disk, env.clock, env.entropy)
         self._toolchains = Toolchains(workshop.hasher)
         self._include_memory = IncludeMemory()
         self._platform = this_platform()
