@@ -120,7 +120,8 @@ async def running(
 ) -> AsyncIterator[Running]:
     env = an_env(home)
     seen, identity = Seen(), SimpleIdentity(index, set(members))
-    setup = GossipSetup(("127.0.0.1", 0), 1, 2, epoch or next_epoch(env.disk, env.clock, env.entropy))
+    epoch = epoch or next_epoch(env.disk, env.clock, env.entropy)
+    setup = GossipSetup(("127.0.0.1", 0), 1, 2, epoch)
     gossip = Gossip(env, FAST, identity, setup, seen)
     async with trio.open_nursery() as nursery:
         await nursery.start(gossip.run)
