@@ -125,6 +125,8 @@ class Machine:
         """Time has moved on within the slice: end it where that can be done."""
         self._in_handler = False
         self._pc = 0
+        self._called: tuple[int, ...] = ()
+        """The last call of the ROM, and what stood in the registers after it."""
         self.add(self.core)
 
     # -- building ----------------------------------------------------------------------------------
@@ -146,18 +148,26 @@ class Machine:
         registers, and what it returns goes into the first one; then the code there runs."""
 
         def called(_uc: Uc, address: int, _size: int, _data: object) -> None:
-            self._guarded(partial(self._call, calls[address]))
+            self._guarded(partial(self._call, address, calls[address]))
 
         self._uc.mem_map(base, -len(code) % PAGE + len(code), UC_PROT_READ | UC_PROT_EXEC)
         self._uc.mem_write(base, code)
         for address in calls:
             self._uc.hook_add(UC_HOOK_BLOCK, called, begin=address, end=address)
 
-    def _call(self, call: RomCall) -> int:
+    def _call(self, address: int, call: RomCall) -> int:
+        """Unicorn comes here again where a slice ended right after the call: that is seen by its
+        answer, which stands where its first argument was."""
+        if self._pc & ~1 == address and self._called == self._call_state(address):
+            return 0
         answer = call(*(self.register(each) for each in SAVED[:4]))
         if answer is not None:
             self._uc.reg_write(arm.UC_ARM_REG_R0, answer)
+        self._called = self._call_state(address)
         return 0
+
+    def _call_state(self, address: int) -> tuple[int, ...]:
+        return (address, *(self.register(each) for each in SAVED[:6]))
 
     def hide_flash(self, hidden: bool) -> None:
         """Nothing can be read from it, and no code run there."""
