@@ -70,6 +70,7 @@ class Deeds:
     def run_ended(self, record: RunRecord) -> None:
         """It is over, one way or another."""
         self._run(record, _ENDS[record.state])
+        self._state.seal()
 
     def _run(self, record: RunRecord, state: RunState) -> None:
         run = RunId(bytes.fromhex(record.head.run))

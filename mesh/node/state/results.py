@@ -38,6 +38,10 @@ from mesh.types import Digest, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.schema import decode_struct, encode_struct
 
+SEAL_AT_ONCE_MS = 250
+"""A result that took so long does not wait for others to share its signature: whoever hears that
+the run is over, and starts the next one elsewhere, should find it."""
+
 
 @attrs.frozen
 class Known:
@@ -159,6 +163,8 @@ class ActionResults:
         record = known.records[0][0]
         event = ActionResult(action, known.outputs, record, source, duration_ms)
         self._state.write(event)
+        if result.duration_ms >= SEAL_AT_ONCE_MS:
+            self._state.seal()
 
     def learn(self, action: Digest, signed: SignedResult, result: Result) -> None:
         """Keep a verified result of another builder, whose event is on its way. Raises StoreFull,
