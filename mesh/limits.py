@@ -291,6 +291,8 @@ LOG_FEEDS_PER_NODE_MAX = 256
 """Feeds of one writer: 64 starts of a process that never got to write a checkpoint."""
 LOG_FEED_FRAMES_MAX = 2**20
 """Headers of one feed that are kept."""
+LOG_FEED_ROTATE_FRAMES = LOG_FEED_FRAMES_MAX // 2
+"""When a writer goes on in another epoch by itself: nobody takes more than the above of a feed."""
 LOG_ORPHANS_MAX = 1024
 """Frames that came before the one they follow..."""
 LOG_ORPHANS_PER_NODE_MAX = 64

@@ -207,6 +207,11 @@ class Holdings:
             lost=sum(self.lost(feed) for feed in self._chains),
         )
 
+    def frame_count(self, feed: FeedId) -> int:
+        """Frames of one feed, bodies that went included."""
+        chain = self._chains.get(feed)
+        return len(chain.marks) if chain is not None else 0
+
     def event_count(self) -> int:
         """Events of all feeds, from their beginnings."""
         return sum(chain.head.count for chain in self._chains.values())

@@ -21,7 +21,7 @@ import attrs
 
 from mesh.identity.records import FeedPoint
 from mesh.identity.standing import Cut, Standing
-from mesh.limits import EVENT_FEEDS_MAX
+from mesh.limits import EVENT_FEEDS_MAX, LOG_FEED_ROTATE_FRAMES
 from mesh.log.added import Added
 from mesh.log.frame import Frame, Sign
 from mesh.log.log import Log, LogConfig
@@ -195,6 +195,11 @@ class Replica:
             self._named.update(unknown)
             acts += self.write(Absorb(_points(unknown)), now_s)
         return acts
+
+    def renew_long(self, now_s: float) -> list[Act]:
+        """Go on in a new epoch well before a feed of this one is as long as anybody takes."""
+        longest = max(self.log.frame_count(self.writer.feed(lane)) for lane in Lane)
+        return self._go_on(now_s) if longest >= LOG_FEED_ROTATE_FRAMES else []
 
     def _go_on(self, now_s: float) -> list[Act]:
         """In a new epoch."""

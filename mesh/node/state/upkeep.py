@@ -4,6 +4,7 @@ Rules
 - A checkpoint of one of our lanes is due after CHECKPOINT_EVENTS events, or when its epochs, one
   for each start of this process, would make version vectors long. Its blob is on the disk before
   anybody hears of it.
+- A feed that has become long is followed by another epoch: nobody takes feeds without end.
 - Bodies go by `max_buffer_size_mb` and `max_buffer_age_hours`. What no checkpoint stands for is
   lost then; it is counted and told to the views.
 - Bodies are read again and again, SCRUB_FRAMES at a time: what the disk has spoiled is wanted from
@@ -74,6 +75,7 @@ class Upkeep:
     async def look(self) -> None:
         """Do what is due. What the disk refuses is tried again the next time."""
         try:
+            self._do(self._replica.renew_long(self._parts.env.clock.monotonic()))
             for lane in CHECKPOINT_LANES:
                 if self.is_due(lane):
                     await self.checkpoint(lane)
