@@ -79,7 +79,7 @@ KINDS = (
     _kind(
         "squeeze",
         "{who}: has room for {room_bytes} of bodies, and drops the rest",
-        Param("room_bytes", 0, 20_000, "B", whole=True),
+        Param("room_bytes", 0, 4_000, "B", whole=True),
         targets=(1, 2),
     ),
     _kind("away", "{who}: away for two years, in which the others say all in short", lasts=True),

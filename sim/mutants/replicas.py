@@ -175,7 +175,7 @@ REPLICAS: tuple[Mutant, ...] = (
     _mutant(
         "always-compares",
         "equal replicas tell each other all their writers",
-        ("chatty",),
+        ("chatty", "body-missing"),
         Edit(CORE, "Sync._on_digest", "if message.digest == mine:", "if message.digest == b'':"),
     ),
     _mutant(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sim.mutants.hunt import hunt
+from sim.mutants.plant import planted
 from sim.mutants.replicas import REPLICAS
 from sim.scenario.files import dumps, loads
 from sim.scenario.model import Fault, Scenario
@@ -69,8 +70,79 @@ def test_checkpoints_and_clearing_up_change_nothing_that_is_seen() -> None:
     assert done.ok, done.findings[0]
 
 
+def test_two_halves_that_were_told_two_things_find_it_out() -> None:
+    done = outcome(Fault(9.0, "two_faces", (2,)))
+    assert done.ok, done.findings[0]
+    assert done.figures["forks"] == 1
+
+
+def test_admins_that_remove_each_other_are_out_everywhere() -> None:
+    done = outcome(
+        Fault(6.0, "isolate", (1,), 4.0), Fault(7.0, "feud", (2,)), Fault(12.0, "bounce", (3,))
+    )
+    assert done.ok, done.findings[0]
+
+
+def test_who_is_removed_and_admitted_by_two_at_once_is_heard_again() -> None:
+    done = outcome(Fault(6.0, "isolate", (1,), 4.0), Fault(7.0, "readmit", (2,)))
+    assert done.ok, done.findings[0]
+
+
+def test_an_invite_lets_in_as_many_as_it_says() -> None:
+    done = outcome(
+        Fault(6.0, "partition", (0, 2), 4.0),
+        Fault(7.0, "overuse", (0,), 0.0, {"uses": 1}),
+        Fault(7.5, "overuse", (0,), 0.0, {"uses": 2}),
+    )
+    assert done.ok, done.findings[0]
+
+
+def test_two_years_away_bring_nothing_back_and_lose_nothing() -> None:
+    done = outcome(
+        Fault(6.0, "away", (3,), 4.0),
+        Fault(7.0, "checkpoint", (0, 1, 2)),
+        Fault(11.0, "prune", (0, 1, 2)),
+    )
+    assert done.ok, done.findings[0]
+
+
+def test_a_full_disk_and_little_room_are_survived() -> None:
+    done = outcome(
+        Fault(5.0, "disk_full", (1,), 4.0, {"free_bytes": 0}),
+        Fault(8.0, "squeeze", (2,), 0.0, {"room_bytes": 500}),
+        Fault(9.5, "bounce", (1,)),
+    )
+    assert done.ok, done.findings[0]
+
+
+def test_a_leaf_is_kept_once_by_all_its_gateways() -> None:
+    done = outcome(Fault(6.0, "isolate", (1,), 4.0))
+    assert done.ok, done.findings[0]
+    assert done.figures["leaf_events"] > 10
+
+
 @pytest.mark.parametrize(
-    "name", ["epoch-reused", "always-compares", "oldest-first", "k-counts-records", "cut-by-time"]
+    ("name", "squeezed_bytes"), [("dropped-in-silence", 500), ("nothing-dropped", 500)]
+)
+def test_what_retention_hides_is_seen(name: str, squeezed_bytes: int) -> None:
+    mutant = next(each for each in REPLICAS if each.name == name)
+    with planted(mutant):
+        done = outcome(Fault(10.0, "squeeze", (1,), 0.0, {"room_bytes": squeezed_bytes}))
+    assert [each.oracle for each in done.findings[:1]] == ["silent-loss"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "epoch-reused",
+        "always-compares",
+        "oldest-first",
+        "k-counts-records",
+        "cut-by-time",
+        "heads-without-digest",
+        "cut-without-head",
+        "numbered-on-receipt",
+    ],
 )
 def test_a_planted_bug_is_found(name: str) -> None:
     mutant = next(each for each in REPLICAS if each.name == name)
