@@ -1,6 +1,6 @@
 """A node that is in a mesh: everything that runs between joining and leaving, wired in one place.
 
-    doors --streams--> links --messages--> work / asker / roster
+    doors --streams--> links --messages--> work / state / roster
     gossip --who is alive--> links            discovery --who is there--> gossip
     runs --jobs--> work --shards--> performer
 
