@@ -168,6 +168,7 @@ class SharedState:
         """What waits is ours alone: without this the next start would have to say it again."""
         now_s = self._now()
         self._do(self.replica.flush(now_s))
+        self.partings.save()
         try:
             self.segments.commit(now_s)
         except (OSError, EnvironmentFault):

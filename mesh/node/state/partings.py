@@ -22,11 +22,12 @@ import attrs
 from mesh.errors import EnvironmentFault
 from mesh.limits import LOG_NODES_MAX
 from mesh.log.segments import FOLDER
-from mesh.ports import Env
+from mesh.ports import Env, Timer
 from mesh.types import DIGEST_BYTES, NodeId
 from mesh.wire.errors import WireError
 from mesh.wire.schema import array, c_struct, decode_struct, encode_struct, fixed, struct, uint
 
+SAVE_AFTER_S = 0.5
 FILE = f"{FOLDER}/partings"
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Partings:
         self._linked: set[NodeId] = set()
         self._partings = self._read()
         self._begun = self._now(me)
+        self._timer: Timer | None = None
 
     def link_up(self, peer: NodeId) -> None:
         self._linked.add(peer)
@@ -77,7 +79,9 @@ class Partings:
         self._partings[peer] = self._now(peer)
         if not self._linked:
             self._partings[self._me] = self._now(self._me)
-        self._write()
+        if self._timer is None:  # when a network breaks, many links end at once
+            due_s = self._env.clock.monotonic() + SAVE_AFTER_S
+            self._timer = self._env.clock.call_at(due_s, self.save)
 
     def away(self, node: NodeId) -> Away | None:
         """None while it is linked; for ourselves, while anybody is."""
@@ -99,7 +103,12 @@ class Partings:
             return {}
         return {each.node: each for each in file.partings}
 
-    def _write(self) -> None:
+    def save(self) -> None:
+        """Write it down if it has changed."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
         newest = sorted(self._partings.values(), key=lambda each: -each.wall_ms)[:LOG_NODES_MAX]
         try:
             self._env.disk.write(FILE, encode_struct(PartingsFile(tuple(newest))))
