@@ -77,8 +77,8 @@ class Sync:
         self.sessions: dict[NodeId, Session] = {}
         self.counters: Counter[str] = Counter()
         self.carried: Counter[tuple[NodeId, str]] = Counter()
-        """What peers brought and the log does not take, by reason of OURS: no fault of theirs,
-        perhaps of whoever wrote it."""
+        """What peers brought and nobody took: too much of it ("flood"), or by a reason of OURS, for
+        which they are not to blame, but perhaps whoever wrote it."""
         self._fetching = Fetching(
             config, log, self.sessions, self._send, self._took, int(draw() * 2**32)
         )
@@ -124,7 +124,8 @@ class Sync:
         if not session.asked.take(1, now_s):
             session.faults["flood"] += 1
             self.counters["flood"] += 1
-            return [Blame(peer, "flood")]
+            self.carried[peer, "flood"] += 1
+            return []
         try:
             self._handlers[type(message)](session, message, now_s)
         except WireError as error:

@@ -94,7 +94,7 @@ def refused(
 
 
 def carried(state: SharedState, name_of: Names) -> list[RefusedView]:
-    """Frames that a peer brought and that the log does not take, whoever is to blame."""
+    """What a peer brought and the log did not take, whoever is to blame."""
     return [
         {"node": name_of(node), "id": node.hex()[:PREFIX_DIGITS], "reason": reason, "count": count}
         for (node, reason), count in sorted(state.replica.sync.carried.items())
