@@ -38,6 +38,9 @@ from mesh.wire.frame import FrameReader, frame
 from mesh.wire.messages import BlobChunk, BlobHeader, FetchBlobs
 from mesh.wire.schema import decode_message, encode_message
 
+OVERSLEPT_S = 0.25
+"""A busy machine wakes us that late: what was not sent meanwhile is sent then."""
+
 
 class Partial(Protocol):
     """A blob of which we have some chunks."""
@@ -63,7 +66,7 @@ class BlobServer:
         """Who has asked for a large blob lately."""
         self._bucket: ByteBucket | None = None
         if config.serve_bytes_per_s:
-            self._bucket = ByteBucket(config.serve_bytes_per_s, BLOB_CHUNK_BYTES)
+            self._bucket = ByteBucket(config.serve_bytes_per_s, BLOB_CHUNK_BYTES, OVERSLEPT_S)
         self.partial: Callable[[Digest], Partial | None] = lambda _digest: None
         self.served_bytes = 0
 

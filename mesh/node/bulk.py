@@ -10,19 +10,22 @@ Not here: what is asked and whether it is right (`mesh.node.blobs`), serving.
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import trio
 
+from mesh.limits import BLOB_CHUNK_BYTES
 from mesh.node.config import LinkConfig
-from mesh.node.link import RECEIVE_BYTES
 from mesh.ports import ByteStream, StreamBroken
 from mesh.wire.frame import FrameReader
 from mesh.wire.schema import decode_message
 
 CLOSE_S = 1.0
+RECEIVE_BYTES = 2 * BLOB_CHUNK_BYTES
+"""So that a wake-up brings a whole chunk at least, when they come quickly."""
 
 
 @contextlib.contextmanager
@@ -42,7 +45,7 @@ class Bulk:
     stream: ByteStream
     config: LinkConfig
     reader: FrameReader = attrs.field(factory=FrameReader)
-    ready: list[Any] = attrs.field(factory=list)
+    ready: deque[Any] = attrs.field(factory=deque)
 
     async def send(self, data: bytes) -> None:
         """Raises StreamBroken."""
@@ -53,7 +56,7 @@ class Bulk:
         """The next message. Raises StreamBroken, WireError."""
         if not self.ready:
             await self._read()
-        return self.ready.pop(0)
+        return self.ready.popleft()
 
     async def _read(self) -> None:
         config = self.config
@@ -65,7 +68,7 @@ class Bulk:
                     data = await self.stream.receive_some(RECEIVE_BYTES)
                 if not data:
                     raise StreamBroken("closed")
-                self.ready += [decode_message(payload) for payload in self.reader.feed(data)]
+                self.ready.extend(map(decode_message, self.reader.feed(data)))
         except trio.TooSlowError:
             raise StreamBroken("stalled") from None
 

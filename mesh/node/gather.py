@@ -261,6 +261,8 @@ class Gather:
                 await bulk.send(frame(encode_message(wanted)))
             if source.asked:
                 self._take(node, source, await bulk.next())
+                while bulk.ready and source.asked and not self._over:
+                    self._take(node, source, bulk.ready.popleft())
             else:
                 await self._wait(node, source, bulk)
 

@@ -75,7 +75,7 @@ class WantChunks:
     indices: tuple[int, ...] = array(c_uint(CHUNK_INDEX_MAX), FETCH_WINDOW_CHUNKS_MAX)
 
 
-@message(144)
+@message(144, bulky=True)
 class BlobPiece:
     """One chunk. None: not here any more."""
 

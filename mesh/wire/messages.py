@@ -237,6 +237,6 @@ class BlobHeader:
     size_bytes: int | None = optional(c_uint(BLOB_BYTES_MAX))
 
 
-@message(46)
+@message(46, bulky=True)
 class BlobChunk:
     data: bytes = blob(BLOB_CHUNK_BYTES)

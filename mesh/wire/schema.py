@@ -52,6 +52,8 @@ _KINDS: dict[type, int] = {}
 _STRUCTS: list[type] = []
 _BY_FIRST: dict[bytes, type] = {}
 """By the first bytes of a message: the head of the array, and the kind."""
+_BULKY: set[type] = set()
+"""Messages that are little besides one long byte string."""
 _PUTS: dict[type, Put] = {}
 _TAKES: dict[type, Take] = {}
 """Of the messages that have been used."""
@@ -271,14 +273,17 @@ def struct(cls: type[T]) -> type[T]:
         nested,
     ),
 )
-def message(kind: int) -> Callable[[type[T]], type[T]]:
-    """Make the class a message that travels as `[kind, *fields]`. A kind names one class, ever."""
+def message(kind: int, *, bulky: bool = False) -> Callable[[type[T]], type[T]]:
+    """Make the class a message that travels as `[kind, *fields]`. A kind names one class, ever.
+    `bulky`: it has a head and one long byte string, and is read without a copy in between."""
 
     def register(cls: type[T]) -> type[T]:
         made = struct(cls)
         assert kind not in _MESSAGES, f"message kind {kind} is taken by {_MESSAGES[kind]}"
         _MESSAGES[kind] = made
         _KINDS[made] = kind
+        if bulky:
+            _BULKY.add(made)
         _BY_FIRST[_first_bytes(made)] = made
         return made
 
@@ -343,10 +348,11 @@ def decode_message(data: bytes) -> Any:
     """Decode any registered message. Raises WireError and nothing else, whatever the bytes."""
     if len(data) > FRAME_BYTES_MAX:
         raise WireError("oversized")
-    if len(data) <= DATAGRAM_BYTES_MAX:
-        cls = _BY_FIRST.get(data[:3]) or _BY_FIRST.get(data[:2])
-        if cls is not None and (value := _quickly(cls, data)) is not None:
-            return value
+    cls = _BY_FIRST.get(data[:3]) or _BY_FIRST.get(data[:2])
+    # Long ones with many items are quicker below; one long byte string is a slice here.
+    here = cls is not None and (len(data) <= DATAGRAM_BYTES_MAX or cls in _BULKY)
+    if cls is not None and here and (value := _quickly(cls, data)) is not None:
+        return value
     item = cbor.decode(data)
     if type(item) is not list or not item or type(item[0]) is not int:
         raise WireError("message", "not an array that starts with a kind")

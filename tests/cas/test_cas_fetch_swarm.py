@@ -221,3 +221,13 @@ def test_a_bucket_lets_so_many_bytes_a_second_through(size: int) -> None:
         now_s += bucket.take(size, now_s)
         sent += size
     assert sent - 2000 <= 10_000 * (now_s - 100.0) + 1e-6 <= sent
+
+
+def test_a_bucket_forgives_who_overslept_and_not_who_paused() -> None:
+    bucket = ByteBucket(10_000.0, 1000.0, late_s=0.25)
+    now_s = 100.0
+    assert bucket.take(3000, now_s) == pytest.approx(0.2), "a burst, and the rest at the rate"
+    for _ in range(10):
+        now_s += bucket.take(2000, now_s) + 0.19
+    assert now_s == pytest.approx(100.2 + 10 * 0.2 + 0.19), "the rate, and late by one wake-up"
+    assert bucket.take(5000, now_s + 60.0) == pytest.approx(0.4), "no more than a burst"

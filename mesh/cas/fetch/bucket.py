@@ -14,12 +14,17 @@ class ByteBucket:
 
     bytes_per_s: float
     burst_bytes: float
+    """What may leave at once after a pause."""
+    late_s: float = 0.0
+    """Whoever comes back so soon after its bytes were due has not paused but overslept, and loses
+    nothing."""
     _free_s: float = 0.0
     """When everything that was taken is paid for."""
 
     def take(self, size_bytes: int, now_s: float) -> float:
         """Take `size_bytes`, perhaps more than there is; seconds until they are due."""
         assert self.bytes_per_s > 0
-        earliest_s = now_s - self.burst_bytes / self.bytes_per_s
-        self._free_s = max(self._free_s, earliest_s) + size_bytes / self.bytes_per_s
+        if now_s - self._free_s > self.late_s:
+            self._free_s = max(self._free_s, now_s - self.burst_bytes / self.bytes_per_s)
+        self._free_s += size_bytes / self.bytes_per_s
         return max(0.0, self._free_s - now_s)

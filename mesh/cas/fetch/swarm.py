@@ -31,6 +31,9 @@ from mesh.limits import FETCH_BLOCK_CHUNKS
 from mesh.types import NodeId
 
 COPIES = 2
+ASK_SHARE = 4
+"""A holder is asked again once a quarter of its window is free: a request costs both sides a
+message, a record and a wake-up, and one for each chunk would be felt."""
 PATIENCE = 2.0
 """Asking twice must promise to be so many times quicker."""
 FIRST_GUESS_S = 0.25
@@ -131,7 +134,10 @@ class Swarm:
         """What to ask of it now, perhaps nothing."""
         source = self.sources[node]
         chosen: list[int] = []
-        while len(source.asked) < source.window.chunks:
+        window = source.window.chunks
+        if source.asked and len(source.asked) > window - max(1, window // ASK_SHARE):
+            return chosen
+        while len(source.asked) < window:
             index = self._choose(source)
             if index is None:
                 break

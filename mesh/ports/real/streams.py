@@ -42,13 +42,50 @@ from mesh.wire.errors import WireError
 
 _log = logging.getLogger(__name__)
 _RECEIVE_BYTES = 64 * 1024
+_RECORD_BYTES = 16 * 1024
+"""What a TLS record holds at most: asking OpenSSL for more only allocates more."""
+_SOCKET_BYTES_MIN, _SOCKET_BYTES_MAX = 16 * 1024, 512 * 1024
+"""What is asked of the kernel at once."""
 _KEEPALIVE = {
     "TCP_KEEPIDLE": KEEPALIVE_EVERY_S,
     "TCP_KEEPINTVL": KEEPALIVE_EVERY_S,
     "TCP_KEEPCNT": KEEPALIVE_TRIES,
     "TCP_USER_TIMEOUT": KEEPALIVE_EVERY_S * (KEEPALIVE_TRIES + 1) * 1000,
 }
-_Tls = trio.SSLStream[trio.SocketStream]
+
+
+class _Socket(trio.abc.Stream):
+    """A socket below TLS that takes more at once while much arrives: each wake-up of the event
+    loop costs as much as decrypting a record, and an idle link should hold no large buffer."""
+
+    def __init__(self, inner: trio.SocketStream) -> None:
+        self._inner = inner
+        self._buffer = memoryview(bytearray(_SOCKET_BYTES_MIN))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._inner.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._inner.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> memoryview:  # type: ignore[override]
+        """Valid until the next call: TLS copies it at once."""
+        buffer = self._buffer
+        try:
+            count = await self._inner.socket.recv_into(buffer, min(max_bytes or 0, len(buffer)))
+        except OSError as error:
+            raise trio.BrokenResourceError(str(error)) from error
+        if count == len(buffer) < _SOCKET_BYTES_MAX:
+            self._buffer = memoryview(bytearray(2 * count))
+        elif count < len(buffer) // 8 and len(buffer) > _SOCKET_BYTES_MIN:
+            self._buffer = memoryview(bytearray(len(buffer) // 2))
+        return buffer[:count]
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+_Tls = trio.SSLStream[_Socket]
 
 
 class TlsStream:
@@ -71,7 +108,7 @@ class TlsStream:
         """Some bytes, b"" at the end. Raises StreamBroken, also when the end was not announced."""
         most = max_bytes or _RECEIVE_BYTES
         try:
-            data = bytes(await self._tls.receive_some(most))
+            data = bytes(await self._tls.receive_some(min(most, _RECORD_BYTES)))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             _broken(error)
         return data + self._rest(most - len(data)) if data else data
@@ -83,7 +120,7 @@ class TlsStream:
         pieces = []
         while max_bytes > 0:
             try:
-                piece = tls.read(max_bytes)
+                piece = tls.read(min(max_bytes, _RECORD_BYTES))
             except (ssl.SSLError, ValueError):
                 break  # nothing more, or trouble that the next call meets as well
             if not piece:
@@ -334,7 +371,7 @@ async def _dial(to: Address, context: ssl.SSLContext) -> _Tls:
 
 
 async def _shake(stream: trio.SocketStream, context: ssl.SSLContext, *, server_side: bool) -> _Tls:
-    tls: _Tls = trio.SSLStream(stream, context, server_side=server_side)
+    tls: _Tls = trio.SSLStream(_Socket(stream), context, server_side=server_side)
     try:
         _notice_dead_ends(stream)
         await tls.do_handshake()
