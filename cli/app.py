@@ -36,6 +36,8 @@ OURS = {
 
 PROGRAM = "vitte"
 COMPLETE_VARIABLE = "_VITTE_COMPLETE"
+LOOKS_LIKE = 0.7
+"""Less alike, a word is meant for the next `vitte`: `check` is no slip of `cache`."""
 NO_ARGS_IS_HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """A bare group shows its help; click before 8.2 does so without an exception."""
 
@@ -68,7 +70,7 @@ class Root(LazyGroup):
             assert isinstance(command, LazyGroup)
             known.update({each: f"{PROGRAM} {group} {each}" for each in command.list_commands(ctx)})
         known["explain"] = f"{PROGRAM} dist explain"
-        near = get_close_matches(name, known, n=1)
+        near = get_close_matches(name, known, n=1, cutoff=LOOKS_LIKE)
         return known[near[0]] if near else None
 
 
