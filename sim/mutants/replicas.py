@@ -263,17 +263,6 @@ REPLICAS: tuple[Mutant, ...] = (
         ),
     ),
     _mutant(
-        "order-of-arrival",
-        "of concurrent writes the one that came first is shown",
-        ("views-differ", "fold-differs", "last-words"),
-        Edit(
-            "mesh.state.registers",
-            "RegisterView.latest",
-            "for epoch, entry in sorted(newest.items())",
-            "for epoch, entry in newest.items()",
-        ),
-    ),
-    _mutant(
         "invite-by-arrival",
         "who came first, as far as one has heard, is let in on an invite",
         ("rosters-differ", "overused", "logs-differ", "views-differ"),
