@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import trio
 from blob_host import make_node
 
@@ -73,7 +74,15 @@ def holders(
             host.stdin.close()
 
 
-def fetch_seconds(count: int, size: int, rate: int) -> float:
+@attrs.frozen(order=True)
+class Took:
+    """Of the receiver; ordered by the clock on the wall."""
+
+    wall_s: float
+    processor_s: float
+
+
+def fetch_seconds(count: int, size: int, rate: int) -> Took:
     """One blob from `count` holders into the store of a node in this process."""
     with tempfile.TemporaryDirectory(prefix="vitte-bench-") as directory:
         folder = Path(directory)
@@ -82,7 +91,7 @@ def fetch_seconds(count: int, size: int, rate: int) -> float:
             return trio.run(_fetch, node, peers, blob, size)
 
 
-async def _fetch(node: Node, peers: list[PeerAddress], blob: Digest, size: int) -> float:
+async def _fetch(node: Node, peers: list[PeerAddress], blob: Digest, size: int) -> Took:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(node.run)
         with trio.fail_after(PATIENCE_S):
@@ -92,13 +101,13 @@ async def _fetch(node: Node, peers: list[PeerAddress], blob: Digest, size: int) 
             while len(node.runtime.links.by_node) < len(peers):  # noqa: ASYNC110
                 await trio.sleep(0.01)
         sources = [peer.node_id for peer in peers]
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         missing = await node.runtime.blobs.fetch([blob], sources, None, Expected({blob: size}))
-        seconds = time.perf_counter() - started
+        took = Took(time.perf_counter() - started, time.process_time() - used)
         assert not missing, node.runtime.blobs.counters.snapshot()
         assert node.workshop.store.size(blob) == size
         nursery.cancel_scope.cancel()
-    return seconds
+    return took
 
 
 # -- what TLS alone does ---------------------------------------------------------------------------
@@ -116,7 +125,7 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_s
 """
 
 
-def tls_seconds(size: int) -> float:
+def tls_seconds(size: int) -> Took:
     """`size` bytes through a bare TLS stream."""
     member = found(2).members[1]
     with (
@@ -133,10 +142,10 @@ def tls_seconds(size: int) -> float:
             with context.wrap_socket(connection) as tls:
                 buffer = bytearray(BLOB_CHUNK_BYTES)
                 left = size
-                started = time.perf_counter()
+                started, used = time.perf_counter(), time.process_time()
                 while left:
                     left -= tls.recv_into(buffer)
-                seconds = time.perf_counter() - started
+                took = Took(time.perf_counter() - started, time.process_time() - used)
                 tls.send(b".")
             sender.wait(PATIENCE_S)
-    return seconds
+    return took

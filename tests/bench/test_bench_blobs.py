@@ -22,4 +22,5 @@ def test_it_ends_with_its_figures(tmp_path: Path) -> None:
     assert figures["ingest_per_s"] > 0
     assert figures["ratio_swarm"] > 0
     assert figures["ratio_tls"] > 0
+    assert figures["ratio_tls_cpu"] > 0
     assert list(tmp_path.iterdir()) == []

@@ -67,7 +67,7 @@ def gathered_chunks(mesh: MeshWorld, node: int) -> int:
 
 # -- several holders -------------------------------------------------------------------------------
 def test_one_blob_comes_from_all_its_holders_at_once() -> None:
-    size = 16 * MIB + 5
+    size = 8 * MIB + 5
 
     async def story(mesh: MeshWorld) -> None:
         await linked(mesh)
@@ -82,7 +82,7 @@ def test_one_blob_comes_from_all_its_holders_at_once() -> None:
 
 
 def test_four_holders_that_limit_themselves_give_nearly_their_sum(monkeypatch) -> None:
-    rate, size = 12_500_000, 24 * MIB
+    rate, size = 12_500_000, 16 * MIB
     limited = functools.partial(LinkConfig, serve_bytes_per_s=rate)
     monkeypatch.setattr("mesh.node.runtime.LinkConfig", limited)
 
@@ -217,7 +217,7 @@ def test_a_receiver_that_was_killed_goes_on_where_it_was(monkeypatch) -> None:
 
 
 # -- copies ----------------------------------------------------------------------------------------
-SIZES = (3, 40 * KIB, 300 * KIB, 2 * MIB + 7)
+SIZES = (3, 40 * KIB, 600 * KIB + 7)
 
 
 def on_disk(mesh: MeshWorld, blob: Digest) -> list[int]:
@@ -250,7 +250,7 @@ def test_three_copies_of_eight_nodes_outlive_any_two() -> None:
             return all(len(on_disk(mesh, blob)) >= 3 for blob in blobs)
 
         assert await mesh.until(whole, within_s=60)
-        await mesh.sleep(100)
+        await mesh.sleep(40)
         assert all(len(on_disk(mesh, blob)) == 3 for blob in blobs), "and no more than that"
         assert copied_bytes(mesh.nodes) == 2 * sum(blobs.values())
         for first, second in ((2, 5), (0, 7)):
@@ -262,7 +262,7 @@ def test_three_copies_of_eight_nodes_outlive_any_two() -> None:
             before = copied_bytes(survivors)
             assert all(on_disk(mesh, blob) for blob in blobs), "0 lost"
             assert await mesh.until(whole, within_s=90)
-            await mesh.sleep(100)
+            await mesh.sleep(40)
             assert copied_bytes(survivors) - before <= 1.1 * lost
         for node in mesh.running():
             assert node.node.runtime.copies.care.next_look_s(0.0) is None, "silent when all is well"
@@ -278,7 +278,7 @@ def test_a_restart_is_no_reason_to_make_copies() -> None:
         assert await mesh.until(lambda: len(on_disk(mesh, blob)) == 3, within_s=60)
         other = next(index for index in on_disk(mesh, blob) if index)
         mesh[other].restart()
-        await mesh.sleep(120)
+        await mesh.sleep(60)
         assert len(on_disk(mesh, blob)) == 3
 
     play(story, 5)
