@@ -7,16 +7,14 @@
     leaf       what gateways make of a leaf
     views      registers never go back, the last word counts, no removed writer's late word does
     cost       how much is said and held
-    blobs      what is promised of blobs: the place for the invariants of holders, copies and pins
 
-Numbers in the docstrings are those of the design's list. Not here: the mutants that must violate
-each (`sim.mutants.replicas`).
+Numbers in the docstrings are those of the design's list. Not here: what is promised of blobs, 13 to
+17 (`sim.blobs`); the mutants that must violate each (`sim.mutants.replicas`).
 """
 
 from __future__ import annotations
 
 from sim.oracles.model import Oracle
-from sim.state.invariants.blobs import BLOBS
 from sim.state.invariants.cost import BoundedOrphans, ClearsUp, QuietWhenEqual, SmallLists
 from sim.state.invariants.equality import EqualLogs, EqualViews, FoldOfAll
 from sim.state.invariants.history import LostShown, NothingLost, NothingWanted, Whole
@@ -49,6 +47,5 @@ INVARIANTS: tuple[type[Oracle], ...] = (
     RemovedAdmitNobody,
     InvitesAsOften,
     LeafOnce,
-    *BLOBS,
 )
 assert len({each.name for each in INVARIANTS}) == len(INVARIANTS), "each has a name of its own"
