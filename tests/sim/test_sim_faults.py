@@ -12,7 +12,7 @@ from mesh.errors import MeshError
 from mesh.types import Address
 from sim import faults
 from sim.faults import KINDS, begin, tell
-from sim.scenario.model import BadScenario, Fault, Phases, Scenario
+from sim.scenario.model import WORLDS, BadScenario, Fault, Phases, Scenario
 from sim.scenario.play import Director, Outcome, PlayConfig, play
 from sim.scenario.profiles import PROFILES, Wish, draw
 from sim.serial import SerialLine, SerialLineConfig
@@ -514,10 +514,10 @@ def test_attackers_are_heard_and_change_nothing(name: str) -> None:
 
 
 # -- the registry --------------------------------------------------------------------------------
-def test_there_are_more_than_thirty_kinds_in_six_groups() -> None:
+def test_there_are_more_than_thirty_kinds_in_eight_groups() -> None:
     assert len(KINDS) >= 30
     groups = {kind.group for kind in KINDS.values()}
-    assert groups == {"network", "stream", "node", "clock", "disk", "serial", "hostile"}
+    assert groups == {"network", "stream", "node", "clock", "disk", "serial", "hostile", "state"}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -533,7 +533,12 @@ def test_every_kind_draws_faults_that_it_accepts_and_can_tell(name: str) -> None
 
 
 def test_profiles_use_kinds_that_exist_and_every_kind_is_in_one() -> None:
-    used = {kind.name for profile in PROFILES.values() for kind in profile.kinds_in("mesh")}
+    used = {
+        kind.name
+        for profile in PROFILES.values()
+        for world in WORLDS
+        for kind in profile.kinds_in(world)
+    }
     assert used == set(KINDS)
     for name in PROFILES:
         assert draw(Wish(3, name, 5, "mesh")).profile == name
