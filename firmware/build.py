@@ -83,8 +83,8 @@ SMALL = (
     *("-mllvm", "-inlinecold-threshold=-50"),
     *("-mllvm", "-inline-instr-cost=10", "-mllvm", "-inline-call-penalty=5"),
 )
-# A Cortex-M0+ has few immediates and registers: addresses are built from each other, what is cheap is
-# built anew.
+# A Cortex-M0+ has few immediates and registers: addresses are built from each other, what is cheap
+# is built anew.
 SMALL_V6M = (
     *("-mllvm", "-consthoist-gep", "-mllvm", "-arm-global-merge", "-mllvm", "-disable-machine-cse"),
     *("-mllvm", "-split-spill-mode=size"),

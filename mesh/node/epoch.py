@@ -3,8 +3,8 @@
 It is stored before it is used, so that a clock set back between two starts does not bring an old
 epoch again; others would take the node's datagrams for replays. The clock decides nothing: who lost
 the disk and has a clock that is behind starts too low, is shown its own later record by the others,
-goes on above it (`mesh.swim.endpoint`), and stores that. A start that cannot go by the clock leaves a
-random gap, because an old copy of the disk would otherwise bring the very epoch again that the
+goes on above it (`mesh.swim.endpoint`), and stores that. A start that cannot go by the clock leaves
+a random gap, because an old copy of the disk would otherwise bring the very epoch again that the
 last start had: the same epoch with other counters is all replays to the others.
 Not here: what epochs decide (`mesh.swim.table`, `mesh.swim.sealed`).
 """

@@ -63,8 +63,10 @@ WHY_NOT: Mapping[str, str] = {
     "serial_cut": _NO_LEAF,
     "serial_unplugged": _NO_LEAF,
     **dict.fromkeys(
-        ("equivocate", "remove", "twin", "lie", "flood", "checkpoint", "prune", "two_faces")
-        + ("squeeze", "away", "feud", "readmit", "overuse"),
+        (
+            *("equivocate", "remove", "twin", "lie", "flood", "checkpoint", "prune"),
+            *("two_faces", "squeeze", "away", "feud", "readmit", "overuse"),
+        ),
         "a fault of replicas; real nodes have no such switch",
     ),
 }
