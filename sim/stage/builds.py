@@ -22,6 +22,7 @@ from sim.scenario.model import Scenario
 if TYPE_CHECKING:
     from sim.stage.mesh import MeshStage
 
+PROJECT = "naps"
 FOLDER = "/tmp"  # noqa: S108 - made there with a drawn name
 """Not TMPDIR: nodes write paths down, and the sizes of what they write are in the trace."""
 VARIANTS = 2
@@ -98,7 +99,8 @@ class Builds:
         stage, variant = self._stage, number % VARIANTS
         life = stage.life(origin)
         with tempfile.TemporaryDirectory(prefix="vitte-sim-", dir=FOLDER) as name:
-            folder = Path(name)
+            folder = Path(name, PROJECT)  # nodes tell each other what a run's folder is called
+            folder.mkdir()
             write_project(folder, variant, self._work.shards, self._work.seconds)
             done = await stage.mesh[origin].run_project(folder)
             outputs = made_in(folder)

@@ -152,7 +152,7 @@ async def test_it_is_tls_1_3_without_tickets_and_without_delay() -> None:
         tls = stream._tls
         assert tls.version() == "TLSv1.3"
         assert not tls._ssl_object.session.has_ticket
-        assert tls.transport_stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert tls.transport_stream.inner.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         await stream.aclose()
 
 

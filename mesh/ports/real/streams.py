@@ -59,20 +59,20 @@ class _Socket(trio.abc.Stream):
     loop costs as much as decrypting a record, and an idle link should hold no large buffer."""
 
     def __init__(self, inner: trio.SocketStream) -> None:
-        self._inner = inner
+        self.inner = inner
         self._buffer = memoryview(bytearray(_SOCKET_BYTES_MIN))
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._inner.send_all(data)
+        await self.inner.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        await self._inner.wait_send_all_might_not_block()
+        await self.inner.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> memoryview:  # type: ignore[override]
         """Valid until the next call: TLS copies it at once."""
         buffer = self._buffer
         try:
-            count = await self._inner.socket.recv_into(buffer, min(max_bytes or 0, len(buffer)))
+            count = await self.inner.socket.recv_into(buffer, min(max_bytes or 0, len(buffer)))
         except OSError as error:
             raise trio.BrokenResourceError(str(error)) from error
         if count == len(buffer) < _SOCKET_BYTES_MAX:
@@ -82,7 +82,7 @@ class _Socket(trio.abc.Stream):
         return buffer[:count]
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        await self.inner.aclose()
 
 
 _Tls = trio.SSLStream[_Socket]
