@@ -100,7 +100,6 @@ class Builds:
         life = stage.life(origin)
         with tempfile.TemporaryDirectory(prefix="vitte-sim-", dir=FOLDER) as name:
             folder = Path(name, PROJECT)  # nodes tell each other what a run's folder is called
-            folder.mkdir()
             write_project(folder, variant, self._work.shards, self._work.seconds)
             done = await stage.mesh[origin].run_project(folder)
             outputs = made_in(folder)
@@ -130,7 +129,8 @@ def made_in(folder: Path) -> dict[str, bytes]:
 
 
 def write_project(folder: Path, variant: int, shards: int, seconds: float) -> None:
-    """Steps that each make a file, and one that joins them."""
+    """Steps that each make a file, and one that joins them; makes the folder."""
+    folder.mkdir()
     numbers = range(max(1, shards))
     for number in numbers:
         text = f"variant {variant} part {number}\n"

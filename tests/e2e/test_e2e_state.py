@@ -148,6 +148,8 @@ def test_a_node_alone_says_what_waits_for_the_others(lab: Lab, tmp_path: Path) -
     lab.network.plug(nice.host)
     eventually(lambda: same_log(lab.machines), "one log again", 60.0)
     assert row(nice, "nice")["offline_since_unix_s"] is None
+    # (What others had told about it can be there before paris has found it again.)
+    eventually(lambda: row(lab.paris, "nice")["offline_since_unix_s"] is None, "nice is back")
     assert all_hits(lab.paris, tmp_path, "alone")
 
 
