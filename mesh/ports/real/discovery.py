@@ -37,7 +37,7 @@ VERSION = "1"
 LABEL_BYTES_MAX = 63
 PREFIX_DIGITS = 16
 RESOLVE_TIMEOUT_MS = 3000
-LOOPBACK_QUIET_S = 5.0
+LOOPBACK_QUIET_S = 15.0
 """Nodes on loopback are announced this long after they asked to be. Those of a local cluster are
 told of each other when they start; zeroconf's import would take its cores just then."""
 
