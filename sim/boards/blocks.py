@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -35,22 +36,25 @@ class Bus(Host, Protocol):
     def put(self, address: int, data: bytes) -> None: ...
 
 
-class Block:
+class Block(ABC):
     """A peripheral. Offsets are from `base`; an access is 1, 2 or 4 bytes."""
 
     def __init__(self, host: Host, base: int, size: int) -> None:
         self.host, self.base, self.size = host, base, size
 
+    @abstractmethod
     def read(self, at: int, size: int) -> int:
-        raise NotImplementedError
+        """What the program gets there."""
 
+    @abstractmethod
     def write(self, at: int, size: int, value: int) -> None:
-        raise NotImplementedError
+        """The program puts that there."""
 
+    @abstractmethod
     def reset(self) -> None:
         """As after a reset of the part."""
 
-    def advance(self) -> None:
+    def advance(self) -> None:  # noqa: B027 - most have nothing to do then
         """Time has come to `host.now_ns`; looked at between slices, whatever the program masks."""
 
     def pending(self) -> Iterable[int]:
@@ -97,8 +101,9 @@ class Registers(Block):
 class FlashController(Registers):
     """The block that stores to flash addresses go through."""
 
+    @abstractmethod
     def flash_store(self, address: int, size: int, value: int) -> None:
-        raise NotImplementedError
+        """The program stores to flash."""
 
 
 class Core(Block):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import attrs
 
 from sim.boards.blocks import FlashController, Host, Registers
 from sim.boards.flash import FlashMemory
-from sim.boards.machine import Machine
+from sim.boards.machine import Machine, Processor
 from sim.boards.pins import Pins
 from sim.boards.stm32 import PINS, Dac, Gpio, RandomGenerator, Timer, Watchdog
 from sim.boards.uart import Uart
@@ -17,6 +18,20 @@ from sim.boards.wiring import Wiring
 
 USART1, USART2 = 0x4001_1000, 0x4000_4400
 USART1_EXCEPTION, USART2_EXCEPTION = 16 + 37, 16 + 38
+
+
+def processor(cpu_model: int, cycles_per_instruction: float) -> Processor:
+    """Both run at 64 MHz, from flash at the same address; of it and of RAM there is only what the
+    firmware uses."""
+    return Processor(
+        cpu_model=cpu_model,
+        clock_hz=64_000_000,
+        cycles_per_instruction=cycles_per_instruction,
+        flash_base=0x0800_0000,
+        flash_bytes=0x1_0000,
+        vectors_at=0x0800_0000,
+        ram=((0x2000_0000, 0x2000),),
+    )
 
 
 class Rcc(Registers):
@@ -89,8 +104,14 @@ class Flash(FlashController):
 
     KEYR: ClassVar[int]
     CR: ClassVar[int]
+    SR: ClassVar[int]
+    CLEAR: ClassVar[int]
+    """What is written there clears flags of SR."""
     LOCK: ClassVar[int]
+    PROGRAM: ClassVar[int]
     START: ClassVar[int]
+    SEQUENCE_ERROR: ClassVar[int]
+    PROGRAM_NS: ClassVar[int]
     KEYS = (0x45670123, 0xCDEF89AB)
 
     def __init__(self, host: Host, base: int, memory: FlashMemory) -> None:
@@ -107,6 +128,8 @@ class Flash(FlashController):
             self._unlock(value)
         elif at == self.CR:
             self._control(value)
+        elif at == self.CLEAR:
+            self.values[self.SR] &= ~value
         else:
             super().store(at, value)
 
@@ -124,38 +147,82 @@ class Flash(FlashController):
         self.values[self.CR] = value & ~self.START
         self.control(value)
 
+    @abstractmethod
     def control(self, value: int) -> None:
         """CR was written while it was open."""
-        raise NotImplementedError
+
+    def is_programming(self) -> bool:
+        """Whether flash may be stored to."""
+        return self.values[self.CR] & (self.LOCK | self.PROGRAM) == self.PROGRAM
+
+    def refuse(self) -> None:
+        """It was, and may not be."""
+        self._memory.mistakes["write without permission"] += 1
+        self.values[self.SR] |= self.SEQUENCE_ERROR
+
+    def program_word(self, address: int, word: bytes) -> None:
+        self._memory.program(address, word)
+        self.host.stall_to(self.host.now_ns + self.PROGRAM_NS)
 
     def erase_sector(self, sector: int, size: int, duration_ns: int) -> None:
         self._memory.erase(self._memory.base + sector * size, size)
         self.host.stall_to(self.host.now_ns + duration_ns)
 
 
-@attrs.frozen
-class Places:
-    """Where one part has blocks that the other has elsewhere."""
+class Adc(Registers):
+    """Converts one input when told; `inputs` holds the counts. Reading the result takes it."""
 
-    gpio: int
-    random: int
-    watchdog: int
+    STATUS: ClassVar[int]
+    DR: ClassVar[int]
+    DONE: ClassVar[int]
+    """A flag of STATUS."""
+
+    def __init__(self, host: Host, base: int, inputs: list[int]) -> None:
+        self._inputs = inputs
+        super().__init__(host, base)
+
+    def convert(self, number: int) -> None:
+        self.values[self.DR] = self._inputs[number] & 0xFFF
+        self.values[self.STATUS] |= self.DONE
+
+    def load(self, at: int) -> int:
+        if at == self.DR:
+            self.values[self.STATUS] &= ~self.DONE
+        return super().load(at)
+
+
+@attrs.frozen
+class Part:
+    """What one part has where the other has something else."""
+
+    rcc: type[Rcc]
+    rcc_at: int
+    usart: type[Usart]
+    flash: type[Flash]
+    flash_at: int
+    adc: type[Adc]
+    adc_at: int
+    gpio_at: int
+    random_at: int
+    watchdog_at: int
     slots: tuple[int, int]
 
 
-def wire(
-    machine: Machine, places: Places, rcc: Rcc, lines: tuple[Usart, Usart], seed: int
-) -> Wiring:
-    """Put in what both parts have: ports A to C, TIM2, DAC, RNG, watchdog; and those given."""
+def wire(part: Part, machine: Machine, adc: list[int], seed: int) -> Wiring:
+    """Put it all in: ports A to C, TIM2, DAC, RNG, watchdog, two lines, flash, converter."""
     pins = Pins(PINS)
+    rcc = part.rcc(machine, part.rcc_at)
     dac = Dac(machine, 0x4000_7400)
-    link, uart = lines
+    link = part.usart(machine, USART1, USART1_EXCEPTION)
+    uart = part.usart(machine, USART2, USART2_EXCEPTION)
     machine.add(
-        *(Gpio(machine, places.gpio + 0x400 * port, pins, 16 * port) for port in range(3)),
+        part.flash(machine, part.flash_at, machine.flash),
+        part.adc(machine, part.adc_at, adc),
+        *(Gpio(machine, part.gpio_at + 0x400 * port, pins, 16 * port) for port in range(3)),
         Timer(machine, 0x4000_0000, machine.processor.clock_hz),
         dac,
-        RandomGenerator(machine, places.random, seed),
-        Watchdog(machine, places.watchdog),
+        RandomGenerator(machine, part.random_at, seed),
+        Watchdog(machine, part.watchdog_at),
         rcc,
         link,
         uart,
@@ -163,5 +230,5 @@ def wire(
     return Wiring(
         link=link.uart, uart=uart.uart, pins=pins, dac=dac.counts,
         scl=22, sda=23, sck=19, miso=20, mosi=21, release=15,
-        slots=places.slots, on_reset=rcc.set_cause,
+        slots=part.slots, on_reset=rcc.set_cause,
     )  # fmt: skip

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from unicorn import arm_const as arm
 
 from sim.boards import stm32_family as family
-from sim.boards.blocks import Host, Registers
+from sim.boards.blocks import Host
 from sim.boards.flash import ERASED, FlashMemory
-from sim.boards.machine import Machine, Processor
-from sim.boards.wiring import Wiring
 
-PROCESSOR = Processor(
-    cpu_model=arm.UC_CPU_ARM_CORTEX_M7,
-    clock_hz=64_000_000,
-    cycles_per_instruction=1.0,
-    flash_base=0x0800_0000,
-    flash_bytes=0x1_0000,  # of 2 MB: what the firmware uses
-    vectors_at=0x0800_0000,
-    ram=((0x2000_0000, 0x2000),),
-)
+PROCESSOR = family.processor(arm.UC_CPU_ARM_CORTEX_M7, 1.0)
 
 
 class Rcc(family.Rcc):
@@ -82,7 +73,7 @@ class Flash(family.Flash):
     programmed a second time can no longer be read back on the part: a mistake, and garbage. One
     that lost power in between is a bus fault to whoever reads it."""
 
-    KEYR, CR, SR, CCR = 0x04, 0x0C, 0x10, 0x14
+    KEYR, CR, SR, CLEAR = 0x04, 0x0C, 0x10, 0x14
     NAMES: Mapping[int, str] = {
         0x00: "ACR",
         0x04: "KEYR",
@@ -104,12 +95,6 @@ class Flash(family.Flash):
         super().reset()
         self._buffer: dict[int, int] = {}
 
-    def store(self, at: int, value: int) -> None:
-        if at == self.CCR:
-            self.values[self.SR] &= ~value
-        else:
-            super().store(at, value)
-
     def control(self, value: int) -> None:
         if not value & self.PROGRAM:
             self._buffer.clear()
@@ -121,10 +106,8 @@ class Flash(family.Flash):
         return value | self.BUFFER_NOT_EMPTY if at == self.SR and self._buffer else value
 
     def flash_store(self, address: int, size: int, value: int) -> None:
-        control = self.values[self.CR]
-        if control & self.LOCK or not control & self.PROGRAM:
-            self._memory.mistakes["write without permission"] += 1
-            self.values[self.SR] |= self.SEQUENCE_ERROR
+        if not self.is_programming():
+            self.refuse()
             return
         begin = address & -self.WORD_BYTES
         for offset, byte in enumerate(value.to_bytes(size, "little")):
@@ -143,14 +126,13 @@ class Flash(family.Flash):
             begin, self.WORD_BYTES
         ):
             self._memory.mistakes["word programmed twice"] += 1
-        self._memory.program(begin, word)
-        self.host.stall_to(self.host.now_ns + self.PROGRAM_NS)
+        self.program_word(begin, word)
 
 
-class Adc(Registers):
-    """ADC1: converts the one input of SQR1 when told; `inputs` holds the counts."""
+class Adc(family.Adc):
+    """ADC1: converts the one input of SQR1 when told."""
 
-    ISR, CR, PCSEL, SQR1, DR = 0x00, 0x08, 0x1C, 0x30, 0x40
+    STATUS, CR, PCSEL, SQR1, DR, DONE = 0x00, 0x08, 0x1C, 0x30, 0x40, 4
     NAMES: Mapping[int, str] = {
         0x00: "ISR",
         0x04: "IER",
@@ -168,38 +150,32 @@ class Adc(Registers):
     CHANNELS = (16, 17, 14, 15, 18, 19, 3, 7, 9, 5, 10, 11, 12, 13, 4, 8)
     """Of PA0..PA7, PB0, PB1, PC0..PC5, which are inputs 0 to 15 (data sheet, pin table)."""
 
-    def __init__(self, host: Host, base: int, inputs: list[int]) -> None:
-        self._inputs = inputs
-        super().__init__(host, base)
-
     def store(self, at: int, value: int) -> None:
         super().store(at, value)
         if at == self.CR and value & self.ENABLE:
             assert value & self.REGULATOR, "no supply"
             assert not value & self.DEEP_SLEEP, "it sleeps"
-            self.values[self.ISR] |= 1
+            self.values[self.STATUS] |= 1
             if value & self.START:
                 self._convert(self.values[self.SQR1] >> 6 & 0x1F)
 
     def _convert(self, channel: int) -> None:
         assert self.values[self.PCSEL] >> channel & 1, "the input is not connected (PCSEL)"
-        self.values[self.DR] = self._inputs[self.CHANNELS.index(channel)] & 0xFFF
-        self.values[self.ISR] |= 4
+        self.convert(self.CHANNELS.index(channel))
         self.values[self.CR] &= ~self.START
 
-    def load(self, at: int) -> int:
-        if at == self.DR:
-            self.values[self.ISR] &= ~4
-        return super().load(at)
 
-
-def make(machine: Machine, adc: list[int], seed: int) -> Wiring:
-    lines = (
-        Usart(machine, family.USART1, family.USART1_EXCEPTION),
-        Usart(machine, family.USART2, family.USART2_EXCEPTION),
-    )
-    machine.add(Flash(machine, 0x5200_2000, machine.flash), Adc(machine, 0x4002_2000, adc))
-    places = family.Places(
-        gpio=0x5802_0000, random=0x4802_1800, watchdog=0x5800_4800, slots=(0x0800_8000, 0x0800_A000)
-    )
-    return family.wire(machine, places, Rcc(machine, 0x5802_4400), lines, seed)
+PART = family.Part(
+    rcc=Rcc,
+    rcc_at=0x5802_4400,
+    usart=Usart,
+    flash=Flash,
+    flash_at=0x5200_2000,
+    adc=Adc,
+    adc_at=0x4002_2000,
+    gpio_at=0x5802_0000,
+    random_at=0x4802_1800,
+    watchdog_at=0x5800_4800,
+    slots=(0x0800_8000, 0x0800_A000),
+)
+make = partial(family.wire, PART)
