@@ -34,6 +34,8 @@ def _out() -> Path:
 
 
 OUT = _out()
+ZIG_CACHE = OUT.parent / "zig"
+"""Zig compiles its own run-time library for each kind of processor once: 5 s."""
 BUILD_TIMEOUT_S = 300.0
 COMPILERS = ("zig", "gcc")
 BOOT2_AT, BOOT2_BYTES = 0x10000000, 256
@@ -176,7 +178,13 @@ def build(target: str, compiler: str = "zig", out: Path = OUT) -> Path:
         line = build_line(target, compiler, made)
         ld = HERE / "ld"  # where linkers look for what a script includes
         done = subprocess.run(
-            line, cwd=ld, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
+            line,
+            cwd=ld,
+            env={"ZIG_GLOBAL_CACHE_DIR": str(ZIG_CACHE), **os.environ},
+            capture_output=True,
+            text=True,
+            timeout=BUILD_TIMEOUT_S,
+            check=False,
         )
         if done.returncode:
             raise BuildFailed(f"{target}: {done.stderr.strip()}")

@@ -5,14 +5,15 @@ old rules, signed again with a higher counter) and of confirming that. A leaf is
 flash, so a cut during operation k is the flash before it with what that operation left behind;
 each such flash is started, and asked. A good leaf still knows its key and runs the program of
 before or the one of after; anything else is a brick. For a double cut, the leaf tries again after
-the first one, and power fails during that as well.
+the first one, and power fails during that as well. Different cuts often leave the same flash (all
+that were followed by erasing do): it is started once.
 
 Deliberately not here: what a cut does to the bits (`flash`), which are tried (`powercut`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -77,6 +78,11 @@ class Case:
     flash: bytes
     unreadable: frozenset[int]
     seed: int
+
+    @property
+    def found(self) -> tuple[bytes, frozenset[int], tuple[int, int]]:
+        """What the leaf finds, and what it may do then: cases with the same one are one."""
+        return self.flash, self.unreadable, self.allowed
 
 
 @attrs.frozen
@@ -161,6 +167,14 @@ def cases_of(known: Known, phase: Phase, chosen: Sequence[int]) -> Iterator[Case
         torn_before.difference_update(range(operation.at, operation.at + len(operation.before)))
 
 
+def unique(cases: Iterable[Case]) -> list[Case]:
+    """The first of each that are the same for a leaf."""
+    kept: dict[tuple[bytes, frozenset[int], tuple[int, int]], Case] = {}
+    for case in cases:
+        kept.setdefault(case.found, case)
+    return list(kept.values())
+
+
 def chosen_of(count: int, most: int | None) -> list[int]:
     """The first, the last ones (marks are written last) and some in between; all without `most`."""
     if most is None or count <= most:
@@ -208,9 +222,9 @@ def judge(known: Known, case: Case) -> tuple[str, str]:
 
 
 # -- double cuts --------------------------------------------------------------------------------
-def second_cuts(known: Known, case: Case, count: int) -> list[Case]:
+def second_cuts(known: Known, count: int | None, case: Case) -> list[Case]:
     """Start after a first cut of a deploy, deploy again unless the new program is there, and cut
-    what that takes in `count` places, in one way each."""
+    what that takes everywhere in every way; with `count`, in so many places."""
     bench = Workbench(known.board, _config(case))
     bench.admitted.add(known.key)
     journal: list[Operation] = []
@@ -219,17 +233,11 @@ def second_cuts(known: Known, case: Case, count: int) -> list[Case]:
     new = case.allowed[1]
     if not _is_there(bench.chip, known.packages[new]):
         bench.deploy(known.packages[new])
-    name = f"{case.phase} again"
+    name = f"{case.phase} again, after operation {case.operation}, {case.tear.value}"
     phase = Phase(name, case.allowed, case.flash, tuple(journal), case.unreadable)
-    cases = list(cases_of(known, phase, chosen_of(len(journal), count)))
-    return [each for i, each in enumerate(cases) if (i // len(Tear) + i) % len(Tear) == 0]
+    return unique(cases_of(known, phase, chosen_of(len(journal), count)))
 
 
 def _is_there(board: Board, package: bytes) -> bool:
     at = (slot + PACKAGE_AT for slot in board.wiring.slots)
     return any(board.machine.memory(each, len(package)) == package for each in at)
-
-
-def judge_twice(known: Known, count: int, case: Case) -> list[tuple[str, str]]:
-    """What comes of each second cut after that first one."""
-    return [judge(known, each) for each in second_cuts(known, case, count)]

@@ -19,6 +19,8 @@ Rules
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import random
 import struct
 from collections.abc import Callable, Mapping
@@ -106,7 +108,11 @@ class Machine:
         self._random = random.Random(seed)  # noqa: S311 - what RAM holds at power on
         self._uc = uc = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
         uc.ctl_set_cpu_model(processor.cpu_model)
-        uc.mem_map(processor.flash_base, processor.flash_bytes, UC_PROT_READ | UC_PROT_EXEC)
+        self._cells = mmap.mmap(-1, processor.flash_bytes)
+        """Flash, as Unicorn reads it."""
+        cells_at = ctypes.addressof(ctypes.c_char.from_buffer(self._cells))
+        flash_rights = UC_PROT_READ | UC_PROT_EXEC
+        uc.mem_map_ptr(processor.flash_base, processor.flash_bytes, flash_rights, cells_at)
         uc.mem_write(processor.flash_base, flash)
         uc.mem_map(RETURN_AT, PAGE, UC_PROT_READ | UC_PROT_EXEC)
         uc.mem_write(RETURN_AT, b"\xfe\xe7" * 8)
@@ -414,7 +420,9 @@ class Machine:
             if word in self.flash.unreadable:
                 if not (self.masks_faults and self.core.ignores_bus_faults):
                     raise BoardFault(f"a bus fault: the flash word at {word:#010x} is torn")
-                self._uc.mem_write(word, self._random.randbytes(word_bytes))
+                # Not by `mem_write`: it may move what Unicorn is about to read this through.
+                offset = word - self.flash.base
+                self._cells[offset : offset + word_bytes] = self._random.randbytes(word_bytes)
         return 0
 
     def _on_flash_store(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from sim.boards.board import Board, BoardConfig
-from sim.boards.cuts import Case, Journey, cases_of, journey, judge
+from sim.boards.cuts import Case, Journey, cases_of, journey, judge, second_cuts
 from sim.boards.flash import Operation, Tear
 from sim.boards.machine import BoardFault
 
@@ -40,6 +40,17 @@ def test_a_leaf_starts_beside_words_that_cannot_be_read(
     assert cases
     outcome, why = judge(done.known, cases[0])
     assert outcome == "old", why
+
+
+def test_a_leaf_that_starts_beside_a_torn_sector_can_be_deployed_to(done: Journey) -> None:
+    case = torn_cases(done, "deploy", 0)[0]
+    assert len(case.unreadable) > 100
+    again = second_cuts(done.known, None, case)
+    assert len(again) > 20  # it has come to its end
+    erased_since = [each for each in again if each.operation == 1]
+    assert erased_since
+    assert not any(each.unreadable - case.unreadable for each in again if each.operation == 0)
+    assert all(len(each.unreadable) <= 1 for each in erased_since)
 
 
 def test_reading_such_a_word_where_it_is_not_expected_is_a_fault(done: Journey) -> None:

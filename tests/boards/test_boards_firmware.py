@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mesh.leaf.frame import Frame, Kind, encode
 from mesh.leaf.messages import Op, Status, decode_status
 from mesh.leaf.transfer import Deployed
 from mesh.rules.boards import BOARDS
@@ -15,7 +16,7 @@ from sim.boards.cuts import Known, Recorder, cases_of, chosen_of, judge
 from sim.boards.devices import I2cDevice, SpiDevice
 from sim.boards.flash import Cut, Tear
 from sim.boards.machine import RETURN_AT, BoardFault
-from sim.boards.prober import Prober
+from sim.boards.prober import AGAIN_EACH_MS, Prober
 from sim.boards.workbench import Workbench
 from sim.leaves.board import ResetCause
 
@@ -182,6 +183,42 @@ def test_a_program_that_hangs_is_restarted_by_the_watchdog(name: str) -> None:
     board.run_ms(500)
     assert (board.machine.resets, board.machine.reset_cause) == (2, "watchdog")
     assert status(board).reset_cause == ResetCause.WATCHDOG
+
+
+def test_a_boot_longer_than_a_hello_waits_ends_in_one_session() -> None:
+    board = _deployed("rp2040").board()
+    prober = Prober(board)
+    now = prober.status()
+    assert now is not None
+    assert prober.hello is not None
+    assert now.uptime_ms > AGAIN_EACH_MS
+    assert prober.hello.epoch == 2  # both hellos were heard at its end
+    assert now.crc_errors == 0  # and nothing was asked in the session of the first one
+
+
+def test_a_restart_ends_a_session_and_the_next_one_begins() -> None:
+    board = Board("stm32f405")
+    board.power_on()
+    prober = Prober(board)
+    assert prober.ask(Op.RESTART) is not None
+    assert prober.hello is not None
+    boot_nonce = prober.hello.boot_nonce
+    now = prober.status()
+    assert now is not None
+    assert now.reset_cause == ResetCause.SOFTWARE
+    assert prober.hello.boot_nonce != boot_nonce
+
+
+def test_what_an_earlier_conversation_left_on_the_line_is_not_an_answer(
+    deployed_f405: OnceDeployed,
+) -> None:
+    board = deployed_f405.board()
+    before = Prober(board)
+    assert before.status() is not None
+    assert before.hello is not None
+    left = Frame(Kind.ANSWER, before.hello.epoch, bytes.fromhex("820100"))
+    board.link.sent.extend(b"\0" + encode(left))  # of request 1, which all of them ask
+    assert Prober(board).status() is not None
 
 
 def test_holding_the_release_pin_low_at_start_makes_the_leaf_forget(deployed: OnceDeployed) -> None:
