@@ -411,6 +411,8 @@ EVENT_HOST_BYTES_MAX = 64
 EVENT_LABEL_BYTES_MAX = 256
 EVENT_MS_MAX = 2**31 - 1
 """24 days."""
+EVENT_SHARDS_MAX = 64
+"""Executed shards that share an event."""
 EVENT_COPIES_MAX = 64
 STATE_BYTES_MAX = GIB
 """The state in one checkpoint."""

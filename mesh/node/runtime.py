@@ -132,7 +132,8 @@ class MeshRuntime:
                 workshop.runner,
             )
         )
-        self.deeds = Deeds(me, self.state)
+        self.deeds = Deeds(me, self.state, env.clock)
+        self.state.before_seal.append(self.deeds.say_waiting)
         self.stolen.executed = self.deeds.executed
         scheduling = SchedulerConfig(
             slots=config.slots if self.may_build(me) else 0,

@@ -28,6 +28,7 @@ from mesh.limits import (
     EVENT_KEY_BYTES_MAX,
     EVENT_LABEL_BYTES_MAX,
     EVENT_MS_MAX,
+    EVENT_SHARDS_MAX,
     EVENT_SUPERSEDES_MAX,
     EVENT_TARGETS_MAX,
     EVENT_VALUE_BYTES_MAX,
@@ -168,19 +169,26 @@ class Derivation:
 
 
 # -- runs ------------------------------------------------------------------------------------------
-@event(20, Lane.EXEC)
+@struct
 class Execution:
-    """The writer executed a shard of a run."""
+    """One shard was run to its end."""
 
-    run: RunId = fixed(RUN_BYTES)
-    origin: NodeId = fixed(DIGEST_BYTES)
-    """Whose run it is."""
     shard: int = uint(2**32)
     attempt: int = uint(65_535)
     action: Digest = fixed(DIGEST_BYTES)
     exit_status: int = integer()
     """The process's, or minus the signal that ended it."""
     duration_ms: int = uint(EVENT_MS_MAX)
+
+
+@event(20, Lane.EXEC)
+class Executions:
+    """The writer executed shards of a run: at least one, those of a moment together."""
+
+    run: RunId = fixed(RUN_BYTES)
+    origin: NodeId = fixed(DIGEST_BYTES)
+    """Whose run it is."""
+    shards: tuple[Execution, ...] = array(c_struct(Execution), EVENT_SHARDS_MAX)
 
 
 class RunState(IntEnum):
@@ -262,7 +270,7 @@ Event = (
     | Checkpoint
     | ActionResult
     | Derivation
-    | Execution
+    | Executions
     | RunEvent
     | Register
     | Deployment
@@ -331,6 +339,8 @@ def _check(value: Event) -> None:
         _check_points(value.covers)
         if not value.covers or len({point.lane for point in value.covers}) != 1:
             raise WireError("covers", "nothing, or several lanes")
+    elif isinstance(value, Executions) and not value.shards:
+        raise WireError("shards", "nothing was executed")
     elif isinstance(value, Policy) and not (value.k_attest and value.copies):
         raise WireError("policy", "nobody attests, or nobody keeps a copy")
 

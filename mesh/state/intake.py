@@ -28,7 +28,7 @@ from mesh.state.events import (
     Deployment,
     Derivation,
     Event,
-    Execution,
+    Executions,
     Open,
     Policy,
     Register,
@@ -154,7 +154,7 @@ class Intake:
         views = self._views
         if isinstance(event, Register):
             into.registers.add(views.registers.write(entry, event))
-        elif isinstance(event, Execution | RunEvent):
+        elif isinstance(event, Executions | RunEvent):
             into.runs.add(views.runs.add(entry, event))
         elif isinstance(event, Derivation):
             views.taint.derived(entry, event)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
-from mesh.state.events import Execution, RunEvent
+from mesh.state.events import Execution, Executions, RunEvent
 from mesh.state.ledger import Entry, Ledger
 from mesh.state.windows import Moved, Windows
 from mesh.types import NodeId, RunId
@@ -60,9 +60,10 @@ class RunView:
         events = [(entry, entry.event) for entry in entries]
         told = [event for _, event in events if isinstance(event, RunEvent)]
         executions = tuple(
-            Executed(entry.dot.feed.node, event, self._is_disputed(entry))
+            Executed(entry.dot.feed.node, execution, self._is_disputed(entry))
             for entry, event in events
-            if isinstance(event, Execution)
+            if isinstance(event, Executions)
+            for execution in event.shards
         )
         last = max(told, key=lambda event: event.state, default=None)
         return RunSeen(origin, run, last, self._windows.is_disputed(origin), executions)
@@ -75,8 +76,8 @@ class RunView:
         return self._windows.is_disputed(entry.dot.feed.node)
 
     # -- folding -----------------------------------------------------------------------------------
-    def add(self, entry: Entry, event: RunEvent | Execution) -> RunKey:
-        origin = event.origin if isinstance(event, Execution) else entry.dot.feed.node
+    def add(self, entry: Entry, event: RunEvent | Executions) -> RunKey:
+        origin = event.origin if isinstance(event, Executions) else entry.dot.feed.node
         key = (origin, event.run)
         self._entries.add(key, entry)
         return key

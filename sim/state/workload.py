@@ -18,6 +18,7 @@ from mesh.state.events import (
     DotRef,
     Event,
     Execution,
+    Executions,
     Intent,
     Register,
     RunEvent,
@@ -97,7 +98,8 @@ class Workload:
         run = RunId(digest("run", self.written)[:8])
         if kind < 0.95:
             action = digest("action", self._below(ACTIONS))
-            return Execution(run, node.node_id, 0, 0, action, 0, 5)
+            shards = (Execution(0, 0, action, 0, 5), Execution(1, 0, action, 1, 5))
+            return Executions(run, node.node_id, shards)
         return RunEvent(run, int(RunState.SUCCEEDED), "build", 3, 1, None)
 
     def _below(self, count: int) -> int:

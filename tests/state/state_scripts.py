@@ -18,6 +18,7 @@ from mesh.state.events import (
     Deployment,
     Derivation,
     Execution,
+    Executions,
     Policy,
     Register,
     RunEvent,
@@ -80,7 +81,8 @@ class Script:
     def execution(self, writer: Writer, a: int, b: int) -> None:
         run = RunId(digest(("run", a % 2))[:8])
         origin = self.world.writers[NAMES[b % 2]].node
-        writer.write(Lane.EXEC, Execution(run, origin, b % 9, 0, digest(a), 0, 1))
+        shards = tuple(Execution(b % 9 + each, 0, digest(a), 0, 1) for each in range(1 + a % 3))
+        writer.write(Lane.EXEC, Executions(run, origin, shards))
 
     def restart(self, writer: Writer, a: int, b: int) -> None:
         writer.start()

@@ -33,6 +33,7 @@ from mesh.state.events import (
     DotRef,
     Event,
     Execution,
+    Executions,
     Open,
     Policy,
     Register,
@@ -60,7 +61,9 @@ EXAMPLES: list[Event] = [
     Checkpoint(POINTS, digest("s"), 1000, 9),
     result("a", ms=EVENT_MS_MAX),
     Derivation(digest("a"), (digest("b")[:16], digest("c")[:16])),
-    Execution(RUN, NODE, 3, 0, digest("a"), -9, 300),
+    Executions(
+        RUN, NODE, (Execution(3, 0, digest("a"), -9, 300), Execution(9, 1, digest("b"), 0, 0))
+    ),
     RunEvent(RUN, 1, "make é", 10, 3, digest("r")),
     RunEvent(RUN, 0, "", 0, 0),
     Register("label", b"x"),

@@ -11,6 +11,7 @@ from mesh.state.events import (
     Deployment,
     Derivation,
     Execution,
+    Executions,
     Intent,
     Policy,
     Register,
@@ -179,14 +180,16 @@ def test_a_run_is_its_origins_and_executions_are_whoevers_ran_them() -> None:
     run = RunId(b"run 1234")
     alice.write(Lane.EXEC, RunEvent(run, int(RunState.SUCCEEDED), "make", 2, 1))
     alice.write(Lane.EXEC, RunEvent(run, int(RunState.STARTED), "make", 2, 0))
-    bob.write(Lane.EXEC, Execution(run, alice.node, 0, 0, digest("a"), 0, 5))
+    both = (Execution(0, 0, digest("a"), 0, 5), Execution(1, 0, digest("b"), 1, 5))
+    bob.write(Lane.EXEC, Executions(run, alice.node, both))
     bob.write(Lane.EXEC, RunEvent(run, int(RunState.FAILED), "not bob's", 0, 0))
     state = world.fold()
     seen = state.runs.get(alice.node, run)
     assert seen is not None
     assert seen.told is not None
     assert (seen.told.state, seen.told.label) == (RunState.SUCCEEDED, "make")
-    assert [each.node for each in seen.executions] == [bob.node]
+    assert [each.node for each in seen.executions] == [bob.node, bob.node]
+    assert tuple(each.execution for each in seen.executions) == both
     assert len(state.runs.all()) == 2
 
 

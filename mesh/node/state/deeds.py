@@ -4,6 +4,9 @@
     tell_profile                      registers `node.*`: name, platform, slots, version
     tell_pins                         registers `pin.<blob id>`: the label, or nothing any more
 
+Shards of a run that end within GATHER_S share an event: a trivial shard is a millisecond of work,
+and an event of its own, written here and folded on every node, is a tenth of that.
+
 A register is written when it differs from what the mesh shows, so a start that changes nothing
 says nothing. Not here: what is made of it (`mesh.state`), whole records of runs (`mesh.node.runs`).
 """
@@ -18,6 +21,7 @@ from mesh.action.model import Result
 from mesh.limits import (
     EVENT_LABEL_BYTES_MAX,
     EVENT_MS_MAX,
+    EVENT_SHARDS_MAX,
     EVENT_VALUE_BYTES_MAX,
     PIN_REGISTERS_MAX,
     STATE_RUNS_KEPT,
@@ -25,20 +29,28 @@ from mesh.limits import (
 from mesh.node.perform import plain_text
 from mesh.node.runs.record import RunRecord
 from mesh.node.state.driver import SharedState
-from mesh.state.events import Execution, Register, RunEvent, RunState
+from mesh.ports import Clock, Timer
+from mesh.state.events import Execution, Executions, Register, RunEvent, RunState
+from mesh.state.runs import RunKey
 from mesh.types import Digest, NodeId, RunId
 
 NODE_KEYS = "node."
 PIN_KEYS = "pin."
+GATHER_S = 0.05
+"""How long an executed shard waits for others of its run."""
 _ENDS = {"ok": RunState.SUCCEEDED, "failed": RunState.FAILED, "cancelled": RunState.CANCELLED}
 
 
 class Deeds:
     """See the module's head. Says nothing before the state is open."""
 
-    def __init__(self, me: NodeId, state: SharedState) -> None:
+    def __init__(self, me: NodeId, state: SharedState, clock: Clock) -> None:
         self._me = me
         self._state = state
+        self._clock = clock
+        self._timer: Timer | None = None
+        self._executed: dict[RunKey, list[Execution]] = {}
+        """Not said yet. A list is never empty."""
         self._pins: Mapping[Digest, str] | None = None
         self._attempts: OrderedDict[tuple[NodeId, RunId, int], int] = OrderedDict()
 
@@ -50,18 +62,28 @@ class Deeds:
         self._attempts[key] = attempt
         if len(self._attempts) > STATE_RUNS_KEPT:
             self._attempts.popitem(last=False)
-        self._state.saw_run((origin, run))
-        self._state.write(
-            Execution(
-                run=run,
-                origin=origin,
-                shard=shard,
-                attempt=min(attempt, 65_535),
-                action=result.action,
-                exit_status=result.exit_status,
-                duration_ms=min(result.duration_ms, EVENT_MS_MAX),
-            )
-        )
+        status, took_ms = result.exit_status, min(result.duration_ms, EVENT_MS_MAX)
+        execution = Execution(shard, min(attempt, 65_535), result.action, status, took_ms)
+        waiting = self._executed.setdefault((origin, run), [])
+        waiting.append(execution)
+        if len(waiting) >= EVENT_SHARDS_MAX:
+            self._say_executed((origin, run))
+        elif self._timer is None:
+            self._timer = self._clock.call_at(self._clock.monotonic() + GATHER_S, self._gathered)
+
+    def _gathered(self) -> None:
+        self._timer = None
+        self.say_waiting()
+
+    def say_waiting(self) -> None:
+        """Write what waits for more of its kind."""
+        for key in list(self._executed):
+            self._say_executed(key)
+
+    def _say_executed(self, key: RunKey) -> None:
+        origin, run = key
+        self._state.saw_run(key)
+        self._state.write(Executions(run, origin, tuple(self._executed.pop(key))))
 
     def run_began(self, record: RunRecord) -> None:
         """A run of ours is under way."""
@@ -74,6 +96,7 @@ class Deeds:
 
     def _run(self, record: RunRecord, state: RunState) -> None:
         run = RunId(bytes.fromhex(record.head.run))
+        self.say_waiting()
         self._state.saw_run((self._me, run))
         project = record.head.root.rstrip("/").rpartition("/")[2]
         self._state.write(

@@ -87,6 +87,8 @@ class SharedState:
         """What the disk said when frames could not be written last; empty when all is well."""
         self.on_changes: list[Callable[[Changes], None]] = []
         """Called with everything that became different in the views."""
+        self.before_seal: list[Callable[[], None]] = []
+        """Called to have written what waits to be written with more of its kind."""
         self.brought: list[ActionResult] = []
         """Our own results of the mesh that we were in before."""
         self.replica: Replica
@@ -167,7 +169,7 @@ class SharedState:
     def _close(self) -> None:
         """What waits is ours alone: without this the next start would have to say it again."""
         now_s = self._now()
-        self._do(self.replica.flush(now_s))
+        self.seal()
         self.partings.save()
         try:
             self.segments.commit(now_s)
@@ -205,6 +207,8 @@ class SharedState:
 
     def seal(self) -> None:
         """Have all that waits signed and sent now."""
+        for call in self.before_seal:
+            call()
         self._do(self.replica.flush(self._now()))
 
     # -- links -----------------------------------------------------------------------------------
