@@ -23,6 +23,18 @@ def log_lines(log: dict[str, Any]) -> list[str]:
         lines.append(f"# {damaged}")
     if log["trouble"]:
         lines.append("# " + t("the log cannot be written: {why}", why=printable(log["trouble"])))
+    if log["unwritten_bytes"]:
+        size = human_bytes(log["unwritten_bytes"])
+        lines.append("# " + t("{size} of it wait in memory for the disk", size=size))
+    if log["is_full"]:
+        lines.append("# " + t("it is full: what others write is taken when the disk takes it"))
+    if log["unlogged_events"]:
+        words = n(
+            "{count} event of this node was not logged",
+            "{count} events of this node were not logged",
+            log["unlogged_events"],
+        )
+        lines.append(f"# {words}")
     for fork in log["forks"]:
         said = t("{node} has signed two histories of {feed}", **_printable(fork))
         lines.append(f"# {said}")

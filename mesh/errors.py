@@ -857,3 +857,10 @@ class NotWritten(EnvironmentFault):
 
     code = "VM804"
     hint = "check the folder, its permissions and the room on its disk"
+
+
+class LogFull(EnvironmentFault):
+    """The log of this node takes nothing more until its disk does"""
+
+    code = "VM805"
+    hint = "make room on the disk, or see `vitte doctor`; the node goes on by itself then"

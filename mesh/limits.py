@@ -309,6 +309,12 @@ LOG_EPOCHS_BEFORE_CHECKPOINT = 8
 """Own epochs; with more, the next checkpoint is due."""
 LOG_SEGMENT_BYTES = 16 * MIB
 """A segment file that has grown so far is closed and the next begun."""
+LOG_UNWRITTEN_BYTES_MAX = 64 * MIB
+"""Of the log in memory because the disk has not taken it; then our own events are refused..."""
+LOG_UNWRITTEN_OTHERS_BYTES_MAX = 48 * MIB
+"""... and those of others before: they have them, and bring them again."""
+LOG_UNWRITTEN_LINE_BYTES = 512
+"""What one record costs there besides its bytes."""
 LOG_RECORD_BYTES_MAX = 512 * KIB
 """One record in a segment."""
 LOG_BUFFER_DEFAULT_MB = 512
@@ -413,6 +419,8 @@ EVENT_MS_MAX = 2**31 - 1
 """24 days."""
 EVENT_SHARDS_MAX = 64
 """Executed shards that share an event."""
+EVENT_WALL_MS_MAX = 2**42
+"""Beyond the year 2100: dates that can still be shown."""
 EVENT_COPIES_MAX = 64
 STATE_BYTES_MAX = GIB
 """The state in one checkpoint."""
@@ -426,15 +434,19 @@ LEAF_LINES_MAX = 128
 LEAVES_HEARD_MAX = 1024
 """Leaves of other gateways that are remembered."""
 LEAF_EVENTS_KEPT_MAX = 50_000
-"""Events of one leaf that are kept; the oldest go."""
+"""Events of one leaf that its gateway keeps in the mesh's state; it lets the oldest go."""
+LEAF_EVENTS_LET_GO = LEAF_EVENTS_KEPT_MAX // 4
+"""So many more may come before it does, in one checkpoint."""
 LEAF_STARTS_KEPT_MAX = 64
-"""Starts of one leaf whose events are kept."""
+"""Starts of one leaf of which a gateway goes on speaking."""
+LEAF_ENTRY_EVENTS_MAX = 1024
+"""Events of a leaf in one event of the log."""
+LEAF_WAITING_BYTES_MAX = 4 * MIB
+"""Events of one leaf that wait on a gateway's disk for the log: a quarter of a million. Then they
+wait in the leaf."""
 LEAF_SPANS_MAX = 256
-"""Gapless pieces of one start that are told to another gateway."""
 LEAF_EVENTS_MESSAGE_MAX = 256
-"""Events in one message between gateways."""
 LEAF_LOG_BYTES_MAX = 8 * MIB
-"""The file of one leaf's events; written anew, without the forgotten ones, when it is longer."""
 LEAF_PACKAGE_BYTES_MAX = 2176
 """A signed program, as large as a leaf's slot."""
 LEAF_DEPLOYS_MAX = 32
@@ -478,5 +490,7 @@ assert 54 * EVENT_FEEDS_MAX + 128 < LOG_EVENT_BYTES_MAX
 assert 54 * LOG_COVERS_MAX + 128 < LOG_EVENT_BYTES_MAX < 1 << 16
 assert 54 * EVENT_SUPERSEDES_MAX + EVENT_VALUE_BYTES_MAX + 512 < LOG_EVENT_BYTES_MAX
 assert EVENT_FEEDS_MAX >= LOG_FEEDS_PER_NODE_MAX
+assert 12 * LEAF_ENTRY_EVENTS_MAX + 128 < LOG_EVENT_BYTES_MAX
 assert LOG_HEADER_BYTES_MAX + LOG_BODY_BYTES_MAX < LOG_RECORD_BYTES_MAX < LOG_SEGMENT_BYTES
 assert LOG_BODY_BYTES_MAX + LOG_HEADERS_BATCH_MAX * LOG_HEADER_BYTES_MAX < FRAME_BYTES_MAX
+assert LOG_SEGMENT_BYTES < LOG_UNWRITTEN_OTHERS_BYTES_MAX < LOG_UNWRITTEN_BYTES_MAX

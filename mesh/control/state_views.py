@@ -41,7 +41,10 @@ class RefusedView(TypedDict):
 
 class LogHealthView(TypedDict):
     """The log of this node. `behind_events`: linked peers have them and they are not here yet;
-    `withdrawn` results and `tainted` actions are not offered any more (`cache_taint`)."""
+    `withdrawn` results and `tainted` actions are not offered any more (`cache_taint`).
+    `unwritten_bytes` wait in memory because the disk does not take them; `is_full`: as many as may,
+    so nothing of others is taken until there is room; `unlogged_events` of our own were refused
+    for that reason since the start."""
 
     feeds: int
     frames: int
@@ -56,6 +59,9 @@ class LogHealthView(TypedDict):
     tainted: int
     damaged: int
     refused: list[RefusedView]
+    unwritten_bytes: int
+    unlogged_events: int
+    is_full: bool
     trouble: str
 
 

@@ -80,6 +80,11 @@ class Holdings:
 
     # -- what is known ---------------------------------------------------------------------------
     @property
+    def has_room(self) -> bool:
+        """Whether frames of others are taken now; not while the disk takes nothing for long."""
+        return self.store.has_room()
+
+    @property
     def heads(self) -> VersionVector:
         """How far each feed has come that is not folded into a checkpoint; a live view."""
         return self._heads

@@ -10,6 +10,8 @@ Rules
   and all other writers are untouched.
 - An owner may plant a header with a spoiled signature below one that is sound. That is noticed when
   it has a rival; then the sound one is taken, and of two spoiled ones the lower digest.
+- While the store has no room for more, frames of others are refused ("full"), forks are not. They
+  come again.
 - A writer that was removed is cut: only ancestors of the heads that its removal names count.
 - Nothing a peer says raises; it is counted in `Added.refused`.
 
@@ -171,6 +173,7 @@ class Log(Holdings):
         elif not own_disk and self._orphans.has(frame):
             return
         if not verified:
+            self._check_room()
             signed.verify()
             if frame.body is not None:
                 frame.check_body()
@@ -184,6 +187,10 @@ class Log(Holdings):
             raise WireError("mesh")
         if not self.config.may_write(signed.feed.node):
             raise WireError("stranger")
+
+    def _check_room(self) -> None:
+        if not self.has_room:
+            raise WireError("full")
 
     def _rival_of(self, signed: SignedHeader) -> SignedHeader | None:
         """Another header on the same parent. Raises WireError when this one cannot count, whatever
@@ -251,6 +258,7 @@ class Log(Holdings):
             return
         frame = Frame(chain.headers[index], body)
         if not verified:
+            self._check_room()
             frame.check_body()
         chain.marks[index] = HELD
         self.store.put(frame)
@@ -282,6 +290,7 @@ class Log(Holdings):
         if not self.knows(newest.feed, Head(oldest.seq, Digest(oldest.header.prev))):
             raise WireError("gap")
         for signed in reversed(newest_first):
+            self._check_room()
             self._add(Frame(signed, None), changes, verified=True, own_disk=False)
 
     # -- inside: forks and cuts --------------------------------------------------------------------

@@ -42,6 +42,8 @@ class Lane(IntEnum):
     """Runs and executions: who did what, for the audit."""
     DEP = 3
     """Deployments."""
+    LEAF = 4
+    """What leaves have said."""
 
 
 LANES = len(Lane)

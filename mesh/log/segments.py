@@ -7,6 +7,8 @@ Rules
   may be sent before. Events that a user was told are kept have been through a batch.
 - A batch that fails is written again to a new file: after a failed sync nobody knows what the old
   one holds. What is there twice is read once.
+- What a disk does not take waits, up to a bound: then `has_room` says no, to others' frames first,
+  and whoever puts has to look before. What is there already is never thrown away.
 - Bytes that went bad are found by their sums, at the start or when they are asked for, reported,
   and wanted from others again.
 - Ages are times this store was in use, so a clock that was set does not age anything.
@@ -23,7 +25,12 @@ import attrs
 
 from mesh.errors import StoreFull
 from mesh.identity.keys import SIGNATURE_BYTES
-from mesh.limits import LOG_SEGMENT_BYTES
+from mesh.limits import (
+    LOG_SEGMENT_BYTES,
+    LOG_UNWRITTEN_BYTES_MAX,
+    LOG_UNWRITTEN_LINE_BYTES,
+    LOG_UNWRITTEN_OTHERS_BYTES_MAX,
+)
 from mesh.log.forks import ForkProof, decode_fork
 from mesh.log.frame import Frame, SignedHeader, open_header
 from mesh.log.model import FeedId
@@ -57,6 +64,14 @@ class _Place:
 
 
 @attrs.frozen
+class Room:
+    """How much may wait for the disk."""
+
+    bytes_max: int = LOG_UNWRITTEN_BYTES_MAX
+    others_bytes_max: int = LOG_UNWRITTEN_OTHERS_BYTES_MAX
+
+
+@attrs.frozen
 class Held:
     """A body on disk, for retention."""
 
@@ -73,10 +88,24 @@ class Held:
 class Line:
     """One record on its way to the disk."""
 
-    data: bytes
+    kind: Kind
+    head: bytes
+    body: bytes = b""
+    body_sum: int = 0
     digest: Digest | None = None
     """Of the header whose body is in it."""
-    body_at: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return body_offset(self.head) + len(self.body)
+
+    @property
+    def cost_bytes(self) -> int:
+        """Memory, while it waits."""
+        return self.size_bytes + LOG_UNWRITTEN_LINE_BYTES
+
+    def encode(self) -> bytes:
+        return encode_record(self.kind, self.head, self.body, self.body_sum)
 
 
 @attrs.frozen
@@ -89,7 +118,7 @@ class Batch:
 
     def write(self, disk: Disk) -> None:
         """Append and sync. Raises StoreFull, OSError."""
-        disk.append(self.name, b"".join([line.data for line in self.lines]))
+        disk.append(self.name, b"".join([line.encode() for line in self.lines]))
         disk.sync(self.name)
 
 
@@ -97,10 +126,16 @@ class Segments:
     """A `FrameStore` on a disk. Call `load` (through `Log.load`) before anything else."""
 
     def __init__(
-        self, disk: Disk, segment_bytes: int = LOG_SEGMENT_BYTES, *, only_reads: bool = False
+        self,
+        disk: Disk,
+        segment_bytes: int = LOG_SEGMENT_BYTES,
+        *,
+        only_reads: bool = False,
+        room: Room = Room(),
     ) -> None:
         """`only_reads`: somebody else may be writing, so a torn end is left as it is."""
         self.disk = disk
+        self._room = room
         self._only_reads = only_reads
         self.damage: list[Damage] = []
         """What was found unreadable since the start."""
@@ -119,6 +154,8 @@ class Segments:
         """While loading: headers whose bodies may come in a later record."""
         self._forks: dict[FeedId, int] = {}
         self._pending: list[Line] = []
+        self.unwritten_bytes = 0
+        """Memory that records take which are not durable yet."""
         self._bodies: dict[Digest, bytes] = {}
         """Of records that are not durable yet."""
         self._in_use_s = 0.0
@@ -157,11 +194,10 @@ class Segments:
         else:
             head, kind = digest, Kind.BODY
         if body is None:
-            self._pending.append(_line(kind, head))
+            self._wait(Line(kind, head))
             return
         place.segment, place.size_bytes, place.body_sum = _UNWRITTEN, len(body), crc32(body)
-        record = encode_record(kind, head, body, place.body_sum)
-        self._pending.append(Line(record, digest, body_offset(head)))
+        self._wait(Line(kind, head, body, place.body_sum, digest))
         self._bodies[digest] = body
 
     def body(self, digest: Digest) -> bytes | None:
@@ -190,14 +226,22 @@ class Segments:
                 continue
             place.size_bytes = None
             self._bodies.pop(signed.digest, None)
-            self._pending.append(_line(Kind.DROPPED, signed.data + signed.signature))
+            self._wait(Line(Kind.DROPPED, signed.data + signed.signature))
             if place.segment != _UNWRITTEN:
                 self._dropped.add(place.segment)
 
     def put_fork(self, proof: ForkProof) -> None:
         if self._forks.get(proof.feed, proof.seq + 1) > proof.seq:
             self._forks[proof.feed] = proof.seq
-            self._pending.append(_line(Kind.FORK, proof.encode()))
+            self._wait(Line(Kind.FORK, proof.encode()))
+
+    def has_room(self, *, for_own: bool = False) -> bool:
+        room = self._room
+        return self.unwritten_bytes < (room.bytes_max if for_own else room.others_bytes_max)
+
+    def _wait(self, line: Line) -> None:
+        self._pending.append(line)
+        self.unwritten_bytes += line.cost_bytes
 
     # -- writing -----------------------------------------------------------------------------------
     @property
@@ -212,33 +256,43 @@ class Segments:
     def commit(self, now_s: float) -> None:
         """Make everything durable that was put. Raises StoreFull, OSError; it is kept then, and
         tried again the next time."""
-        batch = self.batch(now_s)
-        if batch is None:
-            return
-        try:
-            batch.write(self.disk)
-        except (OSError, StoreFull):
-            self.failed(batch)
-            raise
-        self.written(batch)
+        while (batch := self.batch(now_s)) is not None:
+            try:
+                batch.write(self.disk)
+            except (OSError, StoreFull):
+                self.failed(batch)
+                raise
+            self.written(batch)
 
     def batch(self, now_s: float) -> Batch | None:
-        """What is to be written; None when nothing is. One at a time: `written` or `failed` comes
-        before the next."""
+        """What is to be written, about a file full at most; None when nothing is. One at a time:
+        `written` or `failed` comes before the next."""
         self._tick(now_s)
         if not self._pending:
             return None
         if self._sizes.get(self._current, 0) >= self._segment_bytes:
             self._current += 1
-        lines = list(self._pending)
+        count = self._fitting()
+        lines = self._pending[:count]
+        del self._pending[:count]
         if self._in_use_s - self._told_s >= UPTIME_EVERY_S or self._current not in self._sizes:
-            lines.insert(0, _line(Kind.UPTIME, _milliseconds(self._in_use_s)))
+            lines.insert(0, Line(Kind.UPTIME, _milliseconds(self._in_use_s)))
+            self.unwritten_bytes += lines[0].cost_bytes
             self._told_s = self._in_use_s
-        self._pending.clear()
         return Batch(self._current, _name(self._current), tuple(lines))
+
+    def _fitting(self) -> int:
+        """How many of the lines that wait fill a file, at least one."""
+        size_bytes = 0
+        for count, line in enumerate(self._pending):
+            size_bytes += line.size_bytes
+            if size_bytes > self._segment_bytes and count:
+                return count
+        return len(self._pending)
 
     def written(self, batch: Batch) -> None:
         """It is durable."""
+        self.unwritten_bytes -= sum(line.cost_bytes for line in batch.lines)
         at = self._sizes.get(batch.number, 0)
         for line in batch.lines:
             if line.digest is not None:
@@ -247,14 +301,18 @@ class Segments:
                 if place.size_bytes is None:
                     self._dropped.add(batch.number)  # while it was being written
                 else:
-                    place.segment, place.offset = batch.number, at + line.body_at
+                    place.segment = batch.number
+                    place.offset = at + body_offset(line.head)
                     place.since_s = self._in_use_s
-            at += len(line.data)
+            at += line.size_bytes
         self._sizes[batch.number] = at
 
     def failed(self, batch: Batch) -> None:
         """It is not, or nobody knows."""
-        self._pending[:0] = batch.lines
+        again = [line for line in batch.lines if line.kind != Kind.UPTIME]  # it will be later then
+        self._pending[:0] = again
+        self.unwritten_bytes = sum(line.cost_bytes for line in self._pending)
+        self._told_s = -UPTIME_EVERY_S
         try:
             info = self.disk.info(batch.name)
         except OSError:
@@ -381,10 +439,6 @@ class Segments:
 
 def _name(number: int) -> str:
     return f"{FOLDER}/{number:08d}{_SUFFIX}"
-
-
-def _line(kind: Kind, head: bytes) -> Line:
-    return Line(encode_record(kind, head))
 
 
 def _milliseconds(time_s: float) -> bytes:

@@ -3,6 +3,7 @@
 Rules
 - The log holds headers itself, because it needs them all the time; bodies it asks for again.
 - `put` may keep things back until it is told to make them durable; `body` knows them at once.
+- What it keeps back is bounded. It never refuses: whoever puts asks `has_room` before.
 
 Not here: the one on disk (`segments`).
 """
@@ -50,6 +51,10 @@ class FrameStore(Protocol):
 
     def put_fork(self, proof: ForkProof) -> None: ...
 
+    def has_room(self, *, for_own: bool = False) -> bool:
+        """Whether more may be put. There is room for our own frames a while longer."""
+        ...
+
 
 class MemoryStore:
     """Bodies in a dict, for tests and tools."""
@@ -74,3 +79,7 @@ class MemoryStore:
 
     def put_fork(self, proof: ForkProof) -> None:
         """Proofs are in the log."""
+
+    def has_room(self, *, for_own: bool = False) -> bool:  # noqa: ARG002 - the protocol's
+        """Always."""
+        return True

@@ -248,6 +248,18 @@ REPLICAS: tuple[Mutant, ...] = (
         profiles=("state-disks", "state"),
     ),
     _mutant(
+        "room-without-end",
+        "what a disk does not take waits in memory, however much it is",
+        ("unwritten",),
+        Edit(
+            "mesh.log.segments",
+            "Segments.has_room",
+            "return self.unwritten_bytes <",
+            "return self.unwritten_bytes < 1 << 30 or self.unwritten_bytes <",
+        ),
+        profiles=("state-disks", "state"),
+    ),
+    _mutant(
         "by-the-clock",
         "events under an older clock than one that was seen of their writer do not count",
         ("went-back", "last-words", "views-differ", "fold-differs"),

@@ -17,7 +17,7 @@ from mesh.identity.records import ref_of
 from mesh.identity.roster import Roster
 from mesh.identity.trust import MeshIdentity
 from mesh.log.frame import Frame
-from mesh.log.segments import Segments
+from mesh.log.segments import Room, Segments
 from mesh.log.sync import Blame, Send
 from mesh.node.state.replica import Act, Replica, ReplicaConfig
 from mesh.state.changes import Changes
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 COMMIT_S = 0.1
 RETRY_S = 2.0
 """After the disk has refused."""
+ROOM = Room(bytes_max=5_000, others_bytes_max=3_000)
+"""What may wait for a disk: some four frames."""
 SUM_BYTES = 4
 Twist = Callable[[NodeId, object], object | None]
 """(to, message) -> what a liar sends instead; None: nothing."""
@@ -87,7 +89,7 @@ class StateNode:
     def _begin(self, identity: MeshIdentity) -> None:
         """The replica of this process."""
         self.lives += 1
-        self.store = Segments(self._port)
+        self.store = Segments(self._port, room=ROOM)
         self.replica = Replica(self.config(identity.roster), self.store, self.now_s)
         self.replica.on_sealed.append(self._sealed)
         self.replica.on_changes.append(self._changed)
@@ -251,12 +253,16 @@ class StateNode:
 
     def commit(self) -> None:
         """Make durable what is not; a disk that refuses is asked again later."""
-        if self.store is None:
+        if self.store is None or self.replica is None:
             return
+        had_room = self.store.has_room()
         try:
             self.store.commit(self.now_s)
         except (EnvironmentFault, OSError):
             self.stage.watch.not_written += 1
+        else:
+            if not had_room:
+                self.act(self.replica.look_for_gaps(self.now_s))
 
     # -- blobs, which are somebody else's business -------------------------------------------------
     def _changed(self, changes: Changes) -> None:

@@ -116,7 +116,9 @@ class Workload:
         key = f"key {number}" if number else LAST_WORDS
         values = self.values.setdefault((node.index, key), [])
         value = None if self._rng() < 0.25 else b"%d" % len(values)
-        values.append(value)
+        assert node.replica is not None
+        if node.replica.has_room:
+            values.append(value)
         return Register(key, value)
 
     def _deployment(self, node: StateNode) -> Deployment:

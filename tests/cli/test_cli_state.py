@@ -27,6 +27,9 @@ LOG = {
     "tainted": 0,
     "damaged": 0,
     "refused": [],
+    "unwritten_bytes": 0,
+    "unlogged_events": 0,
+    "is_full": False,
     "trouble": "",
 }
 
@@ -56,6 +59,9 @@ def test_everything_that_is_wrong_with_the_log_is_a_line_and_names_who_did_it(
         lost_events=1,
         damaged=2,
         trouble="disk full",
+        unwritten_bytes=48_000_000,
+        is_full=True,
+        unlogged_events=1,
         forks=[{"node": "edge", "id": "ab", "feed": "ab.cd.ac"}],
         divergent=1,
         divergences=[{"action": "71" * 32, "sides": [side, other]}],
@@ -71,6 +77,9 @@ def test_everything_that_is_wrong_with_the_log_is_a_line_and_names_who_did_it(
         "# 1 event is lost; `vitte audit lost` lists them",
         "# 2 places of the log were damaged on the disk",
         "# the log cannot be written: disk full",
+        "# 48 MB of it wait in memory for the disk",
+        "# it is full: what others write is taken when the disk takes it",
+        "# 1 event of this node was not logged",
         "# edge has signed two histories of ab.cd.ac",
         (
             "# ALARM: action 7171717171717171 has different outputs: "

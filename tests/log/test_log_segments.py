@@ -155,7 +155,7 @@ def test_what_was_committed_survives_the_power_going(seed: int, safe: int, unsaf
         log.add_frame(frame)
         batch = segments.batch(1.0)
         assert batch is not None
-        segments.disk.append(batch.name, b"".join(line.data for line in batch.lines))  # no sync
+        segments.disk.append(batch.name, b"".join(line.encode() for line in batch.lines))  # no sync
         segments.written(batch)
     disk.power_cut()
     again, _ = opened(disk, segment_bytes=400)

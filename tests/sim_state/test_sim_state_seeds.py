@@ -115,6 +115,20 @@ def test_a_full_disk_and_little_room_are_survived() -> None:
     assert done.ok, done.findings[0]
 
 
+LONG_FULL = Fault(5.0, "disk_full", (1,), 9.0, {"free_bytes": 0})
+
+
+def test_a_disk_that_is_full_for_long_costs_no_more_memory_than_there_is_room_for() -> None:
+    done = outcome(LONG_FULL)
+    assert done.ok, done.findings[0]
+
+
+def test_without_a_bound_what_waits_for_a_full_disk_is_seen() -> None:
+    with planted(next(each for each in REPLICAS if each.name == "room-without-end")):
+        done = outcome(LONG_FULL)
+    assert [each.oracle for each in done.findings[:1]] == ["unwritten"]
+
+
 def test_a_leaf_is_kept_once_by_all_its_gateways() -> None:
     done = outcome(Fault(6.0, "isolate", (1,), 4.0))
     assert done.ok, done.findings[0]

@@ -50,7 +50,7 @@ from mesh.log.sync.vectors import mark_of, tag_of
 from mesh.types import NodeId
 from mesh.wire.errors import WireError
 
-OURS = frozenset({"limit", "cut", "forked", "orphans", "stranger", "unknown"})
+OURS = frozenset({"limit", "cut", "forked", "orphans", "stranger", "unknown", "full"})
 """Reasons for which our log takes nothing, and the peer is not to blame."""
 Ask = Callable[[Session, object], None]
 
@@ -94,7 +94,9 @@ class Fetching:
         self._lacking = {feed for feed in self._log.heads if self._log.wanted(feed, 1)}
 
     def ask_all(self, writers: Callable[[], Writers], now_s: float) -> None:
-        """Put as many questions as may wait."""
+        """Put as many questions as may wait; none while there is no room for answers."""
+        if not self._log.has_room:
+            return
         for session in self._sessions.values():
             if session.needs and session.has_room and not session.is_avoided(now_s):
                 self._ask_headers(session, writers(), now_s)

@@ -119,7 +119,7 @@ class Deeds:
     def tell_pins(self, pins: Mapping[Digest, str]) -> None:
         """To be called again whenever they may have changed. More than PIN_REGISTERS_MAX are kept
         here as ever, and not told."""
-        if not self._state.is_open or pins == self._pins:
+        if not self._state.is_open or pins == self._pins or not self._state.replica.has_room:
             return
         self._pins = dict(pins)
         wanted = {f"{PIN_KEYS}{each.hex()}": pins[each] for each in sorted(pins)}

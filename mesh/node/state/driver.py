@@ -7,7 +7,8 @@
 Rules
 - Frames leave at once; they are on the disk COMMIT_S later, many with one sync. Nothing waits for
   that: a lost frame comes back from others, and who wrote it goes on in another epoch.
-- A disk that is full or broken stops nothing. It is counted and said, and tried again.
+- A disk that is full or broken stops no build. It is counted and said, and tried again. What it
+  does not take waits in memory, up to a bound (`Replica`).
 - What a peer says wrong is counted by reason and peer.
 - A mesh in which nothing changes is quiet: our digest goes to one peer every DIGEST_IDLE_S, and
   every DIGEST_LATELY_S for a while after something was new.
@@ -27,7 +28,7 @@ import trio
 
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.files import broken_disk_as_error
-from mesh.errors import EnvironmentFault, InputChanged
+from mesh.errors import EnvironmentFault, InputChanged, LogFull
 from mesh.identity.records import FeedPoint, ref_of
 from mesh.identity.trust import MeshIdentity
 from mesh.limits import LEAVE_CUT_MAX, STATE_BLOB_BYTES_MAX, STATE_RUNS_KEPT
@@ -178,8 +179,14 @@ class SharedState:
 
     # -- verbs -----------------------------------------------------------------------------------
     def write(self, event: Event, lane: Lane | None = None) -> None:
-        """Say something to the mesh; everybody linked has it a moment later."""
+        """Say something to the mesh; everybody linked has it a moment later. While the log has no
+        room it is not said, and counted (`Replica.unlogged`); who cannot bear that asks before."""
         self._do(self.replica.write(event, self._now(), lane))
+
+    def require_room(self) -> None:
+        """Before something is said that must not go unsaid. Raises LogFull."""
+        if not self.replica.has_room:
+            raise LogFull
 
     def saw_run(self, run: RunKey) -> None:
         """A run of which our next checkpoint should speak."""
@@ -290,6 +297,7 @@ class SharedState:
         batch = self.segments.batch(self._now())
         if batch is None:
             return
+        had_room = self.replica.log.has_room
         try:
             await self._parts.env.exec.run_sync(batch.write, self._parts.env.disk)
         except (OSError, EnvironmentFault) as error:
@@ -301,6 +309,8 @@ class SharedState:
         else:
             self.segments.written(batch)
             self.trouble = ""
+            if not had_room and self.replica.log.has_room:  # what was refused is asked for again
+                self._do(self.replica.look_for_gaps(self._now()))
 
     # -- the views -------------------------------------------------------------------------------
     def _changed(self, changes: Changes) -> None:

@@ -44,6 +44,9 @@ def log_health(
         "tainted": len(taint.derived),
         "damaged": len(state.segments.damage),
         "refused": (refused(counters, name_of, members) + carried(state, name_of))[:SHOWN_MAX],
+        "unwritten_bytes": state.segments.unwritten_bytes if state.trouble else 0,
+        "unlogged_events": replica.unlogged,
+        "is_full": not log.has_room,
         "trouble": state.trouble or state.upkeep.trouble,
     }
 

@@ -41,8 +41,10 @@ def policy_handlers(node: Node) -> dict[str, Handler]:
 
 
 def decide(runtime: MeshRuntime, trust: str | None, copies: int | None) -> None:
-    """Write another policy; None: as it is. Raises NotAllowed, BadRequest."""
+    """Write another policy; None: as it is. Raises NotAllowed, BadRequest,
+    LogFull."""
     runtime.identity.require(ADMIT)
+    runtime.state.require_room()
     now = runtime.state.replica.state.policy()
     try:
         actions = now.actions if trust is None else trust_policy(trust)

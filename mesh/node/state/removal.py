@@ -96,7 +96,9 @@ def taint_after(runtime: MeshRuntime, which: str, after_unix_s: float) -> None:
 def _remove(
     runtime: MeshRuntime, node: NodeId, reason: str, after_unix_s: float | None
 ) -> RevokedView:
+    """Raises LogFull: what is withdrawn must be listed."""
     state, names = runtime.state, runtime.identity.roster.names()
+    state.require_room()
     log = state.replica.log
     known = {feed: log.head(feed).count for feed in log.feeds_of(node)}
     if after_unix_s is None:

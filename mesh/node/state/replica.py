@@ -6,6 +6,8 @@ Rules
   has lost comes back from others: then we say so (`Absorb`), and what we write from there on is
   later than it.
 - Somebody else writes in our epoch: a copy of this very process. We go on in a new one and say so.
+- What the disk does not take waits in memory, up to a bound. Then what others say is not taken, and
+  comes again; what we would say ourselves is refused and counted (`unlogged`).
 - What others send is in the views before the effects are handed over.
 
 Not here: streams, tasks and the moments of `commit` (the driver), and who is a member
@@ -74,6 +76,8 @@ class Replica:
         """Called with every frame of our own."""
         self.on_changes: list[Callable[[Changes], None]] = []
         """Called with everything that became different in the views."""
+        self.unlogged = 0
+        """Events of our own that were refused for want of room."""
         for added in self.log.load():
             self._learned(added)
         self._cut_removed()
@@ -92,7 +96,19 @@ class Replica:
 
     # -- verbs -----------------------------------------------------------------------------------
     def write(self, event: Event, now_s: float, lane: Lane | None = None) -> list[Act]:
-        """Say something. It is sealed, and told, within LOG_FRAME_DELAY_S."""
+        """Say something. It is sealed, and told, within LOG_FRAME_DELAY_S. While there is no room
+        (`has_room`) it is not said, and counted."""
+        if not self.has_room:
+            self.unlogged += 1
+            return []
+        return self._say(event, now_s, lane)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the log takes events of our own now."""
+        return self.log.store.has_room(for_own=True)
+
+    def _say(self, event: Event, now_s: float, lane: Lane | None = None) -> list[Act]:
         where = lane_of(event)
         chosen = where if where is not None else lane
         assert chosen is not None, "an event of any lane needs one"
@@ -129,7 +145,7 @@ class Replica:
         The blob must be stored before the effects are performed."""
         acts = self._publish(self.writer.flush(), now_s)
         covers = self.log.points_to_cover(self.config.me, lane)
-        if not covers:
+        if not covers or not self.has_room:
             return None, acts
         kept = self.state.checkpoint(lane, keep_run=keep_run)
         event = Checkpoint(covers, digest_of(kept.data), len(kept.data), kept.rows)
@@ -193,7 +209,7 @@ class Replica:
         if unknown:
             self.counters["absorbed"] += 1
             self._named.update(unknown)
-            acts += self.write(Absorb(_points(unknown)), now_s)
+            acts += self._say(Absorb(_points(unknown)), now_s)
         return acts
 
     def renew_long(self, now_s: float) -> list[Act]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 UPKEEP_EVERY_S = 60.0
 SCRUB_FRAMES = 256
 """About 20 milliseconds."""
-CHECKPOINT_LANES = (Lane.AC, Lane.EXEC, Lane.DEP, Lane.CTL)
+CHECKPOINT_LANES = (Lane.AC, Lane.EXEC, Lane.DEP, Lane.LEAF, Lane.CTL)
 """CTL last: its checkpoint names what the others have just become."""
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,13 @@ Numbers in the docstrings are those of the design's list. Not here: what is prom
 from __future__ import annotations
 
 from sim.oracles.model import Oracle
-from sim.state.invariants.cost import BoundedOrphans, ClearsUp, QuietWhenEqual, SmallLists
+from sim.state.invariants.cost import (
+    BoundedOrphans,
+    BoundedUnwritten,
+    ClearsUp,
+    QuietWhenEqual,
+    SmallLists,
+)
 from sim.state.invariants.equality import EqualLogs, EqualViews, FoldOfAll
 from sim.state.invariants.history import LostShown, NothingLost, NothingWanted, Whole
 from sim.state.invariants.leaf import LeafOnce
@@ -40,6 +46,7 @@ INVARIANTS: tuple[type[Oracle], ...] = (
     NoMinorityTrust,
     ClearsUp,
     BoundedOrphans,
+    BoundedUnwritten,
     QuietWhenEqual,
     SmallLists,
     LostShown,

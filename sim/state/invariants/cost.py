@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from mesh.limits import LOG_ORPHANS_MAX
+from mesh.log.records import Kind
 from sim.oracles.model import Report
 from sim.scenario.model import Scenario
 from sim.stage.base import Stage
 from sim.state.invariants.common import StateOracle, is_lacking
+from sim.state.node import ROOM
 
 QUIET_S = 5.0
 """At the end of the settling, by when all are equal."""
@@ -14,6 +16,8 @@ EQUAL_BYTES_MAX = 64
 FEED_BYTES = 13
 SECTION_BYTES = 48
 """What a list costs besides its feeds, for each writer in it."""
+UNWRITTEN_SLACK_BYTES = 3_000
+"""What is taken into the last room, and proofs of forks, which are always taken."""
 
 
 class QuietWhenEqual(StateOracle):
@@ -69,6 +73,25 @@ class ClearsUp(StateOracle):
     def sampled(self) -> None:
         if self.state.watch.overdue:
             self.fail(f"{self.state.watch.overdue} bodies stay that a checkpoint covers")
+
+
+class BoundedUnwritten(StateOracle):
+    """What waits for a disk that takes nothing is bounded, and in the end nothing waits."""
+
+    name = "unwritten"
+
+    def sampled(self) -> None:
+        for node in self.state.nodes:
+            waiting = node.store._pending if node.store is not None else []
+            size_bytes = sum(each.cost_bytes for each in waiting if each.kind != Kind.DROPPED)
+            if size_bytes > ROOM.bytes_max + UNWRITTEN_SLACK_BYTES:
+                self.fail(f"{size_bytes} bytes wait for the disk of node {node.index}", node.index)
+                return
+
+    def settled(self, core: tuple[int, ...]) -> None:
+        for node, replica in self.members(core):
+            if not replica.has_room:
+                self.fail(f"node {node.index} has no room, and its disk is well", node.index)
 
 
 class BoundedOrphans(StateOracle):
