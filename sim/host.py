@@ -54,7 +54,8 @@ class Host:
         self._machine = machine
         self._perform = perform
         self._timer: Event | None = None
-        self._timer_s = 0.0
+        self._timer_s: float | None = None
+        """None while no timer is set."""
         self._waiting: list[tuple[bytes, Address, float]] = []
         self._read_s = 0.0
         self.starved: Callable[[], float] | None = None
@@ -67,7 +68,8 @@ class Host:
         """Carry out what a core returned (also from commands), then look at its timer again."""
         for output in outputs:
             self._perform(output)
-        self._arm()
+        if self._machine.next_timer_s() != self._timer_s:
+            self._arm()
 
     def freeze(self) -> None:
         """Stop running without anybody noticing, like SIGSTOP or a closed lid."""
@@ -78,7 +80,7 @@ class Host:
         waiting, self._waiting = self._waiting, []
         for data, source, arrived_s in waiting:
             self._read(data, source, arrived_s)
-        self._arm()
+        self.act(())
 
     def kill(self) -> None:
         """The process ends, its machine lives: datagrams to it are refused from now on."""
@@ -90,12 +92,13 @@ class Host:
         """Vanish, machine and all."""
         self.running = False
         self._network.detach(self.address)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
 
     def _arrive(self, data: bytes, source: Address) -> None:
         now_s = self._world.now_s
-        if self.starved is not None:
+        if self.running and self.starved is None and not self.frozen:  # as nearly always
+            self.act(self._machine.receive(data, source, now_s, now_s))
+        elif self.starved is not None:
             self._read_s = max(self._read_s, now_s + self.starved())
             self._world.at(self._read_s, lambda: self._read(data, source, now_s))
         else:
@@ -115,16 +118,18 @@ class Host:
         self.act(self._machine.receive(data, source, self._world.now_s, arrived_s))
 
     def _arm(self) -> None:
+        """Have the timer fire when the core wants it."""
+        self._disarm()
         due_s = self._machine.next_timer_s()
-        if self._timer is not None:
-            if due_s == self._timer_s and self.running:
-                return
-            self._timer.cancel()
-            self._timer = None
         if due_s is not None and self.running and not self.frozen:
             self._timer, self._timer_s = self._world.at(due_s, self._fire), due_s
 
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timer_s = None
+
     def _fire(self) -> None:
-        self._timer = None
+        self._timer = self._timer_s = None
         if not self.frozen:
             self.act(self._machine.handle_timer(self._world.now_s))

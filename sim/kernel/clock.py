@@ -105,8 +105,7 @@ class SimClock(trio.abc.Clock):
         world, runner = self._world, self._runner
         runnable, (calls, last_calls) = runner.runnable, runner.call_queues
         deadline_ns = _or_never(deadline_s)
-        while (next_ns := world.next_event_ns()) is not None and next_ns <= deadline_ns:
-            world.step()
+        while world.step_by(deadline_ns):
             if runnable or calls or last_calls:
                 return 0.0
             moved_s = runner.next_deadline_s()

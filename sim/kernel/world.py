@@ -12,9 +12,9 @@ Rules
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from hashlib import sha256
+from heapq import heappop, heappush
 from math import inf
 from random import Random
 
@@ -86,14 +86,14 @@ class World:
         self._made += 1
         if when_ns < self.now_ns:  # noqa: PLR1730 - a third of what `max` costs
             when_ns = self.now_ns
-        heapq.heappush(self._heap, (when_ns, self._made, event))
+        heappush(self._heap, (when_ns, self._made, event))
         return event
 
     def next_event_ns(self) -> int | None:
         """When the next event is due; cancelled ones at the front are forgotten first."""
         heap = self._heap
         while heap and heap[0][2].action is None:
-            heapq.heappop(heap)
+            heappop(heap)
         return heap[0][0] if heap else None
 
     # -- what happened ---------------------------------------------------------------------------
@@ -113,17 +113,18 @@ class World:
     # -- running ---------------------------------------------------------------------------------
     def run_until(self, end_s: float) -> None:
         """Run all events up to `end_s`, and be there then."""
-        self.run_while(lambda: True, end_s)
+        end_ns = to_ns(end_s)
+        while self.step_by(end_ns):
+            pass
+        self.advance_to(max(end_ns, self.now_ns))
 
     def run_while(self, condition: Callable[[], bool], end_s: float) -> bool:
         """Run events while `condition()` holds; True when it ceased to hold before `end_s`."""
         end_ns = to_ns(end_s)
         while condition():
-            next_ns = self.next_event_ns()
-            if next_ns is None or next_ns > end_ns:
+            if not self.step_by(end_ns):
                 self.advance_to(max(end_ns, self.now_ns))
                 return False
-            self.step()
         return True
 
     def advance_to(self, now_ns: int) -> None:
@@ -132,23 +133,31 @@ class World:
         if now_ns > self.now_ns:
             self.now_ns, self.now_s, self._at_once = now_ns, to_s(now_ns), 0
 
-    def step(self) -> None:
-        """Run the next event. Raises Livelock."""
-        when_ns, _, event = heapq.heappop(self._heap)
-        if when_ns != self.now_ns:
-            assert when_ns > self.now_ns, "time does not go back"
-            self.now_ns, self.now_s, self._at_once = when_ns, when_ns / NS_PER_S, 0
-        self.events_done += 1
-        self._at_once += 1
-        if self._at_once > EVENTS_AT_ONCE_MAX:
-            raise Livelock(f"more than {EVENTS_AT_ONCE_MAX} events at {self.now_s} s")
-        action = event.action
-        if action is None:
-            return
-        if self.on_error is None:
-            action()
-            return
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001 - a bug of what is simulated, not of the world
-            self.on_error(error)
+    def step_by(self, end_ns: int) -> bool:
+        """Run the next event; False when there is none up to `end_ns`. Raises Livelock."""
+        heap = self._heap
+        while heap:
+            when_ns, _, event = heap[0]
+            action = event.action
+            if action is None:  # cancelled
+                heappop(heap)
+                continue
+            if when_ns > end_ns:
+                return False
+            heappop(heap)
+            if when_ns != self.now_ns:
+                assert when_ns > self.now_ns, "time does not go back"
+                self.now_ns, self.now_s, self._at_once = when_ns, when_ns / NS_PER_S, 0
+            self.events_done += 1
+            self._at_once += 1
+            if self._at_once > EVENTS_AT_ONCE_MAX:
+                raise Livelock(f"more than {EVENTS_AT_ONCE_MAX} events at {self.now_s} s")
+            if self.on_error is None:
+                action()
+                return True
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - a bug of what is simulated, not of the world
+                self.on_error(error)
+            return True
+        return False
