@@ -17,7 +17,7 @@ from mesh.limits import (
     LOG_HEADERS_BATCH_MAX,
     LOG_NODES_MAX,
 )
-from mesh.log.chain import DROPPED, HELD, WANTED, Chain
+from mesh.log.chain import DROPPED, HELD, WANTED, Chain, HasPlace
 from mesh.log.checkpoint import Cover, Coverage
 from mesh.log.forks import ForkProof
 from mesh.log.frame import Frame, SignedHeader
@@ -123,6 +123,15 @@ class Holdings:
         """Whether `head` is, or was, this feed's head here."""
         chain = self._chains.get(feed)
         return chain.has_head(head) if chain is not None else head == EMPTY
+
+    def is_part(self, held: HasPlace) -> bool:
+        """Whether this header counts here."""
+        chain = self._chains.get(held.feed)
+        return chain is not None and chain.index_of(held) is not None
+
+    def is_waiting(self, held: HasPlace) -> bool:
+        """Whether its frame waits for one that it follows."""
+        return bool(len(self._orphans)) and self._orphans.has_digest(held.feed, held.digest)
 
     def headers(
         self, feed: FeedId, from_seq: int, to_seq: int, at_most: int = LOG_HEADERS_BATCH_MAX

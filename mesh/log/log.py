@@ -112,6 +112,10 @@ class Log(Holdings):
         self.store.drop(gone)
         return lost
 
+    def stop_waiting(self, held: HasPlace) -> None:
+        """Forget the frames of a feed that wait for one they follow, from this place on."""
+        self._orphans.drop(held.feed, held.seq)
+
     def cut(self, node: NodeId, heads: Mapping[tuple[bytes, int], Head]) -> Added:
         """The writer is removed: of each (epoch, lane) only ancestors of that head count, and of
         feeds that are not named nothing does."""

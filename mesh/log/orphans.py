@@ -42,6 +42,12 @@ class Orphans:
         waiting = self._waiting.get(_place(frame), {}).get(frame.signed.digest)
         return waiting is not None and (waiting.body is not None or frame.body is None)
 
+    def has_digest(self, feed: FeedId, digest: Digest) -> bool:
+        """Whether the frame of that header is waiting. Looks at all that wait."""
+        return any(
+            digest in waiting for place, waiting in self._waiting.items() if place[0] == feed
+        )
+
     def add(self, frame: Frame, *, bounded: bool = True) -> bool:
         """Keep it; False when there is no room."""
         node, size = frame.feed.node, len(frame.body or b"")

@@ -6,6 +6,8 @@ Rules
   checkpoint names is here.
 - By size the same goes first, oldest first. If that is not enough, the oldest of the rest goes, the
   lane of checkpoints and registers last, and is **lost**: it is counted, and `Log.lost` shows it.
+- What has ceased to be part of the log (cut off, beyond a fork) goes at once, header and all; it is
+  not counted. What waits for a frame that it follows may go like the rest, and comes again.
 - Nobody is asked and nobody waited for: a member that never comes back stops nothing.
 
 Age is time in use of this store (`segments`), never the clock. Not here: the dropping itself.
@@ -78,6 +80,16 @@ def clear_up(
         cover = log.cover(held.feed)
         return cover is not None and held.end <= cover.head.count and has_blob(cover.state)
 
-    choice = choose(list(segments.held()), is_covered, config)
-    log.drop((*choice.covered, *choice.lost))
-    return choice
+    parts, strays = list[Held](), list[Held]()
+    for held in segments.held():
+        known = log.is_part(held) or log.is_waiting(held)
+        (parts if known else strays).append(held)
+    segments.forget(strays)
+    choice = choose(parts, is_covered, config)
+    waited = [held for held in choice.lost if not log.is_part(held)]
+    for held in waited:
+        log.stop_waiting(held)
+    segments.forget(waited)
+    lost = tuple(held for held in choice.lost if held not in waited) if waited else choice.lost
+    log.drop((*choice.covered, *lost))
+    return Choice(choice.covered, lost)

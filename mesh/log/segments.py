@@ -329,6 +329,13 @@ class Segments:
                 age_s = self._in_use_s - place.since_s
                 yield Held(place.feed, place.seq, place.end, digest, place.size_bytes, age_s)
 
+    def forget(self, strays: Iterable[Held]) -> None:
+        """Bodies, and headers with them, that are no part of the log any more. Should they be put
+        again, they are new."""
+        for each in strays:
+            place = self._places.pop(each.digest)
+            self._dropped.add(place.segment)
+
     def compact(self, at_most: int = 4) -> int:
         """Rewrite files without the bodies that were dropped; returns the bytes that came free.
         Raises StoreFull, OSError; the old file stays then."""
@@ -355,8 +362,10 @@ class Segments:
         at = 0
         for record in found.records:
             kind, head, body = Kind(record.kind), record.head, record.body or b""
-            if kind in (Kind.FRAME, Kind.BODY):
-                place = self._places[_digest_in(record)]
+            if kind in (Kind.FRAME, Kind.BODY, Kind.DROPPED):
+                place = self._places.get(_digest_in(record))
+                if place is None:
+                    continue
                 is_here = place.segment == number and place.offset == record.body_at
                 if body and is_here and place.size_bytes is not None:
                     places.append((place, at + body_offset(head)))

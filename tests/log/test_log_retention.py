@@ -257,3 +257,52 @@ def test_without_the_state_of_a_checkpoint_nothing_goes_for_it() -> None:
     assert [each.digest for each in gone.covered] == [frame.signed.digest for frame in frames]
     assert gone.lost == ()
     assert log.lost(covering.feed) == 0
+
+
+def test_what_was_cut_off_goes_at_once_and_comes_back_when_the_writer_is_in_again() -> None:
+    disk = SimDisk(World(1), "disk")
+    log, segments = opened(disk)
+    frames = history(B, feed_of(B), [3, 3, 3])
+    for frame in frames:
+        log.add_frame(frame)
+    segments.commit(1.0)
+    segments._current += 1  # so that the file can be rewritten
+    head = frames[0].signed.head
+    log.cut(B.node_id, {(feed_of(B).epoch, feed_of(B).lane): head})
+    choice = clear_up(log, segments, RetentionConfig(), lambda _state: True)
+    assert not choice.lost_events, "it is no part of the log"
+    assert [held.seq for held in segments.held()] == [0]
+    before = segments.size_bytes
+    assert segments.compact() > 0
+    assert segments.size_bytes < before
+    log.uncut(B.node_id)
+    for frame in frames:
+        log.add_frame(frame)
+    segments.commit(2.0)
+    for each in (log, opened(disk)[0]):
+        assert [frame.signed for frame in each.frames()] == [frame.signed for frame in frames]
+
+
+def test_what_waits_behind_a_hole_cannot_keep_the_log_above_its_size() -> None:
+    disk = SimDisk(World(1), "disk")
+    log, segments = opened(disk)
+    frames = []
+    head = EMPTY
+    for _ in range(6):
+        frames.append(sealed(B, feed_of(B), head, [bytes(50_000)]))
+        head = frames[-1].signed.head
+    for frame in frames:
+        log.add_frame(frame)
+        segments.commit(1.0)
+        segments._current += 1
+    (first, *_) = disk.open().names("log")
+    disk.open().write(f"log/{first}", b"")
+    log, segments = opened(disk)
+    assert log.head(feed_of(B)) == EMPTY
+    config = RetentionConfig(max_buffer_size_mb=0.1)
+    clear_up(log, segments, config, lambda _state: True)
+    clear_up(log, segments, config, lambda _state: True)
+    assert sum(held.size_bytes for held in segments.held()) <= 0.1 * MIB
+    for frame in frames:
+        log.add_frame(frame)
+    assert log.head(feed_of(B)) == head
