@@ -36,6 +36,7 @@ from mesh.cas.files import pour, read_all
 from mesh.cas.keep import Keep
 from mesh.cas.packs import Packs
 from mesh.cas.reads import BlobMissing, Reads
+from mesh.cas.serving import ChunkReader
 from mesh.cas.shelf import Shelf
 from mesh.cas.uses import Uses
 from mesh.cas.writer import BlobReceiver
@@ -311,6 +312,10 @@ class BlobStore:
         """One chunk, always verified; IndexError when there is none of that index. As blocking as
         `manifest_of` the first time. Raises InputChanged."""
         return self._reads.read_chunk(digest, index)
+
+    def chunks(self, digest: Digest) -> ChunkReader:
+        """Many chunks, without opening the file for each: see ChunkReader."""
+        return ChunkReader(self._reads, digest)
 
     def copy_to(self, digest: Digest, fd: int) -> None:
         """Write the content to the real file `fd`, verified; on an error `fd` holds rubbish.

@@ -73,7 +73,7 @@ class ChunkWriter:
         """Indices that are still to come, in order."""
         return list(self._missing)
 
-    def put_chunk(self, index: int, data: bytes) -> bool:
+    def put_chunk(self, index: int, data: bytes | memoryview) -> bool:
         """Whether it was needed: several holders may have been asked for the last ones.
 
         Raises WireError ("chunk-index", "chunk-size", "wrong-digest") for what the peer did wrong,
@@ -89,7 +89,7 @@ class ChunkWriter:
             if index not in self._missing:
                 return False
             if self._file is None:
-                self._small = data
+                self._small = bytes(data)
             else:
                 with broken_disk_as_error():
                     self._write(self._file, index, data)
@@ -141,7 +141,7 @@ class ChunkWriter:
         self.close()
 
     # -- inside ----------------------------------------------------------------------------------
-    def _write(self, file: DiskFile, index: int, data: bytes) -> None:
+    def _write(self, file: DiskFile, index: int, data: bytes | memoryview) -> None:
         file.write_at(index * self._manifest.chunk_bytes(0), data)
         if self._resumes:
             claim = index.to_bytes(4, "big")

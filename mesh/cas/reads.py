@@ -113,6 +113,10 @@ class Reads:
             self._reject(source, digest)
         raise BlobMissing(digest)
 
+    def open_own(self, digest: Digest) -> DiskFile | None:
+        """The store's own file, unchecked; None when there is none, or none that can be read."""
+        return self._open_any(None, digest) if self.shelf.has(digest) else None
+
     def copy_to(self, digest: Digest, fd: int) -> None:
         """Write the content to the real file `fd`, verified; on an error `fd` holds rubbish.
 

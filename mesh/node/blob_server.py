@@ -11,13 +11,15 @@ and whoever asks for one hears who else does.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 import trio
 
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.fetch.bucket import ByteBucket
+from mesh.cas.serving import ChunkReader
 from mesh.errors import InputChanged
 from mesh.limits import (
     BLOB_CHUNK_BYTES,
@@ -31,7 +33,15 @@ from mesh.node.counters import Counters
 from mesh.node.link import RECEIVE_BYTES
 from mesh.ports import ByteStream, Env, StreamBroken
 from mesh.types import Digest, NodeId
-from mesh.wire.blob_messages import AskBlob, BlobHave, BlobPage, BlobPiece, WantChunks
+from mesh.wire.blob_messages import (
+    PIECE_HEAD_BYTES_MAX,
+    AskBlob,
+    BlobHave,
+    BlobPage,
+    BlobPiece,
+    WantChunks,
+    piece_head,
+)
 from mesh.wire.blobid import Manifest
 from mesh.wire.errors import WireError
 from mesh.wire.frame import FrameReader, frame
@@ -115,10 +125,7 @@ class BlobServer:
             case AskBlob(digest, pages):
                 await self._tell(stream, peer, digest, pages=pages)
             case WantChunks(digest, indices):
-                for index in indices:
-                    data = await self._chunk(digest, index)
-                    await self._send(stream, frame(encode_message(BlobPiece(index, data))))
-                    self.served_bytes += len(data or b"")
+                await self._give_chunks(stream, digest, indices)
             case _:
                 raise WireError("bulk-request")
 
@@ -161,14 +168,48 @@ class BlobServer:
             return None, None
         return partial.have(), partial.manifest
 
-    async def _chunk(self, digest: Digest, index: int) -> bytes | None:
-        partial = self.partial(digest)
-        if partial is not None:
-            return partial.read_chunk(index)
+    async def _give_chunks(
+        self, stream: ByteStream, digest: Digest, indices: Sequence[int]
+    ) -> None:
+        for at, index in enumerate(indices):
+            partial = self.partial(digest)
+            if partial is None:  # perhaps since a moment ago
+                await self._give_stored(stream, digest, indices[at:])
+                return
+            data = partial.read_chunk(index)
+            await self._send(stream, frame(encode_message(BlobPiece(index, data))))
+            self.served_bytes += len(data or b"")
+
+    async def _give_stored(
+        self, stream: ByteStream, digest: Digest, indices: Sequence[int]
+    ) -> None:
+        """From the disk to the stream through one buffer, the message's head in front of the chunk:
+        each copy of a chunk would cost as much as encrypting it."""
+        memory = memoryview(bytearray(PIECE_HEAD_BYTES_MAX + BLOB_CHUNK_BYTES))
+        with ExitStack() as stack:
+            try:
+                if digest not in self._fetching:  # else it was hashed when it was asked for
+                    await self._env.exec.run_sync(self._store.manifest_of, digest)
+                chunks = stack.enter_context(self._store.chunks(digest))
+            except (BlobMissing, InputChanged):
+                for index in indices:
+                    await self._send(stream, _lacking(index))
+                return
+            for index in indices:
+                size_bytes = self._fill(chunks, index, memory[PIECE_HEAD_BYTES_MAX:])
+                if size_bytes is None:
+                    await self._send(stream, _lacking(index))
+                    continue
+                head = piece_head(index, size_bytes)
+                begin = PIECE_HEAD_BYTES_MAX - len(head)
+                memory[begin:PIECE_HEAD_BYTES_MAX] = head
+                await self._send(stream, memory[begin : PIECE_HEAD_BYTES_MAX + size_bytes])
+                self.served_bytes += size_bytes
+
+    def _fill(self, chunks: ChunkReader, index: int, room: memoryview) -> int | None:
+        """Put one chunk at the beginning of `room`; its size, None when it cannot be had."""
         try:
-            if digest not in self._fetching:  # else it was hashed when it was asked for
-                await self._env.exec.run_sync(self._store.manifest_of, digest)
-            return self._store.read_chunk(digest, index)
+            return chunks.read_into(index, room)
         except (BlobMissing, InputChanged, IndexError):
             return None
 
@@ -185,7 +226,7 @@ class BlobServer:
             self._fetching.popitem(last=False)
         return others
 
-    async def _send(self, stream: ByteStream, data: bytes) -> None:
+    async def _send(self, stream: ByteStream, data: bytes | memoryview) -> None:
         if self._bucket is not None:
             now_s = self._env.clock.monotonic()
             wait_s = self._bucket.take(len(data), now_s)
@@ -193,6 +234,10 @@ class BlobServer:
                 await self._env.clock.sleep_until(now_s + wait_s)
         with patience(self._config.bulk_message_s):
             await stream.send_all(data)
+
+
+def _lacking(index: int) -> bytes:
+    return frame(encode_message(BlobPiece(index, None)))
 
 
 def _header(digest: Digest, size_bytes: int | None) -> bytes:

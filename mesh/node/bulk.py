@@ -17,15 +17,13 @@ from typing import Any
 import attrs
 import trio
 
-from mesh.limits import BLOB_CHUNK_BYTES
 from mesh.node.config import LinkConfig
 from mesh.ports import ByteStream, StreamBroken
-from mesh.wire.frame import FrameReader
+from mesh.wire.blob_messages import PieceView, take_piece
+from mesh.wire.inplace import FrameBuffer
 from mesh.wire.schema import decode_message
 
 CLOSE_S = 1.0
-RECEIVE_BYTES = 2 * BLOB_CHUNK_BYTES
-"""So that a wake-up brings a whole chunk at least, when they come quickly."""
 
 
 @contextlib.contextmanager
@@ -44,7 +42,7 @@ class Bulk:
 
     stream: ByteStream
     config: LinkConfig
-    reader: FrameReader = attrs.field(factory=FrameReader)
+    frames: FrameBuffer = attrs.field(factory=FrameBuffer)
     ready: deque[Any] = attrs.field(factory=deque)
 
     async def send(self, data: bytes) -> None:
@@ -53,24 +51,28 @@ class Bulk:
             await self.stream.send_all(data)
 
     async def next(self) -> Any:
-        """The next message. Raises StreamBroken, WireError."""
+        """The next message; a piece of a blob as a PieceView when it is large, to be said to be
+        `done` with. Raises StreamBroken, WireError."""
         if not self.ready:
             await self._read()
         return self.ready.popleft()
 
+    def done(self, piece: PieceView) -> None:
+        """Its memory may be used again."""
+        self.frames.give_back(piece.data)
+
     async def _read(self) -> None:
-        config = self.config
+        config, stream, frames, ready = self.config, self.stream, self.frames, self.ready
         latest_s = trio.current_time() + config.bulk_message_s
-        try:
-            while not self.ready:
-                deadline_s = min(latest_s, trio.current_time() + config.bulk_stall_s)
-                with trio.fail_at(deadline_s):
-                    data = await self.stream.receive_some(RECEIVE_BYTES)
-                if not data:
+        with trio.CancelScope() as scope:  # one for all: making them costs more than moving them
+            while not ready:
+                scope.deadline = min(latest_s, trio.current_time() + config.bulk_stall_s)
+                count = await stream.receive_into(frames.space())
+                if not count:
                     raise StreamBroken("closed")
-                self.ready.extend(map(decode_message, self.reader.feed(data)))
-        except trio.TooSlowError:
-            raise StreamBroken("stalled") from None
+                ready.extend(map(_decode, frames.filled(count)))
+        if scope.cancelled_caught:
+            raise StreamBroken("stalled")
 
     async def close(self) -> None:
         """Close without waiting for the other side for long. Shielded, never raises."""
@@ -79,6 +81,12 @@ class Bulk:
             trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S),
         ):
             await self.stream.aclose()
+
+
+def _decode(payload: bytes | memoryview) -> Any:
+    if isinstance(payload, bytes):
+        return decode_message(payload)
+    return take_piece(payload) or decode_message(bytes(payload))
 
 
 class Pool:

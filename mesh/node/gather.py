@@ -36,7 +36,7 @@ from mesh.node.config import LinkConfig
 from mesh.node.counters import Counters
 from mesh.ports import StreamBroken
 from mesh.types import Digest, NodeId
-from mesh.wire.blob_messages import AskBlob, BlobHave, BlobPage, BlobPiece, WantChunks
+from mesh.wire.blob_messages import AskBlob, BlobHave, BlobPage, BlobPiece, PieceView, WantChunks
 from mesh.wire.blobid import Manifest, ManifestReader, chunks_of
 from mesh.wire.errors import WireError
 from mesh.wire.frame import frame
@@ -260,22 +260,24 @@ class Gather:
                 wanted = WantChunks(self._wanted.digest, tuple(indices))
                 await bulk.send(frame(encode_message(wanted)))
             if source.asked:
-                self._take(node, source, await bulk.next())
+                self._take(node, source, bulk, await bulk.next())
                 while bulk.ready and source.asked and not self._over:
-                    self._take(node, source, bulk.ready.popleft())
+                    self._take(node, source, bulk, bulk.ready.popleft())
             else:
                 await self._wait(node, source, bulk)
 
-    def _take(self, node: NodeId, source: Source, piece: object) -> None:
+    def _take(self, node: NodeId, source: Source, bulk: Bulk, piece: object) -> None:
         swarm, writer = self._swarm, self._writer
         assert swarm is not None
         assert writer is not None
-        if not isinstance(piece, BlobPiece) or piece.index != next(iter(source.asked)):
+        if not isinstance(piece, PieceView | BlobPiece) or piece.index != next(iter(source.asked)):
             raise WireError("bulk-order")
         if piece.data is None:
             swarm.lacks(node, piece.index)
             return
         writer.put_chunk(piece.index, piece.data)
+        if isinstance(piece, PieceView):
+            bulk.done(piece)
         self._heard_s = self._parts.now()
         if swarm.arrived(node, piece.index, self._heard_s):
             self._progress(len(piece.data))

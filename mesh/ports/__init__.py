@@ -122,10 +122,17 @@ class Datagrams(Protocol):
 class ByteStream(Protocol):
     """A bidirectional byte stream; the shape of a trio Stream with `send_eof`."""
 
-    async def send_all(self, data: bytes) -> None: ...
+    async def send_all(self, data: bytes | memoryview) -> None:
+        """All of `data`, which must not change before this returns."""
+        ...
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return b"" at the end. Raises `StreamBroken` when the connection is lost."""
+        ...
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """As `receive_some`, into memory of the caller's: what has arrived, as much as fits into
+        `buffer`, which is not empty. How many bytes; 0 at the end."""
         ...
 
     async def aclose(self) -> None: ...

@@ -54,11 +54,15 @@ class DiskFile(Protocol):
         """Up to that many bytes from there, as many as there are; `read` goes on where it was."""
         ...
 
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """As `read_at`, into memory of the caller's, as much as fits; how many bytes."""
+        ...
+
     def write(self, data: bytes) -> None:
         """Append all of it. Raises StoreFull."""
         ...
 
-    def write_at(self, offset: int, data: bytes) -> None:
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
         """Put all of it there; a gap before it reads as zeros. Raises StoreFull."""
         ...
 

@@ -10,6 +10,8 @@ Requests on one bulk stream are answered in their order; several may be under wa
 
 from __future__ import annotations
 
+import attrs
+
 from mesh.limits import (
     BLOB_BYTES_MAX,
     BLOB_CHUNK_BYTES,
@@ -22,6 +24,8 @@ from mesh.limits import (
     SWARM_TOLD_MAX,
 )
 from mesh.types import DIGEST_BYTES, Digest, NodeId
+from mesh.wire.bytewise import BYTES, REFUSALS, UINT, head, take_argument
+from mesh.wire.frame import HEADER_BYTES
 from mesh.wire.schema import (
     array,
     blob,
@@ -81,6 +85,44 @@ class BlobPiece:
 
     index: int = uint(CHUNK_INDEX_MAX)
     data: bytes | None = optional(c_blob(BLOB_CHUNK_BYTES))
+
+
+@attrs.frozen
+class PieceView:
+    """A BlobPiece that lies in a receiver's buffer."""
+
+    index: int
+    data: memoryview
+
+
+_PIECE_FIRST = bytes((0x83, 0x18, 144))
+PIECE_HEAD_BYTES_MAX = 24
+"""Of a frame with a BlobPiece, before its data: its length, the kind and two numbers."""
+assert HEADER_BYTES + len(_PIECE_FIRST) + 5 + 5 <= PIECE_HEAD_BYTES_MAX
+
+
+def piece_head(index: int, size_bytes: int) -> bytes:
+    """The frame of `BlobPiece(index, data)` without its data."""
+    assert 0 <= index <= CHUNK_INDEX_MAX
+    assert 0 <= size_bytes <= BLOB_CHUNK_BYTES
+    first = _PIECE_FIRST + head(UINT, index) + head(BYTES, size_bytes)
+    return (len(first) + size_bytes).to_bytes(HEADER_BYTES, "big") + first
+
+
+def take_piece(payload: memoryview) -> PieceView | None:
+    """The BlobPiece that is all of `payload`, without a copy; None for anything else, also for one
+    that is not as it must be: `decode_message` says what it is."""
+    if payload[:3] != _PIECE_FIRST:
+        return None
+    first = bytes(payload[:PIECE_HEAD_BYTES_MAX])
+    try:
+        index, at = take_argument(first, 3, UINT)
+        size_bytes, at = take_argument(first, at, BYTES)
+    except REFUSALS:
+        return None
+    if index > CHUNK_INDEX_MAX or not at + size_bytes == len(payload) <= at + BLOB_CHUNK_BYTES:
+        return None
+    return PieceView(index, payload[at:])
 
 
 @message(145)

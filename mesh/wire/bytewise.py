@@ -90,17 +90,18 @@ def _take_int(data: bytes, at: int) -> tuple[int, int]:
     major = data[at] & 0xE0
     if major > NEGATIVE:
         raise Odd
-    argument, at = _take_argument(data, at, major)
+    argument, at = take_argument(data, at, major)
     return (argument if major == UINT else -1 - argument), at
 
 
-def _take_argument(data: bytes, at: int, major: int) -> tuple[int, int]:
+def take_argument(data: bytes, at: int, major: int) -> tuple[int, int]:
+    """A head of that major type: its argument, and where it ends. Raises one of REFUSALS."""
     argument = data[at] - major
     return (argument, at + 1) if 0 <= argument < 24 else take_long(data, at, major)
 
 
 def _take_blob(data: bytes, at: int) -> tuple[bytes, int]:
-    size, at = _take_argument(data, at, BYTES)
+    size, at = take_argument(data, at, BYTES)
     end = at + size
     if end > len(data):
         raise Odd
@@ -113,7 +114,7 @@ def _put_text(value: str) -> bytes:
 
 
 def _take_text(data: bytes, at: int) -> tuple[str, int]:
-    size, at = _take_argument(data, at, TEXT)
+    size, at = take_argument(data, at, TEXT)
     end = at + size
     if end > len(data):
         raise Odd
@@ -173,7 +174,7 @@ def form_array(put: Put, take: Take, max_items: int, check: Callable[[Any], obje
         return b"".join((head(ARRAY, len(values)), *map(put, values)))
 
     def take_all(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
-        count, at = _take_argument(data, at, ARRAY)
+        count, at = take_argument(data, at, ARRAY)
         if count > max_items:
             raise Odd
         values = []

@@ -21,6 +21,7 @@ from random import Random
 import attrs
 import trio
 
+from mesh.cas.serving import ChunkReader
 from mesh.errors import StoreBroken
 from mesh.limits import BLOB_CHUNK_BYTES, COPIES_GRACE_S, COPIES_PINNED, KIB, MIB
 from mesh.node.blob_server import BlobServer
@@ -159,21 +160,23 @@ async def lies(story: Story) -> None:
 @contextmanager
 def _lying(machine: str, honest_chunks: int) -> Iterator[None]:
     """The node on that machine gives so many good chunks, then bad ones."""
-    inner, left = BlobServer._chunk, [honest_chunks]
+    inner, left = BlobServer._fill, [honest_chunks]
 
-    async def chunk(server: BlobServer, digest: Digest, index: int) -> bytes | None:
-        data = await inner(server, digest, index)
+    def fill(server: BlobServer, chunks: ChunkReader, index: int, room: memoryview) -> int | None:
+        size_bytes = inner(server, chunks, index, room)
         life = running_life.get()
-        if data is None or life is None or life.machine.name != machine:
-            return data
+        if size_bytes is None or life is None or life.machine.name != machine:
+            return size_bytes
         left[0] -= 1
-        return data if left[0] >= 0 else bytes(len(data))
+        if left[0] < 0:
+            room[:size_bytes] = bytes(size_bytes)
+        return size_bytes
 
-    BlobServer._chunk = chunk  # type: ignore[method-assign, assignment]
+    BlobServer._fill = fill  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        BlobServer._chunk = inner  # type: ignore[method-assign]
+        BlobServer._fill = inner  # type: ignore[method-assign]
 
 
 async def resume(story: Story) -> None:

@@ -267,18 +267,23 @@ class SimDiskFile:
         self._port.before_read(self._name, self._inode)
         return bytes(self._inode.data[offset : offset + max_bytes])
 
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        data = self.read_at(offset, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def write(self, data: bytes) -> None:
         self.write_at(self._position, data)
         self._position += len(data)
 
-    def write_at(self, offset: int, data: bytes) -> None:
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
         self._check()
         disk = self._port.disk
         disk.troubles.check_change(self._name)
         disk.troubles.check("fail-writes", self._name, errno.EIO)
         grown = max(0, offset + len(data) - len(self._inode.data))
         disk.need_room(grown, self._name)
-        self._port.put(self._name, self._inode, offset, data)
+        self._port.put(self._name, self._inode, offset, bytes(data))
 
     def copy_to(self, fd: int) -> None:
         write_all(fd, self.read(max(1, len(self._inode.data))))

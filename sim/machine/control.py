@@ -24,7 +24,7 @@ class LocalEnd:
     def __init__(self, stream: Pair) -> None:
         self._stream = stream
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | memoryview) -> None:
         try:
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -35,6 +35,11 @@ class LocalEnd:
             return bytes(await self._stream.receive_some(max_bytes))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise StreamBroken(str(error)) from None
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        data = await self.receive_some(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     async def send_eof(self) -> None:
         """Say no more, and still listen."""

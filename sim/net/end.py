@@ -67,7 +67,7 @@ class End:
         return self._closed or bool(self._broken) or self.vanished
 
     # -- the program's verbs ---------------------------------------------------------------------
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | memoryview) -> None:
         """Raises StreamBroken."""
         await trio.lowlevel.checkpoint()
         view = memoryview(data)

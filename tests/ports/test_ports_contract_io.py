@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -175,6 +176,61 @@ def test_members_meet_and_each_knows_the_other(stand: Stand) -> None:
             await stream.aclose()
         assert seen[0].peer == two.member.node_id
         assert seen[0].address[0] == two.host
+        await listener.aclose()
+
+    stand.run(story)
+
+
+def test_bytes_come_into_memory_of_the_readers_own(stand: Stand) -> None:
+    """Whole, in order, however they are asked for; mixed with `receive_some`; the end is 0, and a
+    stream that was closed here is broken."""
+
+    async def story(one: Computer, two: Computer) -> None:
+        listener = await one.env.streams.listen((one.host, 0), one.member)
+        data = bytes(range(256)) * 5000
+
+        async def give(accepted: Accepted) -> None:
+            view = memoryview(bytearray(data))
+            for start in range(0, len(data), 300_000):
+                await accepted.stream.send_all(view[start : start + 300_000])
+
+        async with serving(listener.serve, give):
+            stream = await two.env.streams.dial(listener.address, one.member.node_id, two.member)
+            memory, got = bytearray(len(data)), 0
+            for size in itertools.cycle((1, 70_000, 16_384, 400_000)):
+                space = memoryview(memory)[got : got + size]
+                if not space:
+                    break
+                if size == 1:
+                    space[:] = await stream.receive_some(1)
+                    got += 1
+                    continue
+                count = await stream.receive_into(space)
+                assert 0 < count <= len(space)
+                got += count
+            assert bytes(memory) == data
+            assert await stream.receive_into(memoryview(bytearray(10))) == 0
+            await stream.aclose()
+            with pytest.raises(StreamBroken):
+                await stream.receive_into(memoryview(bytearray(10)))
+        await listener.aclose()
+
+    stand.run(story)
+
+
+def test_who_waits_for_bytes_learns_that_its_own_side_was_closed(stand: Stand) -> None:
+    async def story(one: Computer, two: Computer) -> None:
+        listener = await one.env.streams.listen((one.host, 0), one.member)
+
+        async def read(stream: ByteStream) -> None:
+            with pytest.raises(StreamBroken):
+                await stream.receive_into(memoryview(bytearray(10)))
+
+        async with serving(listener.serve, echo), trio.open_nursery() as nursery:
+            stream = await two.env.streams.dial(listener.address, one.member.node_id, two.member)
+            nursery.start_soon(read, stream)
+            await trio.testing.wait_all_tasks_blocked()
+            await stream.aclose()
         await listener.aclose()
 
     stand.run(story)

@@ -72,7 +72,7 @@ class LocalStream:
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | memoryview) -> None:
         try:
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -83,6 +83,11 @@ class LocalStream:
             return bytes(await self._stream.receive_some(max_bytes or _RECEIVE_BYTES))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise StreamBroken(str(error)) from None
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        data = await self.receive_some(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

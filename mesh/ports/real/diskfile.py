@@ -44,6 +44,15 @@ class RealDiskFile:
             data += more
         return data
 
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        size = 0
+        while size < len(buffer):
+            count = os.preadv(self._fd, [buffer[size:]], offset + size)
+            if not count:
+                break
+            size += count
+        return size
+
     def write(self, data: bytes) -> None:
         view = memoryview(data)
         try:
@@ -54,7 +63,7 @@ class RealDiskFile:
                 raise StoreFull(path=self._path) from None
             raise
 
-    def write_at(self, offset: int, data: bytes) -> None:
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
         view = memoryview(data)
         try:
             while view:

@@ -44,8 +44,10 @@ _log = logging.getLogger(__name__)
 _RECEIVE_BYTES = 64 * 1024
 _RECORD_BYTES = 16 * 1024
 """What a TLS record holds at most: asking OpenSSL for more only allocates more."""
-_SOCKET_BYTES_MIN, _SOCKET_BYTES_MAX = 16 * 1024, 512 * 1024
-"""What is asked of the kernel at once."""
+_SOCKET_BYTES_MIN, _SOCKET_BYTES_MAX = 16 * 1024, 128 * 1024
+"""What is asked of the kernel at once: still in the processor's cache when it is decrypted."""
+_YIELD_BYTES = 256 * 1024
+"""Whoever receives more without ever waiting lets other tasks run."""
 _KEEPALIVE = {
     "TCP_KEEPIDLE": KEEPALIVE_EVERY_S,
     "TCP_KEEPINTVL": KEEPALIVE_EVERY_S,
@@ -75,11 +77,34 @@ class _Socket(trio.abc.Stream):
             count = await self.inner.socket.recv_into(buffer, min(max_bytes or 0, len(buffer)))
         except OSError as error:
             raise trio.BrokenResourceError(str(error)) from error
+        self._fit(count)
+        return buffer[:count]
+
+    def receive_now(self) -> memoryview:
+        """As `receive_some`, what is here already; empty when that is nothing, or the end, or
+        trouble, which the next `receive_some` meets as well."""
+        buffer = self._buffer
+        try:
+            count = os.readv(self.inner.socket.fileno(), [buffer])
+        except OSError:
+            return buffer[:0]
+        self._fit(count)
+        return buffer[:count]
+
+    async def wait_readable(self) -> None:
+        """Raises ClosedResourceError when it is closed here."""
+        try:
+            await trio.lowlevel.wait_readable(self.inner.socket)
+        except (OSError, ValueError):  # it has been closed before
+            raise trio.ClosedResourceError from None
+
+    def _fit(self, count: int) -> None:
+        """The next buffer, after one that has taken `count`."""
+        buffer = self._buffer
         if count == len(buffer) < _SOCKET_BYTES_MAX:
             self._buffer = memoryview(bytearray(2 * count))
         elif count < len(buffer) // 8 and len(buffer) > _SOCKET_BYTES_MIN:
             self._buffer = memoryview(bytearray(len(buffer) // 2))
-        return buffer[:count]
 
     async def aclose(self) -> None:
         await self.inner.aclose()
@@ -96,8 +121,10 @@ class TlsStream:
 
     def __init__(self, tls: _Tls) -> None:
         self._tls = tls
+        self._greedy_bytes = 0
+        """Received since this task has last let others run."""
 
-    async def send_all(self, data: bytes) -> None:
+    async def send_all(self, data: bytes | memoryview) -> None:
         """Send everything. Raises StreamBroken."""
         try:
             await self._tls.send_all(data)
@@ -128,6 +155,48 @@ class TlsStream:
             pieces.append(piece)
             max_bytes -= len(piece)
         return b"".join(pieces)
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Decrypted where the caller wants it. Raises as `receive_some`."""
+        try:
+            if count := self._decrypt_into(buffer):
+                self._greedy_bytes += count
+                if self._greedy_bytes >= _YIELD_BYTES:
+                    self._greedy_bytes = 0
+                    await trio.lowlevel.checkpoint()
+                return count
+            self._greedy_bytes = 0
+            await self._tls.transport_stream.wait_readable()
+            if count := self._decrypt_into(buffer):
+                return count
+            # The end, trouble, or no data of the peer's: trio knows what to do.
+            data = await self._tls.receive_some(min(len(buffer), _RECORD_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            _broken(error)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _decrypt_into(self, buffer: memoryview) -> int:
+        """What has arrived already, without waiting. A pass of the event loop for each packet would
+        cost as much as decrypting it."""
+        tls, count, size = self._tls, 0, len(buffer)
+        read = tls._ssl_object.read
+        while count < size:
+            try:
+                got = read(size - count, buffer[count:])
+            except ssl.SSLWantReadError:
+                more = tls.transport_stream.receive_now()
+                if not more:
+                    break
+                tls._incoming.write(more)
+                continue
+            except (ssl.SSLError, ValueError):
+                break
+            if not got:
+                break
+            assert isinstance(got, int)
+            count += got
+        return count
 
     async def aclose(self) -> None:
         """Say goodbye if that is quickly done, and close."""
