@@ -20,6 +20,7 @@ import attrs
 from mesh.identity.fold import Fold, Member, Rooted, fold, rooted_order
 from mesh.identity.records import (
     Admit,
+    Fact,
     Genesis,
     Invite,
     Leave,
@@ -136,6 +137,11 @@ class Roster:
     def __len__(self) -> int:
         return len(self._rooted)
 
+    def has_room_for(self, fact: Fact) -> bool:
+        """Whether one more record may enter the set. Removals have room when others have not."""
+        reserved = 0 if isinstance(fact, Leave) else ROSTER_LEAVES_RESERVED
+        return len(self._rooted) < ROSTER_RECORDS_MAX - reserved
+
     # -- merging --------------------------------------------------------------------------------
     def merge(self, records: Iterable[bytes]) -> RosterChange:
         """Take in records from anywhere. Never raises; what is refused is counted by reason."""
@@ -226,9 +232,8 @@ class Roster:
         if not is_invited(invite, digest, admit.node, admit.proof):
             raise WireError("proof", "not signed by the invite's key")
 
-    def _check_room(self, fact: Genesis | Admit | Invite | Leave) -> None:
-        reserved = 0 if isinstance(fact, Leave) else ROSTER_LEAVES_RESERVED
-        if len(self._rooted) >= ROSTER_RECORDS_MAX - reserved:
+    def _check_room(self, fact: Fact) -> None:
+        if not self.has_room_for(fact):
             raise WireError("full")
 
     def _trim_orphans(self, rejected: Counter[str]) -> None:

@@ -1,8 +1,12 @@
 """This node's place in its mesh: key, certificate, roster; kept on disk, asked at every handshake.
 
-The one stateful part of this package: it saves the roster whenever a merge has changed it, before
-anybody is told. Files: `identity/node.key` (see `keys`), `identity/certificate.der`,
-`identity/roster.cbor`.
+The one stateful part of this package. Files: `identity/node.key` (see `keys`),
+`identity/certificate.der`, `identity/roster.cbor`.
+
+Rules
+- A record of our own is on disk before it is one: what the disk refuses was never written.
+- A record of somebody else counts at once, also when the disk refuses it: a removal must not wait
+  for room. `is_saved` is False then; the next save has it, and after a restart it comes again.
 
 A node that was removed still loads: `me()` is then None, and only the caller knows what to do.
 """
@@ -10,8 +14,9 @@ A node that was removed still loads: `me()` is then None, and only the caller kn
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
-from mesh.errors import AlreadyInMesh, NotAllowed, RosterUnreadable
+from mesh.errors import AlreadyInMesh, EnvironmentFault, NotAllowed, RosterUnreadable
 from mesh.identity.certificates import (
     certificate_pem,
     make_certificate,
@@ -59,8 +64,9 @@ class RosterFile:
 class MeshIdentity:
     """A node that is, or was, in a mesh. Implements `mesh.ports.TrustStore`.
 
-    Methods that write a record merge and save it, and return it for the others. They raise
-    NotAllowed when this node's role does not allow it, or when it is out of the mesh.
+    Methods that write a record save and merge it, and return it for the others. They raise
+    NotAllowed when this node's role does not allow it, or when it is out of the mesh, and StoreFull
+    or OSError when the disk does not take it.
     """
 
     def __init__(self, disk: Disk, key: NodeKey, certificate: bytes, roster: Roster) -> None:
@@ -71,6 +77,8 @@ class MeshIdentity:
         self._pem = (certificate_pem(certificate), private_key_pem(key))
         self._anchors: tuple[bytes, ...] = ()
         self._anchors_generation = -1
+        self.is_saved = True
+        """Whether the disk has all records that count here."""
 
     # -- who we are -----------------------------------------------------------------------------
     @property
@@ -148,11 +156,19 @@ class MeshIdentity:
 
     # -- records --------------------------------------------------------------------------------
     def merge(self, records: Iterable[bytes]) -> RosterChange:
-        """Take in records of others, and save when any was new."""
+        """Take in records of others, and save when any was new (see `is_saved`)."""
         change = self.roster.merge(records)
         if change:
-            self._save()
+            self.is_saved = False
+            self.save_again()
         return change
+
+    def save_again(self) -> None:
+        """Save what the disk has refused; it may refuse again."""
+        if not self.is_saved:
+            with suppress(EnvironmentFault, OSError):
+                self._save(self.roster.records())
+                self.is_saved = True
 
     def write_invite(self, key: bytes, role: Role, uses: int, expires_wall_s: int) -> bytes:
         """Let holders of the private half of `key` (Ed25519 public, 32 bytes) in."""
@@ -198,15 +214,17 @@ class MeshIdentity:
         return Authorship(self.mesh_id, self.node_id, me.admission)
 
     def _write(self, fact: Fact) -> bytes:
-        data = sign_record(self.key, fact)
-        change = self.merge((data,))
-        if "full" in change.rejected:
+        if not self.roster.has_room_for(fact):
             raise NotAllowed(role="mesh", what="hold more records: its roster is full")
+        data = sign_record(self.key, fact)
+        self._save((*self.roster.records(), data))
+        self.is_saved = True
+        change = self.roster.merge((data,))
         assert not change.rejected, f"our own record was refused: {change.rejected}"
         return data
 
-    def _save(self) -> None:
-        file = RosterFile(_FILE_VERSION, self.roster.records())
+    def _save(self, records: tuple[bytes, ...]) -> None:
+        file = RosterFile(_FILE_VERSION, records)
         self._disk.write(ROSTER_FILE, encode_struct(file), private=True)
 
 
@@ -261,7 +279,7 @@ def adopt(env: Env, key: NodeKey, node_name: str, records: tuple[bytes, ...]) ->
     roster.merge(records[1:])
     certificate = own_certificate(env.disk, key, node_name)
     identity = MeshIdentity(env.disk, key, certificate, roster)
-    identity._save()
+    identity._save(roster.records())
     return identity
 
 

@@ -143,7 +143,7 @@ class MeshRuntime:
             WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
         )
         self.facts = FactBoard(self.stolen.tools, self.links.post_all)
-        self.leaves = Leaves(env, identity, self.links)
+        self.leaves = Leaves(env, identity, self.links, self.state)
         self.leaves.admitted = self.roster_changed
         self.deployer = self.leaves.programs = Deployer(self.leaves)
         self.gossip: Gossip
@@ -345,6 +345,8 @@ class MeshRuntime:
             for reason, count in change.rejected.items():
                 self.counters.add(f"roster.bad-input.{reason}", count)
                 self.counters.add(f"roster.refused.{reason}.{source.hex()[:16]}", count)
+            if not self.identity.is_saved:
+                self.counters.add("roster.unsaved")
             if change:
                 self._spread(source, change)
             if sum(change.rejected.values()) > ROSTER_REJECTED_MAX:
@@ -386,11 +388,13 @@ class MeshRuntime:
             self.links.want(view.node_id, (view.address[0], view.peer_port), proven=True)
         else:
             self.links.unwant(view.node_id)
+            self.blobs.forget(view.node_id)  # also what is fetched without a link
         if view.rtt_s is not None:
             self.work.core.peer_rtt(view.node_id, view.rtt_s)
 
     def _report_load(self) -> None:
         """Once a second: how busy the machine is, to the scheduler and to everybody."""
+        self.identity.save_again()  # as a rule there is nothing
         machine = self._env.readings.load()
         self.work.core.machine(machine.cpu_percent, machine.memory_free_mib)
         pressure = self._env.readings.pressure().cpu / 100
@@ -429,6 +433,7 @@ class MeshRuntime:
             counters=self.counters,
             resolver_config=self._resolver_config,
             near_first=self.near_first,
+            unlinked=self.links.unlinked,
             name_of=self.name_of,
             may_build=self.may_build,
             log_text=self.performer.log_text,

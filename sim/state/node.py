@@ -28,7 +28,7 @@ from sim.disk import SimDisk
 from sim.kernel.world import Event
 from sim.machine.clock import HardwareClock
 from sim.state.identities import MESH, certificate_of, key_of
-from sim.state.rosters import keep, roster_from
+from sim.state.rosters import roster_from
 
 if TYPE_CHECKING:
     from sim.state.stage import StateStage
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 COMMIT_S = 0.1
 RETRY_S = 2.0
 """After the disk has refused."""
+SLICE_ROWS = 2
 ROOM = Room(bytes_max=5_000, others_bytes_max=3_000)
 """What may wait for a disk: some four frames."""
 SUM_BYTES = 4
@@ -111,6 +112,7 @@ class StateNode:
             token=lambda size: dice.getrandbits(8 * size).to_bytes(size, "big"),
             draw=dice.random,
             standing=roster.standing(),
+            slice_rows=SLICE_ROWS,
         )
 
     def end(self) -> None:
@@ -139,7 +141,7 @@ class StateNode:
         return self.identity.roster.digest() if self.identity is not None else None
 
     def hear_records(self, records: Sequence[bytes]) -> None:
-        if self.identity is not None and keep(self.identity, records):
+        if self.identity is not None and self.identity.merge(records):
             self.stand()
 
     def stand(self) -> None:
@@ -221,7 +223,7 @@ class StateNode:
     def _arm(self) -> None:
         if self.replica is None:
             return  # what it has just said has ended it
-        due_s = self.replica.next_timer_s
+        due_s = max(self.replica.next_timer_s, self.now_s)
         if self._timer is not None:
             if due_s == self._due_s:
                 return
@@ -274,6 +276,7 @@ class StateNode:
         if self.replica is not None:
             for digest in self.replica.state.wanted():
                 self.replica.load_state(digest, self.stage.blobs[digest])
+            self._arm()
 
     def _sealed(self, frame: Frame) -> None:
         self.stage.sealed(self, frame)

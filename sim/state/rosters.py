@@ -11,8 +11,6 @@ roster (`rosterdeeds`), links between members (`stage`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -21,7 +19,7 @@ from mesh.identity.records import FeedPoint, Leave, open_record
 from mesh.identity.roles import Role
 from mesh.identity.roster import Roster
 from mesh.identity.standing import Cut
-from mesh.identity.trust import MeshIdentity, load_roster
+from mesh.identity.trust import load_roster
 from mesh.ports import Disk
 from mesh.types import Digest, NodeId, digest_of
 from sim.state.identities import ADMINS, certificate_of, founding, name_of
@@ -153,11 +151,3 @@ class Rosters:
         if into.identity is None or source.identity is None:
             return
         into.hear_records(source.identity.roster.records())
-
-
-def keep(identity: MeshIdentity, records: Iterable[bytes]) -> bool:
-    """Merge records; whether any was new. A disk that is full keeps none, and they come again."""
-    before = identity.roster.digest()
-    with suppress(EnvironmentFault, OSError):
-        identity.merge(records)
-    return identity.roster.digest() != before

@@ -3,12 +3,15 @@
 import pytest
 from identity_world import env_in, founder, key_of, new_mesh, new_node
 
-from mesh.errors import AlreadyInMesh, KeyUnreadable, NotAllowed, RosterUnreadable
+from mesh.errors import AlreadyInMesh, KeyUnreadable, NotAllowed, RosterUnreadable, StoreFull
 from mesh.identity import trust
 from mesh.identity.certificates import make_certificate
 from mesh.identity.keys import KEY_FILE
 from mesh.identity.roles import ADMIT, BUILD, SUBMIT, VIEW, Role
+from mesh.identity.roster import Roster
 from mesh.identity.trust import CERTIFICATE_FILE, ROSTER_FILE
+from sim.disk import SimDisk, SimDiskConfig
+from sim.world import World
 
 
 def admitted(identity: trust.MeshIdentity, label: str, role: Role) -> bytes:
@@ -109,6 +112,54 @@ def test_a_merge_that_changes_something_is_on_disk_before_it_returns(tmp_path) -
     loaded = trust.load(env)
     assert loaded is not None
     assert loaded.me() is None
+
+
+def on_full_disk(label: str, records: tuple[bytes, ...]) -> tuple[SimDisk, trust.MeshIdentity]:
+    """A node whose disk takes nothing any more."""
+    disk = SimDisk(World(1), "disk", SimDiskConfig(quota_bytes=0))
+    roster = Roster(records[0])
+    roster.merge(records[1:])
+    key = key_of(label)
+    return disk, trust.MeshIdentity(disk.open(), key, make_certificate(key, label), roster)
+
+
+def test_what_a_full_disk_does_not_take_was_never_written(tmp_path) -> None:
+    _, alice = new_mesh(tmp_path)
+    admitted(alice, "bob", Role.ADMIN)
+    disk, bob = on_full_disk("bob", alice.roster.records())
+    before = bob.roster.digest()
+    for write in (
+        lambda: bob.write_leave(alice.node_id),
+        lambda: bob.write_invite(key_of("invite").node_id, Role.BUILDER, 1, 1 << 40),
+        lambda: admitted(bob, "carol", Role.BUILDER),
+    ):
+        with pytest.raises(StoreFull):
+            write()
+    assert bob.roster.digest() == before
+    disk.config = SimDiskConfig()
+    bob.write_leave(alice.node_id)
+    loaded = trust.load_roster(disk.open())
+    assert loaded is not None
+    assert loaded.digest() == bob.roster.digest()
+
+
+def test_a_removal_counts_also_when_the_disk_does_not_take_it(tmp_path) -> None:
+    _, alice = new_mesh(tmp_path)
+    admitted(alice, "bob", Role.BUILDER)
+    admitted(alice, "carol", Role.BUILDER)
+    disk, bob = on_full_disk("bob", alice.roster.records())
+    change = bob.merge([alice.write_leave(key_of("carol").node_id)])
+    assert [member.name for member in change.left] == ["carol"]
+    assert not bob.is_member(key_of("carol").node_id)
+    assert not bob.is_saved
+    bob.save_again()
+    assert not bob.is_saved
+    disk.config = SimDiskConfig()
+    bob.save_again()
+    assert bob.is_saved
+    loaded = trust.load_roster(disk.open())
+    assert loaded is not None
+    assert loaded.digest() == alice.roster.digest()
 
 
 @pytest.mark.parametrize(
