@@ -58,5 +58,6 @@ class StateOracle(Oracle):
 
 def is_lacking(log: Log) -> bool:
     """Whether bodies are gone that no checkpoint stands for: dropped here, or spoiled by all disks
-    that had them. What was folded of them before is still in the views."""
+    that had them. What was folded before it was spoiled is still in the views; what was dropped is
+    not."""
     return any(log.lost(feed) or log.wanted(feed, 1) for feed in log.heads)
