@@ -95,48 +95,51 @@ class EqualTables(Oracle):
 
 
 class CanaryFound(Oracle):
-    """A healthy node that is killed is known to be gone everywhere, in time."""
+    """Healthy nodes that are killed are known to be gone everywhere, in time."""
 
     name = "crash-unnoticed"
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
-        self._canary: int | None = None
+        self._canaries: list[int] = []
         self._died_s = 0.0
         self._took_s: float | None = None
 
     def canary_died(self, canary: int) -> None:
-        self._canary, self._died_s = canary, self.stage.world.now_s
+        self._canaries.append(canary)
+        self._died_s = self.stage.world.now_s
 
-    def _believers(self, canary: int, core: tuple[int, ...]) -> list[int]:
+    def _believers(self, canary: int, observers: tuple[int, ...]) -> list[int]:
         def believes(node: int) -> bool:
             view = self.stage.view(node, canary)
             return view is not None and view.reachable
 
-        return [node for node in core if node != canary and believes(node)]
+        return [node for node in observers if node != canary and believes(node)]
 
     def sampled(self) -> None:
-        if self._canary is None or self._took_s is not None:
+        if not self._canaries or self._took_s is not None:
             return
         everybody = tuple(node for node in range(self.stage.size) if self.stage.is_up(node))
-        if not self._believers(self._canary, everybody):
+        if not any(self._believers(canary, everybody) for canary in self._canaries):
             self._took_s = self.stage.world.now_s - self._died_s
 
-    def canary_judged(self, canary: int, core: tuple[int, ...]) -> None:
-        believers = self._believers(canary, core)
+    def canary_judged(self, canary: int, left: tuple[int, ...]) -> None:
+        believers = self._believers(canary, left)
         after_s = self.scenario.phases.canary_s
-        if not believers and len(core) == self.stage.size >= QUORUM_NODES:
-            self._expect_verdict(canary, core)
+        others = self.stage.size - 1
+        if not believers and len(left) == others and self.stage.size >= QUORUM_NODES:
+            self._expect_verdict(canary, left)
         if believers:
             text = (
                 f"{after_s:g} s after node {canary} was killed, node {believers[0]} believes in it"
             )
             self.fail(text, canary, believers[0])
 
-    def _expect_verdict(self, canary: int, core: tuple[int, ...]) -> None:
-        """With a quorum of judges it is not only unreachable for each, but dead for all."""
-        for node in core:
-            view = self.stage.view(node, canary) if node != canary else None
+    def _expect_verdict(self, canary: int, left: tuple[int, ...]) -> None:
+        """With a quorum of judges it is not only unreachable for each, but dead for all. Those who
+        vanish together are not asked for: their judges must be missed before they are replaced."""
+        for node in left:
+            view = self.stage.view(node, canary)
             if view is not None and view.state < State.DEAD:
                 word = view.state.name.lower()
                 text = f"nobody has buried node {canary}: for node {node} it is only {word}"

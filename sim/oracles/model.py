@@ -69,8 +69,8 @@ class Oracle(Listener):
     def canary_died(self, canary: int) -> None:
         """A healthy node has just been crashed."""
 
-    def canary_judged(self, canary: int, core: tuple[int, ...]) -> None:
-        """By now everybody must know it."""
+    def canary_judged(self, canary: int, left: tuple[int, ...]) -> None:
+        """By now all who are `left` of the core must know it."""
 
     def figures(self) -> dict[str, float]:
         """Numbers for the summary."""

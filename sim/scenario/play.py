@@ -26,6 +26,10 @@ from sim.stage.base import Stage
 
 SAMPLE_S = 1.0
 SILENT_CANARIES = 0.5
+ROWS_OF_CANARIES = 0.5
+"""Of the silent ones: a row of the ring goes at once, whose inner members only a probe can miss."""
+ROW_SHARE = 4
+"""One of so many goes with the first."""
 DISK_COMPLAINTS = (
     "StoreFull",
     "StoreBroken",
@@ -87,7 +91,7 @@ class Director:
         self._config = config
         self._known_world_findings = 0
         self._core = tuple(range(scenario.nodes))
-        self._canary: int | None = None
+        self._canaries: tuple[int, ...] = ()
         oracles = oracles_of(scenario.world) if config.oracles is None else config.oracles
         self.oracles = [oracle(stage, scenario, self.report) for oracle in oracles]
         stage.listeners.extend(self.oracles)
@@ -200,18 +204,35 @@ class Director:
             return
         self.phase = "canary"
         rng = self.stage.world.rng("canary")
-        canary = self._canary = choose(rng, self._core, 1)[0]
-        if rng.random() < SILENT_CANARIES:
-            self.stage.host_down(canary)  # nothing refuses on its behalf: only silence tells
-        else:
+        canary = choose(rng, self._core, 1)[0]
+        self._canaries = (canary,)
+        if rng.random() >= SILENT_CANARIES:
             self.stage.crash(canary)
+        else:  # nothing refuses on its behalf: only silence tells
+            if rng.random() < ROWS_OF_CANARIES:
+                self._canaries = self._row_of(canary)
+            for each in self._canaries:
+                self.stage.host_down(each)
+        for each in self._canaries:
+            self._tell_canary(each)
+
+    def _row_of(self, last: int) -> tuple[int, ...]:
+        """Neighbours on the ring of beats among the core, each of whom waits for the next."""
+        ring = sorted(self._core, key=self.stage.node_id)
+        place = ring.index(last)
+        return tuple(ring[place - step] for step in range(1 + len(ring) // ROW_SHARE))
+
+    def _tell_canary(self, canary: int) -> None:
         self._each(lambda oracle: oracle.canary_died(canary))
 
     def _finish(self) -> None:
         self.phase = "end"
-        if self._canary is not None:
-            canary, core = self._canary, self._core
-            self._each(lambda oracle: oracle.canary_judged(canary, core))
+        left = tuple(node for node in self._core if node not in self._canaries)
+        for canary in self._canaries:
+            self._judge_canary(canary, left)
+
+    def _judge_canary(self, canary: int, left: tuple[int, ...]) -> None:
+        self._each(lambda oracle: oracle.canary_judged(canary, left))
 
     # -- the end ---------------------------------------------------------------------------------
     def outcome(self, begun_cpu_s: float) -> Outcome:
