@@ -97,6 +97,15 @@ class Links:
         if (link := self.by_node.get(node)) is not None:
             link.close()
 
+    def unlinked(self) -> list[NodeId]:
+        """Members that are said to be alive, at an address of their own word, and that no link has
+        come to yet."""
+        return [
+            node
+            for node, target in self._targets.items()
+            if target.proven and node not in self.by_node
+        ]
+
     def post(self, node: NodeId, message: object) -> bool:
         """Queue a message for a linked peer; False when there is no link."""
         link = self.by_node.get(node)

@@ -23,6 +23,9 @@ from mesh.wire.errors import WireError
 
 RECORDS_PER_ACTION = 2
 """Records fetched of one action: any will do, and a builder may be gone."""
+UNLINKED_ASKED_MAX = 4
+"""Members without a link that are asked when nobody who is linked has a file: each may cost a dial
+that times out, once."""
 
 
 @attrs.frozen
@@ -76,11 +79,15 @@ class KnownActions:
         return hits
 
     def _sources(self, builders: Iterable[NodeId]) -> list[NodeId]:
-        """Whom to ask: who has made it, then who may have used it."""
+        """Whom to ask: who has made it, then who may have used it; last those whose link is still
+        to come. A node that was started a moment ago knows from one peer what all have built, and
+        would build again what only another one can give."""
         near = self._parts.near_first()
-        first = [node for node in builders if node in near]
+        makers = list(builders)
+        first = [node for node in makers if node in near]
         others = [node for node in near if node not in first]
-        return [*first, *others[:FETCH_SOURCES_MAX]]
+        apart = sorted(self._parts.unlinked(), key=lambda node: (node not in makers, node))
+        return [*first, *others[:FETCH_SOURCES_MAX], *apart[:UNLINKED_ASKED_MAX]]
 
     async def bring(self, result: Result, sources: Sequence[NodeId]) -> bool:
         """Have all blobs of a result in our store."""

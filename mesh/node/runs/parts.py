@@ -48,6 +48,8 @@ class RunParts:
     resolver_config: Callable[[Plan], ResolverConfig]
     near_first: Callable[[], list[NodeId]]
     """Linked peers, nearest first."""
+    unlinked: Callable[[], list[NodeId]]
+    """Members that are alive and to whom there is no link yet, as just after a start."""
     name_of: Callable[[NodeId], str]
     may_build: Callable[[NodeId], bool]
     log_text: Callable[[LogBlob], bytes | None]
