@@ -170,7 +170,7 @@ uint8_t deploy_commit(struct leaf *leaf, uint8_t detail[3])
         return ERROR_WRONG_DIGEST;
     uint8_t error = package_check(leaf, package, transfer->bytes, &program, detail);
     bool is_read = error == ERROR_NONE || (error == ERROR_BAD_PROGRAM && detail[0] != FLAW_FORM);
-    if (is_read && program.counter <= slots_counter(&leaf->slots))
+    if (is_read && program.counter <= leaf->slots.highest)
         return ERROR_OLD_COUNTER;
     if (error)
         return error;

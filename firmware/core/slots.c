@@ -85,35 +85,16 @@ static bool is_confirmed(const struct slots *slots, uint32_t slot)
     return is_marked(base(slots, slot) + CONFIRMED_AT);
 }
 
-/* Valid, and its trial was not cut short by a restart. Words that lost power while they were written
- * may read as anything (hal_forgive): a torn mark is then none, and not erased either. */
+/* Whether the trial of a valid slot was not cut short by a restart. Words that lost power while they
+ * were written may read as anything (hal_forgive): a torn mark is then none, and not erased either. */
 static bool is_usable(const struct slots *slots, uint32_t slot)
 {
-    return is_valid(slots, slot) &&
-           (is_confirmed(slots, slot) || is_erased(base(slots, slot) + STARTED_AT));
+    return is_confirmed(slots, slot) || is_erased(base(slots, slot) + STARTED_AT);
 }
 
-static uint32_t newer(const struct slots *slots, bool first, bool second)
+static uint32_t newer(const struct slots *slots, uint32_t than, uint32_t slot)
 {
-    if (first && second)
-        return field(slots, 1, GENERATION) > field(slots, 0, GENERATION) ? 1 : 0;
-    return first ? 0 : second ? 1 : NO_SLOT;
-}
-
-void slots_start(struct slots *slots)
-{
-    hal_forgive(slots->self, true);
-    bool valid[SLOTS] = {is_valid(slots, 0), is_valid(slots, 1)};
-    uint32_t newest = newer(slots, valid[0], valid[1]);
-    uint32_t chosen = newer(slots, is_usable(slots, 0), is_usable(slots, 1));
-    if (chosen == NO_SLOT)
-        chosen = newest; /* a trial cut short, and nothing to go back to */
-    slots->active = (uint8_t)chosen;
-    slots->fell_back = chosen != newest;
-    slots->trial = chosen != NO_SLOT && !is_confirmed(slots, chosen);
-    if (slots->trial && is_erased(base(slots, chosen) + STARTED_AT))
-        mark(slots, chosen, STARTED_AT, 1);
-    hal_forgive(slots->self, false);
+    return than == NO_SLOT || field(slots, slot, GENERATION) > field(slots, than, GENERATION) ? slot : than;
 }
 
 bool slots_identity(const struct slots *slots, struct identity *out)
@@ -136,8 +117,6 @@ const uint8_t *slots_package(const struct slots *slots, uint32_t *size)
 
 static uint32_t highest_in(const struct slots *slots, uint32_t slot)
 {
-    if (!is_valid(slots, slot))
-        return 0;
     uint32_t highest = field(slots, slot, COUNTER);
     for (uint32_t i = 0; i < NOTES; i++) {
         const uint8_t *unit = base(slots, slot) + NOTES_AT + FLASH_UNIT * i;
@@ -147,13 +126,6 @@ static uint32_t highest_in(const struct slots *slots, uint32_t slot)
     return highest;
 }
 
-uint32_t slots_counter(const struct slots *slots)
-{
-    hal_forgive(slots->self, true);
-    uint32_t first = highest_in(slots, 0), second = highest_in(slots, 1);
-    hal_forgive(slots->self, false);
-    return first > second ? first : second;
-}
 
 static bool write_header(const struct slots *slots, uint32_t slot, uint32_t generation,
                          uint32_t size, uint32_t counter)
@@ -187,7 +159,7 @@ static uint32_t next_generation(const struct slots *slots)
 }
 
 /* Copy the slot in use, which is confirmed, over the other one: the same, but without notes. */
-static bool refresh(struct slots *slots, uint32_t counter)
+static void refresh(struct slots *slots)
 {
     uint32_t from = slots->active, to = other(slots);
     uint32_t size = field(slots, from, SIZE);
@@ -195,11 +167,10 @@ static bool refresh(struct slots *slots, uint32_t counter)
     for (uint32_t at = 0; at < size && good; at += FLASH_UNIT)
         good = slots_fill(slots, at, base(slots, from) + PACKAGE_AT + at);
     good = good && write_identity(slots, to, base(slots, from) + IDENTITY_AT) &&
-           write_header(slots, to, next_generation(slots), size, counter) &&
+           write_header(slots, to, next_generation(slots), size, slots->highest) &&
            mark(slots, to, CONFIRMED_AT, 1) && mark(slots, to, VALID_AT, 1);
     if (good)
         slots->active = (uint8_t)to;
-    return good;
 }
 
 /* The first unit for a note in the slot in use, NOTES when there is none. */
@@ -217,19 +188,49 @@ static bool note(const struct slots *slots, uint32_t counter)
     return i < NOTES && mark(slots, slots->active, NOTES_AT + FLASH_UNIT * i, counter);
 }
 
+/* Keep the counter of a program that was tried in vain, before anything is written over it. Two notes
+ * are kept in hand, since the power may fail while one is written. Only at start: a program runs from
+ * its slot, and refreshing gives that one up. */
+static void keep_counter(struct slots *slots)
+{
+    bool noted = slots->highest <= highest_in(slots, slots->active) || note(slots, slots->highest);
+    if (!noted || free_note(slots) + 2 > NOTES)
+        refresh(slots);
+}
+
+/* -- start -------------------------------------------------------------------------------------- */
+
+void slots_start(struct slots *slots)
+{
+    hal_forgive(slots->self, true);
+    uint32_t newest = NO_SLOT, chosen = NO_SLOT;
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        if (!is_valid(slots, slot))
+            continue;
+        uint32_t counter = highest_in(slots, slot);
+        if (counter > slots->highest)
+            slots->highest = counter;
+        newest = newer(slots, newest, slot);
+        if (is_usable(slots, slot))
+            chosen = newer(slots, chosen, slot);
+    }
+    if (chosen == NO_SLOT)
+        chosen = newest; /* a trial cut short, and nothing to go back to */
+    slots->active = (uint8_t)chosen;
+    slots->fell_back = chosen != newest;
+    slots->trial = chosen != NO_SLOT && !is_confirmed(slots, chosen);
+    if (slots->trial && is_erased(base(slots, chosen) + STARTED_AT))
+        mark(slots, chosen, STARTED_AT, 1);
+    if (slots->fell_back)
+        keep_counter(slots);
+    hal_forgive(slots->self, false);
+}
+
 /* -- a new program ------------------------------------------------------------------------------ */
 
 bool slots_prepare(struct slots *slots)
 {
-    if (slots->active == NO_SLOT || slots->trial)
-        return false;
-    uint32_t highest = slots_counter(slots);
-    hal_forgive(slots->self, true); /* among the notes one may be torn */
-    bool noted = highest <= highest_in(slots, slots->active) || note(slots, highest);
-    /* Two notes are kept in hand, since the power may fail while one is written. */
-    bool good = (noted && free_note(slots) + 2 <= NOTES) || refresh(slots, highest);
-    hal_forgive(slots->self, false);
-    return good && hal_erase(slots->self, other(slots));
+    return hal_erase(slots->self, other(slots));
 }
 
 bool slots_fill(const struct slots *slots, uint32_t at, const uint8_t unit[FLASH_UNIT])
@@ -251,6 +252,7 @@ bool slots_commit(struct slots *slots, uint32_t size, uint32_t counter)
         return false;
     mark(slots, to, STARTED_AT, 1);
     slots->active = (uint8_t)to;
+    slots->highest = counter;
     slots->trial = true;
     return true;
 }

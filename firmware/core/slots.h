@@ -19,10 +19,11 @@
  *   VALID only                             new: STARTED is written, and it runs on trial
  *   VALID, STARTED (or a torn STARTED)     its trial was cut short: not used while the other is good
  *
- * Of two usable slots the higher generation wins. Counters are never forgotten: before a slot is
- * erased, a counter above the other slot's is noted there; when the room for notes runs out, the slot
- * in use is copied over the other one, which starts with an empty list. Nothing new is written while
- * a program is on trial: the slot to go back to stays.
+ * Of two usable slots the higher generation wins. Counters are never forgotten: a leaf that has gone
+ * back notes the counter of what it went back from, in the slot it went back to, before it does
+ * anything else; when the room for notes runs out, that slot is copied over the other one, which
+ * starts with an empty list, and the leaf runs there. Nothing new is written while a program is on
+ * trial: the slot to go back to stays.
  */
 #ifndef LEAF_SLOTS_H
 #define LEAF_SLOTS_H
@@ -48,16 +49,17 @@ struct slots {
     uint8_t active; /* 0, 1 or NO_SLOT */
     bool trial;     /* the active one has not been confirmed */
     bool fell_back; /* at start, a trial had been cut short */
+    uint32_t highest; /* counter that was ever accepted */
 };
 
-/* Choose the slot to start with. Marks a new one as started. */
+/* Choose the slot to start with. Marks a new one as started, or keeps the counter of one that was not
+ * chosen: it may take as long as a deploy. */
 void slots_start(struct slots *slots);
 
 bool slots_identity(const struct slots *slots, struct identity *out);
 const uint8_t *slots_package(const struct slots *slots, uint32_t *size);
-uint32_t slots_counter(const struct slots *slots); /* the highest ever accepted */
 
-/* Erase the slot not in use, to be filled. */
+/* Erase the slot not in use, to be filled. Not while a program is on trial. */
 bool slots_prepare(struct slots *slots);
 /* Write one unit of the package into it; `at` from the package's start. */
 bool slots_fill(const struct slots *slots, uint32_t at, const uint8_t unit[FLASH_UNIT]);

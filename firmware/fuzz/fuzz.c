@@ -1,40 +1,31 @@
 /* Feeds a leaf with good, bad and worse input: `fuzz SEED INPUTS SECONDS CORPUS [FIRST]`.
  *
  * The corpus is a file of records: a byte of kind, two of length (least first), the bytes. Kind 0 is
- * a frame (header and body), kind 1 a program. Each input is a record with up to eight mutations,
- * made into what reaches deepest: programs go straight to decoder, verifier and machine, in a buffer
- * of exactly their size, and some of them through begin, chunk, commit; frames get a right checksum
- * and the session's epoch, mostly. Everything follows from the seed, and an input is made from its
- * number alone, so `fuzz SEED 1 60 CORPUS NUMBER` plays the loader's one again.
+ * a frame (header and body), kind 1 a program. An input is a record with up to eight mutations, made
+ * into what reaches deepest: programs go straight to decoder, verifier and machine, in a buffer of
+ * exactly their size; frames get a right checksum and the session's epoch, mostly. Each 64th input is
+ * a scene, a whole life of a leaf (scenes.c). Everything follows from the seed, and an input is made
+ * from its number alone, so `fuzz SEED 1 60 CORPUS NUMBER` plays a program's or a scene again; what
+ * frames did depends on those since the last multiple of 2000.
  *
- * What must hold is checked here (the longest run, flash programmed once); what must never happen is
- * the sanitizers' part. */
+ * What must hold is checked here and in scenes.c; what must never happen is the sanitizers' part. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "../core/bytes.h"
 #include "../core/verifier.h"
 #include "../core/vm.h"
-#include "../host/board.h"
+#include "fuzz.h"
 
-enum { RECORDS_MAX = 4096, INPUT_MAX = 2300, BOARD_INPUTS = 2000, MUTATIONS_MAX = 8 };
+enum { RECORDS_MAX = 4096, BOARD_INPUTS = 2000, MUTATIONS_MAX = 8, SCENE_EACH = 64 };
 
-struct record {
-    uint8_t kind;
-    uint32_t size;
-    const uint8_t *data;
-};
-
+struct tally tally;
 static struct record records[RECORDS_MAX];
-static uint32_t record_count;
+static uint32_t record_count, number;
 static uint64_t dice;
-static struct board board;
-static uint32_t request_id, counter;
-static unsigned long runs, accepted, deployed, taken, restarted;
 
-static uint32_t roll(uint32_t sides)
+uint32_t roll(uint32_t sides)
 {
     uint64_t z = dice += 0x9E3779B97F4A7C15; /* splitmix64 */
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
@@ -42,17 +33,35 @@ static uint32_t roll(uint32_t sides)
     return (uint32_t)((z ^ z >> 31) >> 16) % sides;
 }
 
-static void check(bool good, const char *what, uint32_t number)
+static void name_input(void)
+{
+    fprintf(stderr, "in input %u\n", number);
+}
+
+void check(bool good, const char *what)
 {
     if (good)
         return;
-    fprintf(stderr, "broken: %s in input %u\n", what, number);
+    fprintf(stderr, "broken: %s\n", what);
+    name_input();
     abort();
+}
+
+/* Of the sanitizers; not there in a build without them. */
+extern void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+const struct record *some_record(uint8_t kind)
+{
+    const struct record *record;
+    do
+        record = &records[roll(record_count)];
+    while (record->kind != kind);
+    return record;
 }
 
 /* -- inputs ------------------------------------------------------------------------------------- */
 
-static uint32_t mutate(uint8_t *data, uint32_t size)
+uint32_t mutate(uint8_t *data, uint32_t size)
 {
     static const uint8_t ODD[] = {0, 1, 2, 4, 7, 8, 9, 0x17, 0x18, 0x19, 0x1A, 0x20, 0x40, 0x58,
                                   0x59, 0x80, 0x84, 0x85, 0x9F, 0xF4, 0xF6, 0xFE, 0xFF};
@@ -115,7 +124,7 @@ static uint32_t some_time(void *self)
     return roll(1 << 16);
 }
 
-static void load(const uint8_t *data, uint32_t size, uint32_t number)
+static void load(const uint8_t *data, uint32_t size)
 {
     const struct bench bench = {0, any, swallow, swallow, swallow_question, some_time};
     struct program program;
@@ -123,143 +132,30 @@ static void load(const uint8_t *data, uint32_t size, uint32_t number)
     memcpy(exact, data, size);
     if (program_read(&program, exact, size) &&
         program_verify(&program, nearly_everywhere, 0).flaw == FLAW_NONE) {
-        accepted++;
+        tally.accepted++;
         for (uint32_t i = 0; i < program.rule_count; i++) {
             uint8_t steps = vm_run(&program.rules[i], &bench);
-            check(steps > 0 && steps <= program.rules[i].worst, "a run's length", number);
-            runs++;
+            check(steps > 0 && steps <= program.rules[i].worst, "a run's length");
+            tally.runs++;
         }
     }
     free(exact);
 }
 
-/* -- the link ----------------------------------------------------------------------------------- */
+/* -- the board that lives on -------------------------------------------------------------------- */
 
-static void power(void)
-{
-    do
-        restarted++;
-    while (!board_start(&board, RESET_BROWNOUT));
-}
-
-static void feed(const uint8_t *wire, uint32_t size)
-{
-    uint8_t out[4096];
-    while (size > 0) {
-        uint32_t part = size < 400 ? size : 400;
-        board_feed(&board, wire, part);
-        if (!board_run(&board, board.now_ms + 1))
-            power();
-        while (board_take(&board, out, sizeof out))
-            taken++;
-        wire += part;
-        size -= part;
-    }
-}
-
-static void say(uint8_t kind, uint8_t epoch, const uint8_t *body, uint32_t size)
-{
-    uint8_t wire[FRAME_BUFFER_BYTES];
-    size = size > BODY_BYTES_MAX ? BODY_BYTES_MAX : size;
-    bytes_copy(wire + FRAME_BODY_AT, body, size);
-    feed(wire, frame_finish(wire, kind, epoch, size));
-}
-
-static struct cbor_writer asking(uint8_t *body, uint32_t items, uint8_t op)
-{
-    struct cbor_writer to = cbor_writing(body, BODY_BYTES_MAX);
-    cbor_put_array(&to, items);
-    cbor_put_uint(&to, ++request_id & 0xFFFF);
-    cbor_put_uint(&to, op);
-    return to;
-}
-
-static void ask(const uint8_t *body, const struct cbor_writer *to)
-{
-    say(FRAME_REQUEST, board.leaf.session.epoch, body, (uint32_t)(to->at - body));
-}
-
-static void greet(void)
-{
-    static const uint8_t HELLO[] = {0x82, 0x01, 0x48, 1, 2, 3, 4, 5, 6, 7, 8};
-    say(FRAME_HELLO, 0, HELLO, sizeof HELLO);
-}
+static struct board lasting;
 
 /* A board that belongs to a mesh; power fails now and then. */
 static void new_board(void)
 {
-    uint8_t body[BODY_BYTES_MAX], key[KEY_SIZE] = {7};
-    board_make(&board, 1, dice);
+    board_make(&lasting, 1, dice);
+    board = &lasting;
     power();
     greet();
-    struct cbor_writer to = asking(body, 5, 8);
-    for (uint32_t i = 0; i < 3; i++)
-        cbor_put_bytes(&to, key, KEY_SIZE);
-    ask(body, &to);
-    counter = 0;
-    if (roll(4) == 0) {
-        board.cut_at = board.flash_ops + 1 + roll(200);
-        board.cut_kind = CUT_CLEAN + roll(3);
-        board.cut_byte = roll(FLASH_UNIT);
-    }
-}
-
-/* With a counter that is high enough, mostly: it stands after the target. */
-static void count_up(uint8_t *program, uint32_t size)
-{
-    if (size > 9 && program[2] == 0x81 && program[4] < 0x18 && ++counter < 0x18)
-        program[4] = (uint8_t)counter;
-}
-
-static void deploy(uint8_t *program, uint32_t size, uint32_t number)
-{
-    uint8_t package[INPUT_MAX + 80], body[BODY_BYTES_MAX], digest[DIGEST_BYTES], signature[64] = {0};
-    count_up(program, size);
-    struct cbor_writer whole = cbor_writing(package, sizeof package);
-    cbor_put_array(&whole, 2);
-    cbor_put_bytes(&whole, program, size);
-    cbor_put_bytes(&whole, signature, sizeof signature);
-    uint32_t bytes = (uint32_t)(whole.at - package);
-    package_digest(package, bytes, digest);
-    struct cbor_writer to = asking(body, 5, 3);
-    cbor_put_uint(&to, bytes);
-    cbor_put_uint(&to, bytes);
-    cbor_put_bytes(&to, digest, sizeof digest);
-    ask(body, &to);
-    for (uint32_t at = 0; at < bytes; at += 200) {
-        to = asking(body, 4, 4);
-        cbor_put_uint(&to, at);
-        cbor_put_bytes(&to, package + at, bytes - at < 200 ? bytes - at : 200);
-        ask(body, &to);
-    }
-    to = asking(body, 2, 5);
-    ask(body, &to);
-    deployed += board.leaf.slots.trial;
-    if (!board_run(&board, board.now_ms + 1 + roll(300)))
-        power();
-    to = asking(body, 3, 6);
-    cbor_put_uint(&to, board.leaf.engine.program.counter);
-    if (roll(3))
-        ask(body, &to);
-    else {
-        power();
-        greet();
-    }
-    check(board.rewrites == 0, "flash programmed twice", number);
-}
-
-static void talk(uint8_t *data, uint32_t size)
-{
-    if (size == 0)
-        return;
-    uint8_t kind = data[0] >> 4 & 3, epoch = kind == FRAME_HELLO ? 0 : board.leaf.session.epoch;
-    switch (roll(8)) {
-    case 0: feed(data, size); break; /* as it is: noise */
-    case 1: say(kind, data[0] & 15, data + 1, size - 1); break;
-    default: say(kind, epoch, data + 1, size - 1); break;
-    }
-    if (board.leaf.session.epoch == 0)
-        greet();
+    provision();
+    if (roll(4) == 0)
+        board_cut(board, 1 + roll(200), CUT_CLEAN + roll(3), roll(FLASH_UNIT));
 }
 
 /* -- the run ------------------------------------------------------------------------------------ */
@@ -281,25 +177,30 @@ static void read_corpus(const char *path)
         records[record_count++] = (struct record){all[at], length, all + at + 3};
         at += 3 + length;
     }
-    check(record_count > 0, "an empty corpus", 0);
+    bool has_program = false;
+    for (uint32_t i = 0; i < record_count; i++)
+        has_program = has_program || records[i].kind == RECORD_PROGRAM;
+    check(has_program, "a corpus without a program");
 }
 
-static void input(uint64_t seed, uint32_t number)
+static void input(uint64_t seed)
 {
     uint8_t data[INPUT_MAX];
     dice = seed * 1000003 + number * UINT64_C(0xD1342543DE82EF95);
     if (number % BOARD_INPUTS == 0)
         new_board();
+    if (number % SCENE_EACH == SCENE_EACH - 1) {
+        scene();
+        board = &lasting;
+        return;
+    }
     const struct record *record = &records[roll(record_count)];
     memcpy(data, record->data, record->size);
     uint32_t size = mutate(data, record->size);
-    if (record->kind == 0)
+    if (record->kind == RECORD_FRAME)
         talk(data, size);
-    else {
-        load(data, size, number);
-        if (roll(8) == 0)
-            deploy(data, size, number);
-    }
+    else
+        load(data, size);
 }
 
 int main(int argc, char **argv)
@@ -310,16 +211,21 @@ int main(int argc, char **argv)
     uint32_t inputs = (uint32_t)strtoul(argv[2], 0, 10);
     uint32_t first = argc > 5 ? (uint32_t)strtoul(argv[5], 0, 10) : 0;
     time_t end = time(0) + strtol(argv[3], 0, 10);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(name_input);
     read_corpus(argv[4]);
     new_board();
     uint32_t done = 0;
     for (; done < inputs; done++) {
         if (done % 256 == 0 && time(0) >= end)
             break;
-        input(seed, first + done);
+        number = first + done;
+        input(seed);
     }
-    printf("{\"inputs\": %u, \"accepted_programs\": %lu, \"rule_runs\": %lu, \"deploys\": %lu, "
-           "\"answers\": %lu, \"starts\": %lu}\n",
-           done, accepted, runs, deployed, taken, restarted);
+    printf("{\"inputs\": %u, \"accepted_programs\": %lu, \"rule_runs\": %lu, \"scenes\": %lu, "
+           "\"deploys\": %lu, \"fallbacks\": %lu, \"refreshes\": %lu, \"answers\": %lu, "
+           "\"starts\": %lu}\n",
+           done, tally.accepted, tally.runs, tally.scenes, tally.deployed, tally.fallbacks,
+           tally.refreshes, tally.answers, tally.starts);
     return 0;
 }

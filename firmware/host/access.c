@@ -37,6 +37,13 @@ void board_cut(struct board *board, uint32_t at, uint32_t kind, uint32_t byte)
     board->cut_byte = byte;
 }
 
+/* Flash operation `at`, counted from now, fails though power lasts; 0: none. */
+void board_fault(struct board *board, uint32_t at, uint32_t kind)
+{
+    board->fault_at = at ? board->flash_ops + at : 0;
+    board->fault_kind = at ? kind : FAULT_NEVER;
+}
+
 /* Bytes come in on a UART of the rules; a newline ends a line. Returns how many had room. */
 uint32_t board_uart(struct board *board, uint32_t port, const uint8_t *data, uint32_t size)
 {

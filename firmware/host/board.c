@@ -26,10 +26,17 @@ void hal_forgive(void *self, bool on)
     (void)on;
 }
 
+static enum fault fault_now(const struct board *board)
+{
+    return board->flash_ops == board->fault_at ? board->fault_kind : FAULT_NEVER;
+}
+
 bool hal_erase(void *self, uint32_t slot)
 {
     struct board *board = of(self);
     bool cut = cut_now(board);
+    if (!cut && fault_now(board) != FAULT_NEVER)
+        return false;
     uint32_t done = !cut ? SLOT_BYTES : board->cut_kind == CUT_HALF ? SLOT_BYTES / 2 : 0;
     bytes_fill(board->flash[slot], 0xFF, done);
     if (cut)
@@ -42,6 +49,9 @@ bool hal_program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLAS
     struct board *board = of(self);
     uint8_t *to = board->flash[slot] + at;
     bool erased = true, cut = cut_now(board);
+    enum fault fault = cut ? FAULT_NEVER : fault_now(board);
+    if (fault == FAULT_REFUSED)
+        return false;
     for (uint32_t i = 0; i < FLASH_UNIT; i++)
         erased = erased && to[i] == 0xFF;
     uint32_t done = !cut ? FLASH_UNIT : board->cut_kind == CUT_TORN ? board->cut_byte : 0;
@@ -50,6 +60,8 @@ bool hal_program(void *self, uint32_t slot, uint32_t at, const uint8_t unit[FLAS
         done = 0;
     }
     bytes_copy(to, unit, done);
+    if (fault == FAULT_STUCK)
+        to[0] = (uint8_t)~unit[0];
     if (cut)
         longjmp(board->dark, 1);
     return erased;

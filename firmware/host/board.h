@@ -14,6 +14,9 @@ enum { LINE_BYTES = 8192, PINS = 64, UARTS = 4, UART_BYTES = 64, RECEIVE_BYTES =
 
 enum cut { CUT_NEVER, CUT_CLEAN, CUT_TORN, CUT_HALF };
 
+/* Flash that wears out: the operation is refused, or it says that it went well and has not. */
+enum fault { FAULT_NEVER, FAULT_REFUSED, FAULT_STUCK };
+
 /* Bytes on their way; oldest first. */
 struct line {
     uint32_t size;
@@ -38,6 +41,8 @@ struct board {
     uint32_t cut_at;         /* the operation during which power fails, from 1; 0: none */
     uint32_t cut_kind;
     uint32_t cut_byte;       /* a torn unit keeps this many bytes */
+    uint32_t fault_at;       /* the operation that fails though power lasts, from 1; 0: none */
+    uint32_t fault_kind;
     uint32_t rewrites;       /* units programmed twice: must stay 0 */
     uint32_t overruns;
     uint32_t restarts;       /* asked for by the firmware */

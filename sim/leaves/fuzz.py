@@ -46,8 +46,8 @@ class Unusable(Exception):
 
 def sources() -> list[Path]:
     core = [each for each in sorted((FIRMWARE / "core").glob("*.c")) if each.stem != "ed25519"]
-    fuzz = [FIRMWARE / "fuzz" / "fuzz.c", FIRMWARE / "fuzz" / "open_crypto.c"]
-    return [*core, FIRMWARE / "host" / "board.c", *fuzz]
+    host = [FIRMWARE / "host" / name for name in ("board.c", "access.c")]
+    return [*core, *host, *sorted((FIRMWARE / "fuzz").glob("*.c"))]
 
 
 def build(folder: Path, flags: Sequence[str]) -> Path:
