@@ -72,14 +72,14 @@ def moved(
     """Our place after a round trip of `rtt_s` to a member at `other`."""
     if not 0.0 < rtt_s <= RTT_MAX_S:
         return own
-    expected_s = own.rtt_s(other)
+    dx_s, dy_s = own.x_s - other.x_s, own.y_s - other.y_s
+    plane_s = hypot(dx_s, dy_s)
+    expected_s = plane_s + own.height_s + other.height_s
     trust = own.error / max(own.error + other.error, 1e-6)
     relative = min(abs(expected_s - rtt_s) / rtt_s, ERROR_MAX)
     gain = GAIN * trust
     error = _within(relative * gain + own.error * (1 - gain), ERROR_UNIT, ERROR_MAX)
     step_s = _within(gain * (rtt_s - expected_s), -STEP_MAX_S, STEP_MAX_S)
-    dx_s, dy_s = own.x_s - other.x_s, own.y_s - other.y_s
-    plane_s = hypot(dx_s, dy_s)
     if plane_s < UNIT_S:  # in the same place: away in any direction
         dx_s, dy_s = random() - 0.5, random() - 0.5
         plane_s = hypot(dx_s, dy_s)

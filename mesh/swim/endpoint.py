@@ -92,7 +92,8 @@ class Endpoint:
         return self._swim.dossier(node, now_s)
 
     def handle_timer(self, now_s: float) -> list[Output]:
-        return self._seal_all(self._swim.handle_timer(now_s), now_s)
+        effects = self._swim.handle_timer(now_s)
+        return self._seal_all(effects, now_s) if effects else []
 
     def machine_felt(self, pressure: float, lag_s: float, now_s: float) -> None:
         """See `Swim.machine_felt`."""
@@ -125,12 +126,17 @@ class Endpoint:
         if not opened.fresh:
             return self._notice(opened, datagram, source, now_s)
         if not opened.payload:
-            return self._repeat_kept(opened.sender, now_s, wanted=True)
+            return self._repeat_kept(opened.sender, now_s)
+        sender, swim = opened.sender, self._swim
         at = At(source, now_s if arrived_s is None else arrived_s)
-        effects = self._swim.receive(opened.sender, opened.payload, at, now_s)
-        raised = self._follow_epoch()
-        outputs = self._repeat_kept(opened.sender, now_s, wanted=raised)
-        return outputs + self._seal_all(effects, now_s)
+        effects = swim.receive(sender, opened.payload, at, now_s)
+        outputs: list[Output] = []
+        if swim.table.own.record.epoch == self._sealer.epoch:
+            self._kept.pop(sender, None)
+        else:  # our record is in a later one, and the seal follows
+            self._sealer.raise_epoch(self.epoch)
+            outputs = self._repeat_kept(sender, now_s)
+        return outputs + self._seal_all(effects, now_s) if effects else outputs
 
     def refused(self, to: Address, quoted: bytes, now_s: float) -> list[Output]:
         """The network says that nobody listens at `to`, and quotes what we sent. Never raises."""
@@ -149,14 +155,6 @@ class Endpoint:
         """A sign of life by another way, such as bytes on a stream."""
         return self._seal_all(self._swim.heard(node, now_s), now_s)
 
-    def _follow_epoch(self) -> bool:
-        """The seal is in the epoch of our record; whether it had to move."""
-        epoch = self.epoch
-        if epoch == self._sealer.epoch:
-            return False
-        self._sealer.raise_epoch(epoch)
-        return True
-
     def _notice(
         self, opened: Opened, datagram: bytes, source: Address, now_s: float
     ) -> list[Output]:
@@ -169,9 +167,9 @@ class Endpoint:
         data = self._sealer.notice(sender, datagram, payload)
         return [Transmit(data, source)] if data is not None else []
 
-    def _repeat_kept(self, node: NodeId, now_s: float, *, wanted: bool) -> list[Output]:
+    def _repeat_kept(self, node: NodeId, now_s: float) -> list[Output]:
         kept, sent_s = self._kept.pop(node, _NOTHING_KEPT)
-        if kept is None or not wanted or now_s - sent_s > SWIM_RESEND_S:
+        if kept is None or now_s - sent_s > SWIM_RESEND_S:
             return []
         data = self._sealer.seal(node, kept.payload)
         return [Transmit(data, kept.address)] if data is not None else []

@@ -39,6 +39,10 @@ class Packets:
     def __init__(self, config: SwimConfig, facts: Membership) -> None:
         self._config = config
         self._facts = facts
+        self._bare_beat = Beat(round(1000 * config.beat_interval_s), ())
+        self._bare_beat_bytes = encode_message(self._bare_beat)
+        self.usual = {self._bare_beat_bytes: self._bare_beat}
+        """By its bytes, what is nearly always heard in a beat; to be looked at only."""
 
     def to(self, node: NodeId, address: Address, message: object) -> SendDatagram:
         payload = encode_message(message)
@@ -70,8 +74,10 @@ class Packets:
         return self.to(node, address, ack)
 
     def beat(self, member: Member) -> SendDatagram:
-        next_ms = round(1000 * self._config.beat_interval_s)
-        return self.to_member(member, Beat(next_ms, self.facts_for(member)))
+        facts = self.facts_for(member)
+        if not facts:
+            return SendDatagram(member.node_id, member.address, self._bare_beat_bytes)
+        return self.to_member(member, Beat(self._bare_beat.next_ms, facts))
 
     def relayed(self, relay: Relay, proof: Statement | None) -> SendDatagram:
         """Without proof: it is silent for us, too."""

@@ -96,6 +96,12 @@ class _Peer:
     proven_epoch: int = EPOCH_UNKNOWN
     """The epoch of its newest fresh datagram; the window is over this one."""
     window: ReplayWindow = attrs.field(factory=ReplayWindow)
+    head: bytes = b""
+    """With what its datagrams of `proven_epoch` begin; empty before the first."""
+
+
+_Sender = tuple[NodeId, _Peer, int, bytes]
+"""Whose datagram it is, its channel, its epoch, and how the nonce begins."""
 
 
 @quick
@@ -133,6 +139,8 @@ class Sealer:
         self._begin(config.epoch)
         self._members: dict[bytes, NodeId] = {}
         self._peers: dict[NodeId, _Peer] = {}
+        self._senders: dict[bytes, _Sender] = {}
+        """By `_Peer.head`: all datagrams of one start begin alike."""
         self.counters: Counter[str] = Counter()
         """Refused datagrams: reason -> count."""
 
@@ -156,6 +164,7 @@ class Sealer:
         self._members = {prefix_of(node): node for node in reversed(allowed)}
         kept = self._members.get
         self._peers = {n: p for n, p in self._peers.items() if kept(prefix_of(n)) == n}
+        self._senders = {h: each for h, each in self._senders.items() if each[0] in self._peers}
 
     def hint(self, node: NodeId, epoch: int) -> None:
         """Others say `node` is in `epoch` now; saves a notice if true, costs one if not."""
@@ -177,22 +186,28 @@ class Sealer:
             return self._refuse("malformed")
         if len(datagram) > DATAGRAM_BYTES_MAX:
             return self._refuse("oversized")
-        if datagram[0] != VERSION:
-            return self._refuse("unknown-version")
-        prefix = datagram[1:_EPOCH_AT]
-        sender = self._members.get(prefix)
-        peer = (self._peers.get(sender) or self._peer(sender)) if sender is not None else None
-        if sender is None or peer is None:
-            return self._refuse("unknown-sender")
-        epoch, counter = datagram[_EPOCH_AT:_COUNTER_AT], datagram[_COUNTER_AT:HEADER_BYTES]
-        nonce = epoch + _COUNTER_PAD + counter + prefix
+        head = datagram[:_COUNTER_AT]
+        known = self._senders.get(head) or self._sender(head)
+        if known is None:
+            return self._refuse("unknown-version" if head[0] != VERSION else "unknown-sender")
+        sender, peer, epoch, nonce_head = known
+        counter = datagram[_COUNTER_AT:HEADER_BYTES]
+        nonce = nonce_head + counter + head[1:_EPOCH_AT]
         try:
             boxed = datagram[HEADER_BYTES:]
             plain = bindings.crypto_box_open_afternm(boxed, nonce, peer.shared_key)
         except (CryptoError, ValueError, TypeError):
             return self._refuse("bad-box")
-        numbers = int.from_bytes(epoch, "big"), int.from_bytes(counter, "big")
-        return self._judge(sender, peer, numbers, plain)
+        return self._judge(sender, peer, (epoch, int.from_bytes(counter, "big")), plain)
+
+    def _sender(self, head: bytes) -> _Sender | None:
+        """Who begins a datagram so."""
+        node = self._members.get(head[1:_EPOCH_AT]) if head[0] == VERSION else None
+        peer = self._peer(node) if node is not None else None
+        if node is None or peer is None:
+            return None
+        epoch = head[_EPOCH_AT:]
+        return node, peer, int.from_bytes(epoch, "big"), epoch + _COUNTER_PAD
 
     def _judge(
         self, sender: NodeId, peer: _Peer, numbers: tuple[int, int], plain: bytes
@@ -209,10 +224,18 @@ class Sealer:
             return Opened(sender, payload, fresh=False)
         if epoch > peer.proven_epoch:
             peer.proven_epoch, peer.window = epoch, ReplayWindow()
+            self._expect(sender, peer)
         peer.named_epoch = epoch
         if not peer.window.accept(counter):
             return self._refuse("replay")
         return Opened(sender, payload, fresh=True)
+
+    def _expect(self, sender: NodeId, peer: _Peer) -> None:
+        """Know by its head what comes from the proven epoch, instead of the one before."""
+        self._senders.pop(peer.head, None)
+        encoded = peer.proven_epoch.to_bytes(_EPOCH_BYTES, "big")
+        peer.head = bytes([VERSION]) + prefix_of(sender) + encoded
+        self._senders[peer.head] = sender, peer, peer.proven_epoch, encoded + _COUNTER_PAD
 
     def notice(self, to: NodeId, datagram: bytes, payload: bytes = b"") -> bytes | None:
         """The answer to an opened datagram that was not fresh: names the epoch it came from, and

@@ -11,7 +11,7 @@ Deliberately not here: which statement may change what (`membership`, `cases`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 import attrs
@@ -143,6 +143,8 @@ class Table:
         """Of everybody in the table and ourselves; to be looked at only."""
         self.roster: frozenset[NodeId] = frozenset()
         """Roster members, without ourselves; to be looked at only."""
+        self.get: Callable[[NodeId], Member | None] = self._members.get
+        """What is held about one other; None when that is nothing."""
         self.reachable_ids = ReachableIds(self._members)
         self.reachable_count = 0
         """Other members that are alive or only suspected."""
@@ -166,9 +168,6 @@ class Table:
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
-
-    def get(self, node: NodeId) -> Member | None:
-        return self._members.get(node)
 
     def by_prefix(self, prefix: bytes) -> Member | None:
         """The member (never ourselves) that datagrams name so."""

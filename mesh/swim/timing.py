@@ -62,22 +62,18 @@ class Timing:
         self._config = config
         self._measured: dict[NodeId, RoundTrips] = {}
 
-    def measured(self, node: NodeId, sample_s: float, now_s: float) -> None:
-        """A ping of ours came back, however late."""
+    def measured(self, node: NodeId, sample_s: float, now_s: float) -> float:
+        """A ping of ours came back, however late. Returns the mean round trip."""
         known = self._measured.get(node)
         if known is None:
-            self._measured[node] = RoundTrips(sample_s, sample_s / 2, sample_s, now_s)
+            known = self._measured[node] = RoundTrips(sample_s, sample_s / 2, sample_s, now_s)
         else:
             known.add(sample_s, now_s)
+        return known.mean_s
 
     def keep_only(self, ids: Container[NodeId]) -> None:
         """Forget whoever is no member any more."""
         self._measured = {node: each for node, each in self._measured.items() if node in ids}
-
-    def rtt_s(self, node: NodeId) -> float | None:
-        """The mean round trip; None before the first."""
-        known = self._measured.get(node)
-        return None if known is None else known.mean_s
 
     def probe_timeout_s(self, member: Member, own_late_s: float, now_s: float) -> float:
         """How long to wait for its ack before others are asked."""

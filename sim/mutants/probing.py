@@ -59,7 +59,7 @@ PROBING = (
         (
             Edit(
                 PROBER,
-                "Prober.heard",
+                "Prober._end_probes",
                 "[p for p in self._probes.values() if p.node == node and at_s > p.sent_s]",
                 "(p for p in self._probes.values() if p.node == node and at_s > p.sent_s)",
             ),
