@@ -333,6 +333,8 @@ STATE_RUNS_KEPT = 4096
 """Runs that our checkpoints keep; what happened in older ones stays in the chain of headers."""
 RECORD_BLOB_BYTES_MAX = FRAME_BYTES_MAX
 """The record of one result."""
+STATE_SLICE_ROWS = 1024
+"""Results that one turn of the event loop looks at when there is much to look at: 5 to 20 ms."""
 STATE_CHECKPOINT_EVENTS = 20_000
 """Own events on a lane after which a checkpoint takes their place: about two megabytes."""
 STATE_BLOB_BYTES_MAX = 256 * MIB

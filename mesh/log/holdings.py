@@ -21,7 +21,7 @@ from mesh.log.chain import DROPPED, HELD, WANTED, Chain, HasPlace
 from mesh.log.checkpoint import Cover, Coverage
 from mesh.log.forks import ForkProof
 from mesh.log.frame import Frame, SignedHeader
-from mesh.log.model import EMPTY, MESH_BYTES, FeedId, Head, VersionVector
+from mesh.log.model import EMPTY, MESH_BYTES, FeedId, Head, Lane, VersionVector
 from mesh.log.orphans import Orphans
 from mesh.log.rollup import hash_feeds, hash_writers
 from mesh.log.store import FrameStore, MemoryStore
@@ -154,6 +154,17 @@ class Holdings:
         for feed in sorted(self._chains if node is None else self._feeds.get(node, ())):
             if feed in self._chains:
                 yield from self._held(self._chains[feed])
+
+    def frames_again(self, node: NodeId) -> Iterator[Frame]:
+        """Every frame of a writer that counts and whose body is held, lanes of few events first.
+        The log may change between one and the next."""
+        small = (Lane.CTL, Lane.DEP)
+        for feed in sorted(self.feeds_of(node), key=lambda feed: (feed.lane not in small, feed)):
+            frame = self.frame(feed, 0)
+            while frame is not None:
+                if frame.body is not None:
+                    yield frame
+                frame = self.frame(feed, frame.signed.end)
 
     def wanted(self, feed: FeedId, at_most: int = LOG_HEADERS_BATCH_MAX) -> list[SignedHeader]:
         """Headers whose bodies are neither here nor dropped nor covered, newest first: so that a

@@ -17,7 +17,7 @@ Not here: fetching what a record names, and `taint`, which withholds what is der
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 
@@ -142,12 +142,9 @@ class ActionView:
 
     # -- folding -----------------------------------------------------------------------------------
 
-    def moved(self, moved: Iterable[Moved]) -> set[Digest]:
-        """Actions of which a row counts that did not, or the other way round."""
-        actions: set[Digest] = set()
-        for each in moved:
-            actions |= self._table.actions_at(each.strand.index, each.affects)
-        return actions
+    def moved(self, moved: Iterable[Moved], rows_max: int) -> Iterator[list[Digest]]:
+        """Actions of which a row counts that did not, or the other way round, piece by piece."""
+        return self._table.moved({each.strand.index: each for each in moved}, rows_max)
 
     def judge(self, actions: Iterable[Digest]) -> tuple[set[Digest], set[Digest]]:
         """Look at actions again: those that diverge now, and those that do no more."""
@@ -164,6 +161,8 @@ class ActionView:
         return raised, settled
 
     def _diverges(self, action: Digest) -> bool:
+        if self._table.is_single(action):
+            return False
         outputs = {
             row.result.outputs
             for row in self._table.of(action)
@@ -171,13 +170,17 @@ class ActionView:
         }
         return len(outputs) > 1
 
-    def compact(self) -> None:
-        """Throw away what is covered, or was forgotten, if that is most of it."""
-        if 2 * self._table.dead(self._low) > len(self._table):
-            self._table = self._table.compact(self._low)
+    def is_mostly_dead(self) -> bool:
+        """Whether most rows are covered, or were forgotten."""
+        return 2 * self._table.dead(lambda strand: self._strands[strand].low) > len(self._table)
 
-    def _low(self, strand: int) -> int:
-        return self._strands[strand].low
+    def compacting(self, rows_max: int) -> Iterator[None]:
+        """Throw those away, piece by piece: what was so at the beginning."""
+        lows = {strand.index: strand.low for strand in self._strands.all}
+        for fresh in self._table.compacting(lambda strand: lows.get(strand, 0), rows_max):
+            if fresh is not None:
+                self._table = fresh
+            yield
 
 
 def _claim(builder: NodeId, row: Attestation) -> Claim:

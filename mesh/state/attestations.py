@@ -25,12 +25,13 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import attrs
 
 from mesh.state.events import ActionResult
+from mesh.state.windows import Moved
 from mesh.types import DIGEST_BYTES, Digest
 
 ROW_BYTES = 106
@@ -247,8 +248,35 @@ class Attestations:
             if wanted(seq + step * (row - rows.start))
         }
 
+    def moved(self, windows: Mapping[int, Moved], rows_max: int) -> Iterator[list[Digest]]:
+        """Actions that have a row in what these strands' windows have moved over; by the number of
+        a strand. About so many rows at a time, also when none of them is one."""
+        found: list[Digest] = []
+        room = rows_max
+        for at, first in enumerate(self._run_first):
+            room -= 1
+            moved = windows.get(self._run_strand[at])
+            if moved is not None:
+                end = self._run_first[at + 1] if at + 1 < len(self._run_first) else len(self._next)
+                for row in _rows_over(moved, first, end, self._run_seq[at], self._run_step[at]):
+                    found.append(self.action(row))
+                    room -= 1
+                    if room <= 0:
+                        yield found
+                        found, room = [], rows_max
+            if room <= 0:
+                yield found
+                found, room = [], rows_max
+        if found:
+            yield found
+
+    def is_single(self, action: Digest) -> bool:
+        """Whether there is at most one row of it: then nothing can differ."""
+        return not self._next[self._newest(action)]
+
     def action(self, row: int) -> Digest:
-        return Digest(self.row(row)[:DIGEST_BYTES])
+        at = (row - 1) * ROW_BYTES
+        return Digest(bytes(self._rows[at : at + DIGEST_BYTES]))
 
     def row(self, row: int) -> bytes:
         at = (row - 1) * ROW_BYTES
@@ -264,20 +292,33 @@ class Attestations:
         """How many rows are below the `low` of their strand."""
         return sum(len(rows) - len(kept) for rows, kept in self._kept(low_of))
 
-    def compact(self, low_of: Callable[[int], int]) -> Attestations:
-        """A table without those rows. Costs as much as adding the others anew."""
-        fresh = Attestations()
-        for (rows, strand, seq, step), (_, kept) in zip(
-            self.runs(), self._kept(low_of), strict=True
-        ):
-            if kept:
-                fresh._run(strand, seq + step * (kept.start - rows.start), step)
-            for start in range(kept.start, kept.stop, _CHUNK_ROWS):
-                end = min(start + _CHUNK_ROWS, kept.stop)
-                chunk = bytes(self._rows[(start - 1) * ROW_BYTES : (end - 1) * ROW_BYTES])
-                contents = split_rows(chunk)
-                fresh._insert([Digest(row[:DIGEST_BYTES]) for row in contents], contents)
-        return fresh
+    def compacting(
+        self, low_of: Callable[[int], int], rows_max: int
+    ) -> Iterator[Attestations | None]:
+        """A table without those rows, which comes last; before it None after about `rows_max` rows
+        each. Costs as much as adding the others anew. What is added here meanwhile is in it."""
+        fresh, row, at = Attestations(), 1, 0
+        while row < len(self._next):
+            while at + 1 < len(self._run_first) and self._run_first[at + 1] <= row:
+                at += 1
+            end = self._run_first[at + 1] if at + 1 < len(self._run_first) else len(self._next)
+            end = min(end, row + rows_max)
+            self._copy(fresh, range(row, end), at, low_of(self._run_strand[at]))
+            row = end
+            if row < len(self._next):
+                yield None
+        yield fresh
+
+    def _copy(self, fresh: Attestations, rows: range, run: int, low: int) -> None:
+        """Add rows of one run that are not below `low` to another table."""
+        step = self._run_step[run]
+        seq = self._run_seq[run] + step * (rows.start - self._run_first[run])
+        kept = rows[min(max(low - seq, 0), len(rows)) :] if step or seq >= low else rows[:0]
+        if kept:
+            fresh._run(self._run_strand[run], seq + step * (kept.start - rows.start), step)
+            chunk = bytes(self._rows[(kept.start - 1) * ROW_BYTES : (kept.stop - 1) * ROW_BYTES])
+            contents = split_rows(chunk)
+            fresh._insert([Digest(row[:DIGEST_BYTES]) for row in contents], contents)
 
     def _kept(self, low_of: Callable[[int], int]) -> Iterator[tuple[range, range]]:
         """Of each run all rows, and those that are not below the `low` of their strand."""
@@ -287,6 +328,15 @@ class Attestations:
                 yield rows, rows[min(max(low - seq, 0), len(rows)) :]
             else:
                 yield rows, rows if seq >= low else rows[len(rows) :]
+
+
+def _rows_over(moved: Moved, first: int, end: int, seq: int, step: int) -> Iterator[int]:
+    """Rows of one run, from `first` below `end`, whose places a window has moved over."""
+    if not step:
+        yield from range(first, end) if moved.affects(seq) else ()
+        return
+    for places in moved.affected(seq, seq + end - first):
+        yield from range(first + places.start - seq, first + places.stop - seq)
 
 
 def read_row(row: bytes) -> ActionResult:
@@ -310,10 +360,16 @@ def split_rows(packed: bytes) -> list[bytes]:
     return [packed[at : at + ROW_BYTES] for at in range(0, len(packed), ROW_BYTES)]
 
 
-def is_packed(packed: bytes) -> bool:
-    """Whether `packed` is what `pack` makes of some rows."""
+def in_slices(packed: bytes, rows_max: int) -> Iterator[bytes]:
+    """So many rows each, the last ones fewer."""
+    for at in range(0, len(packed), ROW_BYTES * rows_max):
+        yield packed[at : at + ROW_BYTES * rows_max]
+
+
+def is_packed(packed: bytes, after: bytes = b"") -> bool:
+    """Whether `packed` is what `pack` makes of some rows, all of them higher than `after`."""
     if len(packed) % ROW_BYTES:
         return False
     rows = split_rows(packed)
-    in_order = all(one < other for one, other in pairwise(rows))
+    in_order = all(one < other for one, other in pairwise([after, *rows]))
     return in_order and all(map(_in_rows.fullmatch, rows))

@@ -6,7 +6,8 @@ Not here: the state (`views`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import attrs
 
@@ -15,6 +16,8 @@ from mesh.state.runs import RunKey
 from mesh.state.strands import Strand
 from mesh.state.windows import Moved
 from mesh.types import Digest, NodeId
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -45,10 +48,39 @@ class Changes:
         return self != Changes()
 
 
+def merged(parts: Sequence[Changes]) -> Changes:
+    """One difference instead of several that follow each other."""
+    if len(parts) == 1:
+        return parts[0]
+    refused: dict[NodeId, Counter[str]] = {}
+    for part in parts:
+        for node, counts in part.refused.items():
+            refused.setdefault(node, Counter()).update(counts)
+    return Changes(
+        actions=[action for part in parts for action in part.actions],
+        diverged=_union(part.diverged for part in parts),
+        settled=_union(part.settled for part in parts),
+        registers=_union(part.registers for part in parts),
+        programs=_union(part.programs for part in parts),
+        runs=_union(part.runs for part in parts),
+        policy=any(part.policy for part in parts),
+        disputed=_union(part.disputed for part in parts),
+        wanted=tuple(dict.fromkeys(state for part in parts for state in part.wanted)),
+        again=_union(part.again for part in parts),
+        refused={node: dict(counts) for node, counts in refused.items()},
+    )
+
+
+def _union(parts: Iterable[Sequence[T]]) -> tuple[T, ...]:
+    return tuple(sorted({each for part in parts for each in part}))  # type: ignore[type-var]
+
+
 class Collected:
     """Gathers what one call did, until the views look at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int | None = None) -> None:
+        self.rows = rows
+        """How much was looked at for it; None: as much as one slice may."""
         self.actions: list[Digest] = []
         self.judge: set[Digest] = set()
         """Actions that had other rows."""

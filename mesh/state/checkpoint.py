@@ -16,8 +16,9 @@ and fetching the blob.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from itertools import pairwise
+from typing import cast
 
 import attrs
 
@@ -28,7 +29,7 @@ from mesh.limits import (
     STATE_CHUNKS_MAX,
 )
 from mesh.log.model import EPOCH_BYTES, Dot, FeedId, Lane
-from mesh.state.attestations import ROW_BYTES, is_packed
+from mesh.state.attestations import ROW_BYTES, in_slices, is_packed
 from mesh.state.events import ActionResult, Checkpoint, Event, decode_event
 from mesh.types import NodeId
 from mesh.wire import schema
@@ -95,6 +96,18 @@ def encode_state(lane: Lane, rows: bytes, events: Iterable[tuple[Dot, bytes]]) -
 
 def open_state(data: bytes, owner: NodeId, lane: int) -> OpenedState:
     """Decode and check a state of this owner's lane. Raises WireError and nothing else."""
+    opening = opening_state(data, owner, lane, STATE_BYTES_MAX)
+    try:
+        while True:
+            next(opening)
+    except StopIteration as opened:
+        return cast("OpenedState", opened.value)
+
+
+def opening_state(
+    data: bytes, owner: NodeId, lane: int, rows_max: int
+) -> Generator[None, None, OpenedState]:
+    """The same in pieces of about so many rows or events."""
     if len(data) > STATE_BYTES_MAX:
         raise WireError("oversized")
     state = schema.decode_struct(LaneState, data)
@@ -102,15 +115,24 @@ def open_state(data: bytes, owner: NodeId, lane: int) -> OpenedState:
         raise WireError("version", str(state.version))
     if state.lane != lane or (state.rows and lane != Lane.AC):
         raise WireError("lane")
-    if not is_packed(state.rows):
-        raise WireError("rows")
-    chunks = [schema.decode_struct(KeptEvents, chunk).events for chunk in state.chunks]
-    full = all(len(chunk) == STATE_CHUNK_EVENTS for chunk in chunks[:-1])
-    kept = [each for chunk in chunks for each in chunk]
-    places = [(each.epoch, each.seq) for each in kept]
-    if not full or not all(chunks) or not all(one < other for one, other in pairwise(places)):
-        raise WireError("order")
-    return OpenedState(state.rows, tuple(_opened(each, owner, lane) for each in kept))
+    before = b""
+    for rows in in_slices(state.rows, rows_max):
+        if not is_packed(rows, before):
+            raise WireError("rows")
+        before = rows[-ROW_BYTES:]
+        yield
+    events: list[tuple[Dot, bytes, Event]] = []
+    place = (b"", 0)
+    for number, chunk in enumerate(state.chunks, 1):
+        kept = schema.decode_struct(KeptEvents, chunk).events
+        places = [place, *((each.epoch, each.seq) for each in kept)]
+        is_full = len(kept) == STATE_CHUNK_EVENTS or (kept and number == len(state.chunks))
+        if not is_full or not all(one < other for one, other in pairwise(places)):
+            raise WireError("order")
+        place = places[-1]
+        events += [_opened(each, owner, lane) for each in kept]
+        yield
+    return OpenedState(state.rows, tuple(events))
 
 
 def _opened(kept: KeptEvent, owner: NodeId, lane: int) -> tuple[Dot, bytes, Event]:

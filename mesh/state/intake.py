@@ -11,14 +11,17 @@ Not here: what the views make of it (`views`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import attrs
 
 from mesh.log.frame import Frame
 from mesh.log.model import FeedId, Lane
 from mesh.state.actions import ActionView
-from mesh.state.attestations import Taken, is_result, split_results
+from mesh.state.attestations import Taken, in_slices, is_result, split_results
 from mesh.state.changes import Collected
-from mesh.state.checkpoint import OpenedState, open_state
+from mesh.state.checkpoint import OpenedState, opening_state
 from mesh.state.claims import POLICY_KEY, ClaimView, policy_view
 from mesh.state.coverings import Covering
 from mesh.state.events import (
@@ -44,6 +47,10 @@ from mesh.state.windows import Windows
 from mesh.types import Digest, NodeId
 from mesh.wire.bytewise import ARRAY, head
 from mesh.wire.errors import WireError
+
+IN_PIECES = frozenset({Lane.AC, Lane.EXEC})
+"""Lanes of many facts, each worth something without the others. On the other two an event takes the
+place of others."""
 
 
 @attrs.frozen
@@ -190,27 +197,54 @@ class Intake:
         if feed.lane == Lane.CTL:
             into.noted.add(self._views.registers.note(entry))
 
-    def state(self, digest: Digest, data: bytes, into: Collected) -> None:
-        """A blob whose name is `digest` is here; nothing is done when no checkpoint needs it."""
+    def state(self, digest: Digest, data: bytes, rows_max: int) -> Iterator[Collected]:
+        """A blob whose name is `digest` is here; nothing is done when no checkpoint needs it. In
+        pieces of about so many rows; it covers something with the last of them."""
         for covering in self._views.windows.coverings.waiting_for(digest):
-            feed = covering.strand.feed
+            feed, into = covering.strand.feed, Collected()
+            opening = opening_state(data, feed.node, feed.lane, rows_max)
             try:
-                opened = open_state(data, feed.node, feed.lane)
+                opened = None
+                while opened is None:
+                    try:
+                        next(opening)
+                    except StopIteration as done:
+                        opened = cast("OpenedState", done.value)
+                    else:
+                        yield Collected()
             except WireError as error:
                 into.refuse(covering.strand, error.reason)
                 self._views.windows.coverings.refuse(covering)
+                yield into
                 continue
-            covering.is_loaded = True
-            self._state(opened, covering, into)
-            self.adjust(feed.node, into)
+            yield from self._rows_of(opened, covering, rows_max)
+            yield from self._events_of(opened, covering, rows_max)
 
-    def _state(self, opened: OpenedState, covering: Covering, into: Collected) -> None:
+    def _rows_of(
+        self, opened: OpenedState, covering: Covering, rows_max: int
+    ) -> Iterator[Collected]:
         strand, seq = covering.strand, covering.seq
-        if opened.rows:
-            taken = self._views.actions.table.add_packed(opened.rows, strand.index, seq)
+        for rows in in_slices(opened.rows, rows_max):
+            into = Collected()
+            taken = self._views.actions.table.add_packed(rows, strand.index, seq)
             self._results(taken, strand, into)
-        for dot, data, event in opened.events:
+            yield into
+
+    def _events_of(
+        self, opened: OpenedState, covering: Covering, rows_max: int
+    ) -> Iterator[Collected]:
+        """What holds one value for each key comes all at once, so that no other one shows."""
+        strand, seq = covering.strand, covering.seq
+        pace = rows_max if strand.feed.lane in IN_PIECES else len(opened.events) + 1
+        into = Collected()
+        for number, (dot, data, event) in enumerate(opened.events, 1):
             try:
                 self._keep(Entry(data, strand, seq, dot), event, into)
             except WireError as error:
                 into.refuse(strand, error.reason)
+            if number % pace == 0:
+                yield into
+                into = Collected()
+        covering.is_loaded = True
+        self.adjust(strand.feed.node, into)
+        yield into

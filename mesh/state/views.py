@@ -11,6 +11,10 @@ Rules
   frame that a checkpoint covers was ever here.
 - Frames and proofs come from `mesh.log`, which has checked signatures and roots; blobs have been
   checked against their names. What an event says is checked here, and a bad one skipped.
+- What may take long (a removal of somebody who built much, a large state, a fold anew) is done in
+  slices when `slice_rows` is given: `go_on` while `is_behind`. What is looked up meanwhile is right
+  of what has been taken in, since windows move at once; alarms and `Changes` come with the slices.
+  In the end all is as if it had been done at once.
 - No clock, no randomness, no I/O.
 
 Not here: how a view comes about (`actions`, `registers`, `claims`, `runs`, `taint`), and which part
@@ -19,7 +23,8 @@ of a feed counts (`windows`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 
 import attrs
@@ -30,10 +35,10 @@ from mesh.log.frame import Frame
 from mesh.log.model import FeedId, Lane
 from mesh.state.actions import ActionView, Divergent, Trusted, TrustPolicy
 from mesh.state.attestations import pack
-from mesh.state.changes import Changes, Collected
+from mesh.state.changes import Changes, Collected, merged
 from mesh.state.checkpoint import encode_state, open_state
 from mesh.state.claims import Deployed, MeshPolicy, deployed, mesh_policy
-from mesh.state.intake import Intake, Views, make_views
+from mesh.state.intake import IN_PIECES, Intake, Views, make_views
 from mesh.state.ledger import Entry
 from mesh.state.registers import RegisterKey, RegisterView
 from mesh.state.runs import RunKey, RunView
@@ -42,6 +47,9 @@ from mesh.state.taint import Taint
 from mesh.state.windows import Moved, Windows
 from mesh.state.withdrawals import PREFIX, listed
 from mesh.types import DIGEST_BYTES, Digest, NodeId
+
+_AT_ONCE = 1 << 62
+"""Rows of a slice when there are no slices."""
 
 
 @attrs.frozen
@@ -57,8 +65,14 @@ class KeptState:
 class State:
     """See the module's head. Not thread-safe: the event loop owns it."""
 
-    def __init__(self, me: NodeId, standing: Standing) -> None:
+    def __init__(self, me: NodeId, standing: Standing, slice_rows: int | None = None) -> None:
+        """Without `slice_rows` every verb does all at once."""
         self.me = me
+        self.slice_rows = slice_rows
+        self._jobs: deque[tuple[object, Iterator[Collected]]] = deque()
+        """What is left to do, and what it is about."""
+        self._loading: set[Digest] = set()
+        self._compacts = False
         strands = Strands()
         self._windows = Windows(strands, standing)
         self._views: Views = make_views(me, self._windows, strands)
@@ -78,13 +92,14 @@ class State:
             self._fork(proof, into)
         for frame in frames:
             self._intake.frame(frame, into)
-        return self._settle(into, {feed.node for feed in withdrawn})
+        return self._done(into, {feed.node for feed in withdrawn})
 
     def load(self, state: Digest, data: bytes) -> Changes:
         """Take in the state of a checkpoint: a blob of that name, which has been checked."""
-        into = Collected()
-        self._intake.state(state, data, into)
-        return self._settle(into)
+        if state not in self._loading:
+            self._loading.add(state)
+            self._jobs.append((state, self._load(state, data)))
+        return self._done(Collected())
 
     def stand(self, standing: Standing) -> Changes:
         """The roster says something else now."""
@@ -94,23 +109,91 @@ class State:
         for node in sorted(nodes):
             self._intake.adjust(node, into)
         into.policy = True  # who is an admin moves no window
-        return self._settle(into)
+        return self._done(into)
 
     def lost(self, feed: FeedId, below: int) -> Changes:
         """Bodies of a feed up to there are gone, and no checkpoint covers them."""
         into = Collected()
         self._windows.lost(feed, below)
         self._intake.adjust(feed.node, into)
-        return self._settle(into)
+        return self._done(into)
 
     def refold(self, node: NodeId, frames: Iterable[Frame]) -> Changes:
-        """Forget a node's events and take these in their place: all that the log has of it."""
-        into = Collected()
+        """Forget a node's events and take these in their place: all that the log has of it, in any
+        order; what is on lanes that are IN_PIECES should come last."""
+        into, job = Collected(), (self.refold, node)
+        self._jobs = deque(each for each in self._jobs if each[0] != job)
         for moved in self._windows.forget(node):
             into.window(moved, is_new=False)
+        rest = iter(frames)
+        for frame in rest:
+            self._intake.frame(frame, into)
+            if frame.feed.lane in IN_PIECES:
+                break
+        self._jobs.append((job, self._fold(rest)))
+        return self._done(into)
+
+    # -- slices ------------------------------------------------------------------------------------
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something left to do."""
+        return bool(self._jobs)
+
+    def go_on(self) -> Changes:
+        """Do the next slice."""
+        parts, room = list[Changes](), self.slice_rows or 1
+        while self._jobs and room > 0:
+            _, job = self._jobs[0]
+            into = next(job, None)
+            if into is None:
+                self._jobs.popleft()
+                continue
+            room -= self._rows_max if into.rows is None else into.rows
+            parts.append(self._settle(into))
+        return merged(parts) if parts else Changes()
+
+    @property
+    def _rows_max(self) -> int:
+        return self.slice_rows or _AT_ONCE
+
+    def _done(self, into: Collected, again: Iterable[NodeId] = ()) -> Changes:
+        """The end of a verb: one slice of what follows from it, or all of that."""
+        was_behind = len(self._jobs) > 1
+        parts = [self._settle(into, again)]
+        while self._jobs and (self.slice_rows is None or not was_behind):
+            parts.append(self.go_on())
+            if self.slice_rows is not None:
+                break
+        return merged(parts)
+
+    def _load(self, state: Digest, data: bytes) -> Iterator[Collected]:
+        yield from self._intake.state(state, data, self._rows_max)
+        self._loading.discard(state)
+        yield Collected(rows=0)  # it may be wanted again, by another checkpoint
+
+    def _fold(self, frames: Iterator[Frame]) -> Iterator[Collected]:
+        into = Collected(rows=0)
         for frame in frames:
             self._intake.frame(frame, into)
-        return self._settle(into)
+            into.rows = (into.rows or 0) + frame.signed.header.count
+            if into.rows >= self._rows_max:
+                yield into
+                into = Collected(rows=0)
+        yield into
+
+    def _look_again(self, moved: Sequence[Moved]) -> Iterator[Collected]:
+        """At the actions that windows have moved over."""
+        for actions in self._views.actions.moved(moved, self._rows_max):
+            into = Collected()
+            into.actions = sorted(set(actions))
+            into.judge.update(actions)
+            yield into
+
+    def _compact_actions(self) -> Iterator[Collected]:
+        if self._views.actions.is_mostly_dead():
+            for _ in self._views.actions.compacting(self._rows_max):
+                yield Collected()
+        self._compacts = False
 
     def needs_again(self, node: NodeId) -> bool:
         """Whether events of a node are missing here that count (`Changes.again` said so)."""
@@ -212,8 +295,9 @@ class State:
     def _settle(self, into: Collected, again: Iterable[NodeId] = ()) -> Changes:
         """Let the views look at what is different."""
         views, moved = self._views, list(into.moved.values())
-        actions = views.actions.moved(moved)
-        raised, settled = views.actions.judge(into.judge | actions)
+        if moved:
+            self._jobs.append((None, self._look_again(moved)))
+        raised, settled = views.actions.judge(into.judge)
         views.taint.moved(moved)
         keys, noted = views.registers.moved(moved)
         registers = views.registers.judge(into.registers | keys, into.noted | noted)
@@ -221,7 +305,7 @@ class State:
         programs = views.deployments.judge(into.programs | views.deployments.moved(moved))
         policies = views.policy.all_keys() if into.policy else views.policy.moved(moved)
         changes = Changes(
-            actions=[*into.actions, *sorted(actions)],
+            actions=into.actions,
             diverged=tuple(sorted(raised)),
             settled=tuple(sorted(settled)),
             registers=tuple(sorted(registers)),
@@ -244,7 +328,9 @@ class State:
             views.taint.list_withdrawn(listed(dict(views.registers.items()), standing))
 
     def _want(self) -> tuple[Digest, ...]:
-        before, self._wanted = self._wanted, tuple(self._windows.coverings.wanted())
+        wanted = self._windows.coverings.wanted()
+        before = self._wanted
+        self._wanted = tuple(state for state in wanted if state not in self._loading)
         return tuple(state for state in self._wanted if state not in before)
 
     def _needed_again(self, into: Collected) -> set[NodeId]:
@@ -256,7 +342,9 @@ class State:
         if not any(each.strand.low > each.low for each in moved):
             return
         views = self._views
-        views.actions.compact()
+        if not self._compacts:
+            self._compacts = True
+            self._jobs.append((None, self._compact_actions()))
         for view in (views.taint, views.registers, views.policy, views.deployments, views.runs):
             view.compact()
         self._windows.coverings.rows_dropped()

@@ -18,6 +18,9 @@ Not here: rows. Whoever keeps some asks its strand whether they count.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import attrs
 
 from mesh.identity.roles import Role
@@ -48,6 +51,15 @@ class Moved:
     def affects(self, seq: int) -> bool:
         """Whether an event there counted and does not now, or the other way round."""
         return (self.low <= seq < self.high) != self.strand.counts(seq)
+
+    def affected(self, first: int, end: int) -> Iterator[range]:
+        """The places from `first` below `end` that this is so for."""
+        strand = self.strand
+        inner = {self.low, self.high, strand.low, strand.high}
+        borders = sorted({first, end, *(each for each in inner if first < each < end)})
+        for start, stop in pairwise(borders):
+            if self.affects(start):
+                yield range(start, stop)
 
 
 class Windows:

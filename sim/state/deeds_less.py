@@ -95,6 +95,7 @@ def _clear(state: StateStage, node: StateNode, config: RetentionConfig) -> None:
         state.watch.let_go.add((node.index, held.feed, held.digest))
     for feed, below in gone.items():
         node.replica.lost(feed, below)
+    node.act(())
     node.commit()
     try:
         node.store.compact()

@@ -149,10 +149,11 @@ def tell(
     random: Random,
     frames: Sequence[Frame] | None = None,
     watch: Callable[[State, object], None] = lambda _state, _changes: None,
+    slice_rows: int | None = None,
 ) -> State:
     """Tell a replica all of a world: in random order and pieces, some twice, gaps filled later,
     the roster at some point in between, states whenever they are wanted or much later."""
-    state = State(world.writers["alice"].node, Standing())
+    state = State(world.writers["alice"].node, Standing(), slice_rows)
     pieces: list[Frame | object] = list(world.frames if frames is None else frames)
     pieces += random.sample(pieces, len(pieces) // 3)
     pieces += world.proofs
@@ -170,5 +171,7 @@ def tell(
         if state.wanted() and random.random() < 0.5:
             wanted = random.choice(state.wanted())
             watch(state, state.load(wanted, world.states[wanted]))
+        if random.random() < 0.5:
+            watch(state, state.go_on())
     world.load_wanted(state)
     return state

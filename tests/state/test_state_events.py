@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from state_world import digest, result
 
 from mesh.identity.records import FeedPoint
+from mesh.leaf.messages import Event as LeafEvent
+from mesh.leaf.messages import EventKind, pack_event
 from mesh.limits import EVENT_MS_MAX
 from mesh.log.frame import join_events
 from mesh.log.model import Dot, FeedId, Lane
@@ -34,6 +36,9 @@ from mesh.state.events import (
     Event,
     Execution,
     Executions,
+    LeafEvents,
+    LeafLetGo,
+    LeafProof,
     Open,
     Policy,
     Register,
@@ -55,6 +60,12 @@ EVENTS = Schema((ROOT / "docs" / "events.cddl").read_text())
 NODE, RUN = NodeId(bytes(range(32))), RunId(b"run 1234")
 POINTS = (FeedPoint(bytes(8), 1, 7, digest("x")), FeedPoint(b"epoch 01", 1, 2**48, digest("y")))
 DOTS = (DotRef(NODE, bytes(8), 3, 9),)
+LEAF_PACKED = b"".join(
+    map(
+        pack_event,
+        [LeafEvent(5, EventKind.ASKED, 1, 2, -3, 4), LeafEvent(0, EventKind(0), 0, 0, 0, 0)],
+    )
+)
 EXAMPLES: list[Event] = [
     Open(digest("a")[:16], POINTS, "host"),
     Absorb(POINTS),
@@ -70,15 +81,18 @@ EXAMPLES: list[Event] = [
     Register("label", None),
     Deployment("p", digest("a"), 3, ("one", "two"), b"params", DOTS),
     Policy(1, 2, 3, DOTS),
+    LeafEvents(NODE, bytes(8), 3, 2**42, 7, digest("h"), 2, LEAF_PACKED),
+    LeafProof(NODE, bytes(8), bytes(16), bytes(16), bytes(16), 2, 9, digest("h"), bytes(64)),
+    LeafLetGo(NODE, bytes(8), 3, 0, 2**32 - 1),
 ]
 EDGES = [0, 1, 2, 3, 4, 10, 11, 20, 23, 24, 30, 64, 65, 65_535, 65_536, 2**31, 2**48, 2**48 + 1, -1]
 ODD = st.one_of(
     st.sampled_from(EDGES),
-    st.sampled_from([0, 7, 8, 9, 15, 16, 17, 31, 32, 33, 4096, 4097]).map(bytes),
+    st.sampled_from([0, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 64, 4096, 4097]).map(bytes),
     st.sampled_from([0, 64, 65, 128, 129, 256, 257]).map("x".__mul__),
     st.sampled_from([None, True, [], [[]]]),
 )
-BEYOND_CDDL = {"points", "covers", "oversized"}
+BEYOND_CDDL = {"points", "covers", "oversized", "leaf-events"}
 """Refusals of what CDDL cannot say; comments in the file do."""
 
 
@@ -206,7 +220,9 @@ def test_the_table_finds_every_action_however_often_it_has_grown() -> None:
     for at, name in enumerate(names):
         assert [(row.strand, row.seq) for row in table.of(name)] == [(2, at), (1, at)]
     assert table.of(digest("nobody")) == []
-    less = table.compact(lambda strand: 4990 if strand == 1 else 0)
+    *steps, less = table.compacting(lambda strand: 4990 if strand == 1 else 0, 700)
+    assert steps == [None] * 15
+    assert less is not None
     assert len(less) == 5010
     assert [row.strand for row in less.of(names[0])] == [2]
     assert [(row.strand, row.seq) for row in less.of(names[-1])] == [(2, 4999), (1, 4999)]

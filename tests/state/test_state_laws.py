@@ -29,6 +29,24 @@ def test_order_repetition_pieces_and_gaps_make_no_difference(world: World, seed:
     assert told.digest() == world.fold(me=told.me).digest()
 
 
+@LAWS
+@given(worlds(), SEEDS, st.integers(1, 6))
+def test_slices_of_any_size_come_to_the_same(world: World, seed: int, slice_rows: int) -> None:
+    random = Random(seed)
+    told = tell(world, random, slice_rows=slice_rows)
+    told = again(world, told)
+    for name in random.sample(list(world.writers), 2):  # folded anew, once more in the middle of it
+        for _ in range(2):
+            told.refold(world.writers[name].node, world.writers[name].frames)
+            told.go_on()
+    world.load_wanted(told)
+    again(world, told)
+    assert not told.is_behind
+    assert told.digest() == world.fold(me=told.me).digest()
+    shown = {each.action for each in told.actions.divergences()}
+    assert shown == {a for a in told.actions.all() if len(told.actions.claims(a)) > 1}
+
+
 def again(world: World, state: State) -> State:
     """What a driver does: give nodes anew when the state asks for it."""
     for name in world.writers:

@@ -202,6 +202,7 @@ class SharedState:
         standing = self._parts.identity.roster.standing()
         if standing is not self.replica.standing:
             self.replica.stand(standing)
+            self._arm()
 
     def cut_of(self, node: NodeId) -> tuple[FeedPoint, ...]:
         """All that a node has written, as far as it is known here: what its removal keeps when
@@ -264,9 +265,9 @@ class SharedState:
         self._arm()
 
     def _arm(self) -> None:
-        due_s = self.replica.next_timer_s
+        due_s = max(self.replica.next_timer_s, self._now())
         if self._timer is not None:
-            if due_s == self._timer_s:
+            if due_s == self._timer_s or (self.replica.state.is_behind and due_s > self._timer_s):
                 return
             self._timer.cancel()
             self._timer = None
@@ -338,6 +339,7 @@ class SharedState:
                 data = await self._fetch_state(state)
                 if data is not None:
                     self.replica.load_state(state, data)
+                    self._arm()
                     return
                 self.counters.add("state.checkpoint-not-found")
                 await clock.sleep_until(self._now() + STATE_RETRY_S)

@@ -23,7 +23,7 @@ import attrs
 
 from mesh.identity.records import FeedPoint
 from mesh.identity.standing import Cut, Standing
-from mesh.limits import EVENT_FEEDS_MAX, LOG_FEED_ROTATE_FRAMES
+from mesh.limits import EVENT_FEEDS_MAX, LOG_FEED_ROTATE_FRAMES, STATE_SLICE_ROWS
 from mesh.log.added import Added
 from mesh.log.frame import Frame, Sign
 from mesh.log.log import Log, LogConfig
@@ -61,6 +61,8 @@ class ReplicaConfig:
     """Who was ever rightly admitted, and what removals have cut (`Roster.standing`)."""
     host: str = ""
     sync: SyncConfig | None = None
+    slice_rows: int = STATE_SLICE_ROWS
+    """Rows that one verb looks at; `handle_timer` goes on with the rest."""
 
 
 class Replica:
@@ -71,6 +73,7 @@ class Replica:
         self.standing = config.standing
         self.log = Log(LogConfig(config.mesh, config.me, self._may_write), store)
         self.state = State(config.me, config.standing)
+        """It folds at once what the disk has: this may be done in a thread."""
         self.counters: Counter[str] = Counter()
         self.on_sealed: list[Callable[[Frame], None]] = []
         """Called with every frame of our own."""
@@ -81,6 +84,7 @@ class Replica:
         for added in self.log.load():
             self._learned(added)
         self._cut_removed()
+        self.state.slice_rows = config.slice_rows
         self._admission = config.admission
         self._is_over = False
         """Whether the admission under which our epoch was opened has ended, and another begun."""
@@ -174,11 +178,15 @@ class Replica:
         acts = self._publish(self.writer.handle_timer(now_s), now_s)
         if self.sync.next_timer_s <= now_s:
             acts += self._take(self.sync.handle_timer(now_s), now_s)
+        if self.state.is_behind:
+            self._changed(self.state.go_on())
         return acts
 
     @property
     def next_timer_s(self) -> float:
-        """When `handle_timer` is due."""
+        """When `handle_timer` is due; long ago while the views have something left to do."""
+        if self.state.is_behind:
+            return -float("inf")
         writer_s = self.writer.next_timer_s
         return min(self.sync.next_timer_s, writer_s if writer_s is not None else float("inf"))
 
@@ -264,7 +272,7 @@ class Replica:
 
     def _changed(self, changes: Changes) -> None:
         for node in changes.again:
-            self._changed(self.state.refold(node, list(self.log.frames(node))))
+            self._changed(self.state.refold(node, self.log.frames_again(node)))
         if changes:
             for tell in self.on_changes:
                 tell(changes)

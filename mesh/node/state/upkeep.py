@@ -141,5 +141,6 @@ class Upkeep:
             gone[held.feed] = max(gone.get(held.feed, 0), held.end)
         for feed, below in gone.items():
             replica.lost(feed, below)
+        self._do(())
         self.lost_events += choice.lost_events
         return choice
