@@ -15,7 +15,7 @@ Only inside `crypto(...)`; a real node never comes by here. Signatures are real 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from hashlib import blake2b
@@ -30,6 +30,9 @@ MODES = ("real", "remembered", "none")
 REMEMBERED_MAX = 1 << 16
 BOXES_MAX = 1 << 9
 """Datagrams under way, and those of a while before: they may be delivered twice."""
+BUFFER_BYTES = 2048
+"""More than a datagram has."""
+KEY_BYTES = bindings.crypto_box_BEFORENMBYTES
 TAG_BYTES = 16
 CERTIFICATE_USERS = ("mesh.identity.records", "mesh.identity.trust")
 
@@ -77,7 +80,7 @@ class _Boxes:
     sealed it knew the answer. Any other box, a changed one say, is really opened."""
 
     def __init__(self) -> None:
-        self._real_seal = bindings.crypto_box_afternm
+        self._real_seal = _quick_seal()
         self._real_open = bindings.crypto_box_open_afternm
         self._new: dict[bytes, tuple[bytes, bytes, bytes]] = {}
         self._old: dict[bytes, tuple[bytes, bytes, bytes]] = {}
@@ -95,6 +98,31 @@ class _Boxes:
             return known[0]
         plain: bytes = self._real_open(sealed, nonce, key)
         return plain
+
+
+def _quick_seal() -> Callable[[bytes, bytes, bytes], bytes]:
+    """`bindings.crypto_box_afternm` with one buffer for all boxes: PyNaCl makes a new one each time,
+    which costs three times as much as sealing a ping. As PyNaCl does it where it has changed."""
+    plainly: Callable[[bytes, bytes, bytes], bytes] = bindings.crypto_box_afternm
+    try:
+        from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
+
+        buffer, encrypt = ffi.new("unsigned char[]", BUFFER_BYTES), lib.crypto_box_afternm
+    except (ImportError, AttributeError):
+        return plainly
+    view, padding = ffi.buffer(buffer), bytes(bindings.crypto_box_ZEROBYTES)
+    start, nonce_bytes = bindings.crypto_box_BOXZEROBYTES, bindings.crypto_box_NONCEBYTES
+
+    def seal(message: bytes, nonce: bytes, key: bytes) -> bytes:
+        padded = padding + message
+        size = len(padded)
+        if size > BUFFER_BYTES or len(nonce) != nonce_bytes or len(key) != KEY_BYTES:
+            return plainly(message, nonce, key)
+        encrypt(buffer, padded, size, nonce, key)
+        sealed: bytes = view[start:size]
+        return sealed
+
+    return seal
 
 
 def _seal(message: bytes, nonce: bytes, key: bytes) -> bytes:

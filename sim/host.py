@@ -68,8 +68,9 @@ class Host:
         """Carry out what a core returned (also from commands), then look at its timer again."""
         for output in outputs:
             self._perform(output)
-        if self._machine.next_timer_s() != self._timer_s:
-            self._arm()
+        due_s = self._machine.next_timer_s()
+        if due_s != self._timer_s:
+            self._arm(due_s)
 
     def freeze(self) -> None:
         """Stop running without anybody noticing, like SIGSTOP or a closed lid."""
@@ -117,10 +118,10 @@ class Host:
             return
         self.act(self._machine.receive(data, source, self._world.now_s, arrived_s))
 
-    def _arm(self) -> None:
+    def _arm(self, due_s: float | None) -> None:
         """Have the timer fire when the core wants it."""
-        self._disarm()
-        due_s = self._machine.next_timer_s()
+        if self._timer is not None:
+            self._disarm()
         if due_s is not None and self.running and not self.frozen:
             self._timer, self._timer_s = self._world.at(due_s, self._fire), due_s
 

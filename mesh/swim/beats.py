@@ -82,12 +82,15 @@ class Beats:
         return self._next_node
 
     # -- others' ---------------------------------------------------------------------------------
-    def heard(self, node: NodeId, within_s: float, late_s: float, arrived_s: float) -> None:
+    def heard(self, node: NodeId, within_s: float, late_s: float, arrived_s: float) -> bool:
         """A beat that arrived at `arrived_s` promised another `within_s` later; `late_s` is what
-        it or we may be late."""
+        it or we may be late. Returns whether `next_s` is another now."""
         due_s = arrived_s + within_s
         self._expected[node] = _Expected(due_s, due_s + GRACE_S + late_s)
+        own_s, before_s = self._next_s, self._missed_s
         self._look()
+        now_s = self._missed_s
+        return now_s != before_s and (own_s is None or now_s < own_s or before_s < own_s)
 
     def take_missed(self, now_s: float) -> list[NodeId]:
         """Members whose beat did not come, nor anything else since it was due. Each beat once."""

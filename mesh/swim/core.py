@@ -387,12 +387,9 @@ class Swim:
         return self._hear(gossip.facts, sender, at, now_s)
 
     def _on_beat(self, sender: NodeId, beat: Beat, at: At, now_s: float) -> list[Effect]:
-        beats = self._prober.beats
-        before_s = beats.next_s()
-        self._prober.on_beat(sender, beat.next_ms / 1000, at.arrived_s, now_s)
-        if beats.next_s() != before_s:
+        if self._prober.on_beat(sender, beat.next_ms / 1000, at.arrived_s, now_s):
             self._due_known = False
-        return self._hear(beat.facts, sender, at, now_s)
+        return self._hear(beat.facts, sender, at, now_s) if beat.facts else []
 
     def _repair(
         self, peer: NodeId, address: Address, their_hash: bytes, now_s: float

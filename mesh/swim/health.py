@@ -44,6 +44,8 @@ class Health:
 
     def late_s(self, now_s: float) -> float:
         """How late we must expect to be."""
+        if not self._late_s:
+            return self._pressure_s
         return max(self._faded_s(now_s), self._pressure_s)
 
     def late_level_ms(self, now_s: float) -> int:

@@ -77,11 +77,12 @@ class Prober:
 
     # -- when ------------------------------------------------------------------------------------
     def next_timer_s(self) -> float | None:
-        due_s = self._own_s()
+        due_s, other_s = self._own_s(), self.beats.next_s()
+        if other_s is not None and (due_s is None or other_s < due_s):
+            due_s = other_s
         if self._relays.waiting and (other_s := self._relays.next_s()) is not None:
             due_s = sooner(due_s, other_s)
-        other_s = self.beats.next_s()
-        return due_s if other_s is None else sooner(due_s, other_s)
+        return due_s
 
     def _own_s(self) -> float | None:
         due_s = self._next_s
@@ -163,12 +164,13 @@ class Prober:
         successor = self.beats.take_due(now_s)
         return sends if successor is None else [*sends, self._packets.beat(successor)]
 
-    def on_beat(self, sender: NodeId, within_s: float, arrived_s: float, now_s: float) -> None:
-        """It says when its next beat comes at the latest."""
+    def on_beat(self, sender: NodeId, within_s: float, arrived_s: float, now_s: float) -> bool:
+        """It says when its next beat comes at the latest. Whether we are due at another time now."""
         member = self._facts.table.get(sender)
-        if member is not None:
-            late_s = told_late_s(member) + self._own_late_s(now_s)
-            self.beats.heard(sender, within_s, late_s, arrived_s)
+        if member is None:
+            return False
+        late_s = told_late_s(member) + self._own_late_s(now_s)
+        return self.beats.heard(sender, within_s, late_s, arrived_s)
 
     def doubt(self, node: NodeId, now_s: float) -> list[SendDatagram]:
         """Probe `node` now: something else suggests that it is gone."""

@@ -100,8 +100,8 @@ class _Peer:
     """With what its datagrams of `proven_epoch` begin; empty before the first."""
 
 
-_Sender = tuple[NodeId, _Peer, int, bytes]
-"""Whose datagram it is, its channel, its epoch, and how the nonce begins."""
+_Sender = tuple[NodeId, _Peer, int, bytes, bytes]
+"""Whose datagram it is, its channel, its epoch, how the nonce begins and how it ends."""
 
 
 @quick
@@ -190,9 +190,9 @@ class Sealer:
         known = self._senders.get(head) or self._sender(head)
         if known is None:
             return self._refuse("unknown-version" if head[0] != VERSION else "unknown-sender")
-        sender, peer, epoch, nonce_head = known
+        sender, peer, epoch, nonce_head, prefix = known
         counter = datagram[_COUNTER_AT:HEADER_BYTES]
-        nonce = nonce_head + counter + head[1:_EPOCH_AT]
+        nonce = nonce_head + counter + prefix
         try:
             boxed = datagram[HEADER_BYTES:]
             plain = bindings.crypto_box_open_afternm(boxed, nonce, peer.shared_key)
@@ -202,12 +202,12 @@ class Sealer:
 
     def _sender(self, head: bytes) -> _Sender | None:
         """Who begins a datagram so."""
-        node = self._members.get(head[1:_EPOCH_AT]) if head[0] == VERSION else None
+        prefix, epoch = head[1:_EPOCH_AT], head[_EPOCH_AT:]
+        node = self._members.get(prefix) if head[0] == VERSION else None
         peer = self._peer(node) if node is not None else None
         if node is None or peer is None:
             return None
-        epoch = head[_EPOCH_AT:]
-        return node, peer, int.from_bytes(epoch, "big"), epoch + _COUNTER_PAD
+        return node, peer, int.from_bytes(epoch, "big"), epoch + _COUNTER_PAD, prefix
 
     def _judge(
         self, sender: NodeId, peer: _Peer, numbers: tuple[int, int], plain: bytes
@@ -233,9 +233,10 @@ class Sealer:
     def _expect(self, sender: NodeId, peer: _Peer) -> None:
         """Know by its head what comes from the proven epoch, instead of the one before."""
         self._senders.pop(peer.head, None)
-        encoded = peer.proven_epoch.to_bytes(_EPOCH_BYTES, "big")
-        peer.head = bytes([VERSION]) + prefix_of(sender) + encoded
-        self._senders[peer.head] = sender, peer, peer.proven_epoch, encoded + _COUNTER_PAD
+        encoded, prefix = peer.proven_epoch.to_bytes(_EPOCH_BYTES, "big"), prefix_of(sender)
+        peer.head = bytes([VERSION]) + prefix + encoded
+        known = sender, peer, peer.proven_epoch, encoded + _COUNTER_PAD, prefix
+        self._senders[peer.head] = known
 
     def notice(self, to: NodeId, datagram: bytes, payload: bytes = b"") -> bytes | None:
         """The answer to an opened datagram that was not fresh: names the epoch it came from, and
