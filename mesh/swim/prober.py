@@ -165,7 +165,7 @@ class Prober:
         return sends if successor is None else [*sends, self._packets.beat(successor)]
 
     def on_beat(self, sender: NodeId, within_s: float, arrived_s: float, now_s: float) -> bool:
-        """It says when its next beat comes at the latest. Whether we are due at another time now."""
+        """It says when its next beat comes at the latest. Whether we are due at another time."""
         member = self._facts.table.get(sender)
         if member is None:
             return False
