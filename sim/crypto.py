@@ -101,8 +101,8 @@ class _Boxes:
 
 
 def _quick_seal() -> Callable[[bytes, bytes, bytes], bytes]:
-    """`bindings.crypto_box_afternm` with one buffer for all boxes: PyNaCl makes one each time, which
-    costs three times as much as sealing a ping. As PyNaCl does it where it has changed."""
+    """`bindings.crypto_box_afternm` with one buffer for all boxes: PyNaCl makes one for each,
+    which costs three times as much as sealing a ping. As PyNaCl does it where it has changed."""
     plainly: Callable[[bytes, bytes, bytes], bytes] = bindings.crypto_box_afternm
     try:
         from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
