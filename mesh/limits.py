@@ -446,9 +446,6 @@ LEAF_ENTRY_EVENTS_MAX = 1024
 LEAF_WAITING_BYTES_MAX = 4 * MIB
 """Events of one leaf that wait on a gateway's disk for the log: a quarter of a million. Then they
 wait in the leaf."""
-LEAF_SPANS_MAX = 256
-LEAF_EVENTS_MESSAGE_MAX = 256
-LEAF_LOG_BYTES_MAX = 8 * MIB
 LEAF_PACKAGE_BYTES_MAX = 2176
 """A signed program, as large as a leaf's slot."""
 LEAF_DEPLOYS_MAX = 32

@@ -147,17 +147,28 @@ def logs(settings: Settings, name: str, follow: bool, last: int) -> int:
 
 def _event(event: dict[str, Any]) -> None:
     if event["event"] == "leaf_gap":
-        out(
-            n(
-                "... {count} event is missing here",
-                "... {count} events are missing here",
-                event["missing"],
-            )
-        )
+        out(_gap(event))
     elif event["event"] == "leaf_event":
         when = time.strftime("%H:%M:%S", time.localtime(event["unix_s"]))
         millis = int(event["unix_s"] * 1000) % 1000
         out(f"{when}.{millis:03} {event['start'][:8]}/{event['number']:<5} {_said(event)}")
+
+
+def _gap(event: dict[str, Any]) -> str:
+    missing = event["missing"]
+    if event["let_go"]:
+        return n(
+            "... {count} event here is older than what is kept",
+            "... {count} events here are older than what is kept",
+            missing,
+        )
+    if event["signed"]:
+        return n(
+            "... {count} event is lost here, as the leaf has signed",
+            "... {count} events are lost here, as the leaf has signed",
+            missing,
+        )
+    return n("... {count} event is missing here", "... {count} events are missing here", missing)
 
 
 def _said(event: dict[str, Any]) -> str:

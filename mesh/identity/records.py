@@ -117,7 +117,7 @@ class FeedPoint:
     being `head`. Nothing but that history leads to that digest (see `mesh.log.model`)."""
 
     epoch: bytes = fixed(8)
-    lane: int = uint(3)
+    lane: int = uint(4)
     count: int = uint(2**48)
     head: Digest = fixed(DIGEST_BYTES)
 

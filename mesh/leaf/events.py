@@ -63,5 +63,6 @@ class Stream:
         return Taken(first, new, gap, broken=False, head=before)
 
     def agrees(self, next_event: int, head: bytes) -> bool:
-        """Whether a proven head is ours; only known once all events before it are here."""
-        return next_event != self.next or head == self.head
+        """Whether a proven head can be that of our stream: nobody has events that the leaf has
+        not had when it signed."""
+        return next_event > self.next or (next_event, head) == (self.next, self.head)

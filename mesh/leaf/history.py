@@ -1,26 +1,32 @@
-"""All events of one leaf that the mesh has kept: the union of what gateways took, in any order.
+"""All events of one leaf that the mesh has: the union of what gateways took, in any order.
 
     History().add(segment) -> the parts of it that are new; Contradicts when the chain disagrees
+    History.of(claims, signed) -> the same from everything at once, also when somebody lies
 
-An event is named for ever by its leaf, the boot nonce of its start and its number. A segment is a
-piece of one start without gaps, with the head of the chain before it. Merging is a set union, so
-gateways that saw the same leaf in turn, or tell each other late or twice, end with the same events,
-each once. Where segments meet or overlap their chains must agree: nobody changes an event that
-another has kept. What is missing between segments was dropped by the leaf, or is still at a gateway
-that has not been heard: `missing` says how many.
+Merging is a set union: gateways that saw the same leaf in turn, or tell each other late or twice,
+end with the same events, each once. What is missing between segments was dropped by the leaf, or
+let go since, or is with a gateway that has not been heard.
 
-Pure. Deliberately not here: the disk, messages, who may add what.
+Nobody can take back what the leaf has signed. `sign` is its own word about a place of its chain;
+what leads there is true, whoever told it, and what says otherwise is not (`of`). Among what the leaf
+has not signed yet the first wins, in the order in which `of` is given it. As long as nobody
+contradicts, `add` in any order comes to the same as `of`.
+
+Pure. Deliberately not here: whose word counts (`mesh.state`), the disk, messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
 from mesh.leaf.events import Stream
-from mesh.leaf.messages import Event, chain
-from mesh.limits import LEAF_EVENTS_KEPT_MAX, LEAF_STARTS_KEPT_MAX
+from mesh.leaf.segment import Segment
+
+NOBODY_SAID = 2**32
+"""In place of the order of a start: above every order."""
 
 
 class Contradicts(ValueError):
@@ -28,35 +34,28 @@ class Contradicts(ValueError):
 
 
 @attrs.frozen
-class Segment:
-    """Events `first`, `first` + 1... of one start."""
+class SignedHead:
+    """A leaf's word: after `number` events of this start its chain is at `head`."""
 
     boot_nonce: bytes
-    first: int
+    number: int
     head: bytes
-    """Of the chain before `first`."""
-    started_unix_ms: int
-    """When that start was, by the gateway's clock: for people only."""
-    events: tuple[Event, ...]
-
-    @property
-    def end(self) -> int:
-        return self.first + len(self.events)
 
 
-@attrs.define
-class Span:
-    """Events that follow each other without a gap."""
+@attrs.frozen
+class Gap:
+    """Events `first` to below `end` are not here."""
 
     first: int
-    head: bytes
-    tail: bytes
-    """Head of the chain after the last one."""
-    events: list[Event]
+    end: int
+    let_go: bool
+    """They were here, and are older than what is kept."""
+    signed: bool
+    """The leaf has signed the chain that goes on behind them: nobody else has left them out."""
 
     @property
-    def end(self) -> int:
-        return self.first + len(self.events)
+    def count(self) -> int:
+        return self.end - self.first
 
 
 @attrs.define
@@ -64,160 +63,207 @@ class Start:
     """One start of the leaf."""
 
     boot_nonce: bytes
-    started_unix_ms: int
+    order: int = NOBODY_SAID
+    """Starts that were before it, as far as its gateways knew: the lowest that was said."""
+    started_unix_ms: int = 0
     forgotten: int = 0
-    """Events below this number were kept once, and are not any more."""
-    spans: list[Span] = attrs.Factory(list)
-    """By number, never touching each other."""
+    """Events below this number were let go by some gateway that had them."""
+    lost: int = 0
+    """Events that the leaf says it dropped: the highest that was said."""
+    pieces: list[Segment] = attrs.Factory(list)
+    """By number, never overlapping."""
+    signed: dict[int, bytes] = attrs.Factory(dict)
 
     @property
     def end(self) -> int:
-        return self.spans[-1].end if self.spans else self.forgotten
+        return max(self.forgotten, self.pieces[-1].end if self.pieces else 0)
 
     @property
     def count(self) -> int:
-        return sum(len(span.events) for span in self.spans)
+        return sum(piece.count for piece in self.pieces)
 
     @property
     def missing(self) -> int:
-        return self.end - self.forgotten - self.count
+        """Those that were let go do not count."""
+        return sum(gap.count for gap in self.gaps() if not gap.let_go)
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        return tuple((span.first, span.end) for span in self.spans)
+        """Of events that follow each other without a gap."""
+        found: list[tuple[int, int]] = []
+        for piece in self.pieces:
+            if found and found[-1][1] == piece.first:
+                found[-1] = (found[-1][0], piece.end)
+            else:
+                found.append((piece.first, piece.end))
+        return tuple(found)
+
+    def gaps(self) -> Iterator[Gap]:
+        """What is not here, by number."""
+        reached = 0
+        for first, end in self.ranges():
+            signed = any(first <= number <= end for number in self.signed)
+            border = min(max(reached, self.forgotten), first)
+            if reached < border:
+                yield Gap(reached, border, let_go=True, signed=signed)
+            if border < first:
+                yield Gap(border, first, let_go=False, signed=signed)
+            reached = end
+        if reached < self.forgotten:
+            yield Gap(reached, self.forgotten, let_go=True, signed=False)
+
+    def near(self, segment: Segment) -> list[Segment]:
+        """Pieces that share a place with it."""
+        at = bisect_left(self.pieces, segment.first, key=lambda piece: piece.end)
+        found = []
+        for piece in self.pieces[at:]:
+            if piece.first > segment.end:
+                break
+            found.append(piece)
+        return found
+
+    def heard(self, order: int, started_unix_ms: int, lost: int = 0) -> None:
+        """What a gateway says of the start itself."""
+        told = (self.order, self.started_unix_ms)
+        self.order, self.started_unix_ms = min(told, (order, started_unix_ms))
+        self.lost = max(self.lost, lost)
 
 
 class History:
-    """See the module's head. Holds at most `events_max` events: the oldest go first."""
+    """See the module's head."""
 
-    def __init__(self, events_max: int = LEAF_EVENTS_KEPT_MAX) -> None:
-        self._events_max = events_max
+    def __init__(self) -> None:
         self._starts: dict[bytes, Start] = {}
         self.count = 0
+        self.refused = 0
+        """Segments that `of` has left out: they say otherwise than what is here."""
 
-    def starts(self) -> list[Start]:
-        """Oldest first."""
-        return sorted(self._starts.values(), key=lambda each: each.started_unix_ms)
-
-    @property
-    def missing(self) -> int:
-        return sum(start.missing for start in self._starts.values())
-
-    def stream(self, boot_nonce: bytes) -> Stream:
-        """Where a gateway goes on with that start."""
-        start = self._starts.get(boot_nonce)
-        if start is None or not start.spans:
-            return Stream(boot_nonce)
-        return Stream(boot_nonce, start.end, start.spans[-1].tail, start.missing)
+    @classmethod
+    def of(cls, claims: Sequence[Segment], signed: Iterable[SignedHead]) -> History:
+        """What these segments come to. Where they contradict each other those win that lead to
+        what the leaf has signed, then the first."""
+        history = cls()
+        points = sorted(signed, key=lambda each: (each.boot_nonce, each.number, each.head))
+        for point in points:  # of two heads at one place, which no sound leaf signs, the lower
+            history._start(point.boot_nonce).signed.setdefault(point.number, point.head)
+        for segment in (*_proven(claims, history._starts.values()), *claims):
+            try:
+                history.add(segment)
+            except Contradicts:
+                history.refused += 1
+        return history
 
     # -- merging ---------------------------------------------------------------------------------
     def news(self, segment: Segment) -> tuple[Segment, ...]:
         """The parts that are not here yet, in order. Raises Contradicts; changes nothing."""
         start = self._starts.get(segment.boot_nonce)
         if start is None:
-            return (segment,) if segment.events else ()
-        heads = _heads(segment)
-        for span in start.spans:
-            for number, head in ((span.first, span.head), (span.end, span.tail)):
-                if segment.first <= number <= segment.end and heads[number - segment.first] != head:
-                    raise Contradicts(f"at event {number}")
-        return tuple(_without(segment, heads, start))
+            return (segment,) if segment.count else ()
+        near = start.near(segment)
+        for piece in near:
+            if not piece.agrees(segment):
+                raise Contradicts(f"between {segment.first} and {segment.end}")
+        for number, head in start.signed.items():
+            if segment.first <= number <= segment.end and segment.head_at(number) != head:
+                raise Contradicts(f"the leaf has signed another head at {number}")
+        return tuple(_without(segment, near))
 
     def add(self, segment: Segment) -> tuple[Segment, ...]:
         """Merge; gives the parts that were new. Raises Contradicts."""
         new = self.news(segment)
+        start = self._start(segment.boot_nonce)
+        start.heard(segment.order, segment.started_unix_ms, segment.lost)
         for part in new:
-            self._insert(part)
-        while self.count > self._events_max or len(self._starts) > LEAF_STARTS_KEPT_MAX:
-            self._forget()
+            at = bisect_left(start.pieces, part.first, key=lambda piece: piece.first)
+            start.pieces.insert(at, part)
+            self.count += part.count
         return new
 
-    def _insert(self, part: Segment) -> None:
-        fresh = Start(part.boot_nonce, part.started_unix_ms)
-        start = self._starts.setdefault(part.boot_nonce, fresh)
-        tail = _heads(part)[-1]
-        spans = [*start.spans, Span(part.first, part.head, tail, list(part.events))]
-        spans.sort(key=lambda span: span.first)
-        start.spans = []
-        for span in spans:
-            last = start.spans[-1] if start.spans else None
-            if last is not None and last.end == span.first:
-                last.events += span.events
-                last.tail = span.tail
-            else:
-                start.spans.append(span)
-        self.count += len(part.events)
+    def sign(self, signed: SignedHead) -> None:
+        """Take the leaf's word. Raises Contradicts when what is here says otherwise."""
+        start = self._start(signed.boot_nonce)
+        known = start.signed.setdefault(signed.number, signed.head)
+        here = [p for p in start.pieces if p.first <= signed.number <= p.end]
+        if known != signed.head or any(p.head_at(signed.number) != signed.head for p in here):
+            raise Contradicts(f"the leaf has signed another head at {signed.number}")
 
-    def _forget(self) -> None:
-        """Let go of the oldest events: a tenth of all, of the oldest start."""
-        oldest = self.starts()[0]
-        if len(self._starts) > LEAF_STARTS_KEPT_MAX or not oldest.spans:
-            self.count -= oldest.count
-            del self._starts[oldest.boot_nonce]
-            return
-        span = oldest.spans[0]
-        dropped = span.events[: max(1, self._events_max // 10)]
-        for event in dropped:
-            span.head = chain(span.head, event)
-        del span.events[: len(dropped)]
-        span.first += len(dropped)
-        oldest.forgotten = span.first
-        self.count -= len(dropped)
-        if not span.events:
-            del oldest.spans[0]
+    def let_go(self, boot_nonce: bytes, order: int, started_unix_ms: int, below: int) -> None:
+        """A gateway that had the events below that number has let them go."""
+        start = self._start(boot_nonce)
+        start.heard(order, started_unix_ms)
+        start.forgotten = max(start.forgotten, below)
 
-    def recall(self, mark: Segment) -> None:
-        """At the beginning of a file: the events below `mark.first` were kept once."""
-        self._starts[mark.boot_nonce] = Start(mark.boot_nonce, mark.started_unix_ms, mark.first)
+    def _start(self, boot_nonce: bytes) -> Start:
+        return self._starts.setdefault(boot_nonce, Start(boot_nonce))
 
     # -- reading ---------------------------------------------------------------------------------
-    def marks(self) -> Iterator[Segment]:
-        """What `recall` needs to know: a segment without events for each cut start."""
+    def starts(self) -> list[Start]:
+        """Those of which there is something to tell, oldest first."""
+        told = [start for start in self._starts.values() if start.pieces or start.forgotten]
+        return sorted(told, key=lambda each: (each.order, each.started_unix_ms, each.boot_nonce))
+
+    def start(self, boot_nonce: bytes) -> Start | None:
+        return self._starts.get(boot_nonce)
+
+    @property
+    def missing(self) -> int:
+        return sum(start.missing for start in self._starts.values())
+
+    def order_of(self, boot_nonce: bytes) -> int:
+        """How many starts were before that one, as far as is known here."""
+        known = self._starts.get(boot_nonce)
+        if known is not None and known.order < NOBODY_SAID:
+            return known.order
+        orders = [each.order for each in self._starts.values() if each.order < NOBODY_SAID]
+        return min(max(orders, default=-1) + 1, NOBODY_SAID - 1)
+
+    def stream(self, boot_nonce: bytes) -> Stream:
+        """Where a gateway goes on with that start."""
+        start = self._starts.get(boot_nonce)
+        if start is None or not start.pieces:
+            return Stream(boot_nonce)
+        last = start.pieces[-1]
+        return Stream(boot_nonce, last.end, last.tail, start.missing)
+
+    def segments(self) -> Iterator[Segment]:
+        """Everything, oldest start first."""
         for start in self.starts():
-            if start.forgotten:
-                yield Segment(
-                    start.boot_nonce, start.forgotten, bytes(32), start.started_unix_ms, ()
-                )
-
-    def segments(self, size_max: int) -> Iterator[Segment]:
-        """Everything, oldest start first, in segments of at most so many events."""
-        for start in self.starts():
-            for span in start.spans:
-                yield from _cut(start, span, size_max)
-
-    def lacking(
-        self, has: Sequence[tuple[bytes, Sequence[tuple[int, int]]]], size_max: int
-    ) -> Iterator[Segment]:
-        """What somebody lacks who has those ranges, by boot nonce."""
-        theirs = {boot: tuple(ranges) for boot, ranges in has}
-        for segment in self.segments(size_max):
-            ranges = theirs.get(segment.boot_nonce, ())
-            if not any(low <= segment.first and segment.end <= high for low, high in ranges):
-                yield segment
+            yield from start.pieces
 
 
-def _heads(segment: Segment) -> list[bytes]:
-    """The head before each event, and after the last."""
-    heads = [segment.head]
-    for event in segment.events:
-        heads.append(chain(heads[-1], event))
-    return heads
-
-
-def _without(segment: Segment, heads: Sequence[bytes], start: Start) -> Iterator[Segment]:
+def _without(segment: Segment, pieces: Iterable[Segment]) -> Iterator[Segment]:
+    """What of a segment is in none of these pieces, which are by number."""
     at = segment.first
-    known = [(0, start.forgotten), *start.ranges()]
-    for low, high in [*known, (segment.end, segment.end)]:
-        until = min(low, segment.end)
-        if at < until:
-            events = segment.events[at - segment.first : until - segment.first]
-            yield attrs.evolve(segment, first=at, head=heads[at - segment.first], events=events)
-        at = max(at, high)
+    for piece in pieces:
+        if at < min(piece.first, segment.end):
+            yield segment.part(at, min(piece.first, segment.end))
+        at = max(at, piece.end)
+    if at < segment.end:
+        yield segment.part(at, segment.end)
 
 
-def _cut(start: Start, span: Span, size_max: int) -> Iterator[Segment]:
-    head = span.head
-    for at in range(0, len(span.events), size_max):
-        events = tuple(span.events[at : at + size_max])
-        yield Segment(start.boot_nonce, span.first + at, head, start.started_unix_ms, events)
-        for event in events:
-            head = chain(head, event)
+def _proven(claims: Sequence[Segment], starts: Iterable[Start]) -> list[Segment]:
+    """The parts of claims that lead, one after the other, to a head that the leaf has signed."""
+    of_boot: dict[bytes, list[Segment]] = {}
+    ending: dict[tuple[bytes, int, bytes], Segment] = {}
+    for each in claims:
+        of_boot.setdefault(each.boot_nonce, []).append(each)
+        ending.setdefault((each.boot_nonce, each.end, each.tail), each)
+    todo = [(s.boot_nonce, number, head) for s in starts for number, head in s.signed.items()]
+    found: list[Segment] = []
+    seen = set(todo)
+    while todo:
+        boot, number, head = point = todo.pop()
+        inside = (
+            each
+            for each in of_boot.get(boot, ())
+            if each.first < number < each.end and each.head_at(number) == head
+        )
+        claim = ending.get(point) or next(inside, None)
+        if claim is None or not claim.count:
+            continue
+        found.append(claim.part(claim.first, number))
+        before = (boot, claim.first, claim.head)
+        if before not in seen:
+            seen.add(before)
+            todo.append(before)
+    return found

@@ -71,7 +71,9 @@ class Proved:
     hello: LeafHello
     proof: Proof
     events_agree: bool
-    """False: the events we have of this start are not those it has signed."""
+    """False: the events we were told of this start are not those it has signed: we begin anew."""
+    nonce: bytes
+    """What was signed along, at our wish."""
 
 
 @attrs.frozen
@@ -160,6 +162,8 @@ class LeafLink:
         self.chunk_bytes = CHUNK_BYTES_MAX
         """How much of a program one frame should carry, as this line has shown."""
         self._cursor_held = False
+        self._took = False
+        """Whether this session has had events of the leaf."""
 
     # -- what it knows ---------------------------------------------------------------------------
     @property
@@ -360,7 +364,10 @@ class LeafLink:
         self.state = State.TRUSTED
         self._stream = self._config.stream(hello.boot_nonce)
         agree = self._stream.agrees(proof.next_event, proof.head)
-        return [Proved(hello, proof, agree), *self.stored()]
+        if not agree:
+            self._stream = Stream(hello.boot_nonce)
+        self._took = False
+        return [Proved(hello, proof, agree, self._proof_nonce), *self.stored()]
 
     def _on_events(self, body: bytes) -> list[Effect]:
         if self.state is not State.TRUSTED or self._stream is None:
@@ -368,6 +375,12 @@ class LeafLink:
             return []
         events = messages.decode_events(body)
         taken = self._stream.take(events)
+        if taken.broken and not self._took:
+            # We went on from what others said, which it has not signed yet. It knows better.
+            self.counters["told-otherwise"] += 1
+            self._stream = Stream(self._stream.boot_nonce)
+            taken = self._stream.take(events)
+        self._took = True
         if taken.broken:
             self.counters["broken-chain"] += 1
             return [Distrusted("its events do not continue those it has sent")]

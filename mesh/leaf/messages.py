@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from hashlib import sha512
+from struct import Struct
 from typing import Any
 
 import attrs
@@ -28,6 +29,9 @@ EVENTS_MAX = 12
 UINT32_MAX = 2**32 - 1
 PROOF_CONTEXT = b"vitte-leaf-proof-1"
 CHAIN_CONTEXT = b"vitte-leaf-chain-1"
+_PACKED = Struct("<IiBBBB")
+PACKED_EVENT_BYTES = _PACKED.size
+PACKED_KIND_AT = 8
 
 
 class Op(IntEnum):
@@ -285,6 +289,20 @@ def chain_start(boot_nonce: bytes) -> bytes:
 
 def chain(head: bytes, event: Event) -> bytes:
     """The head after one more event."""
-    numbers = event.time_ms.to_bytes(4, "little") + event.value.to_bytes(4, "little", signed=True)
-    small = bytes((event.kind, event.rule, event.code, event.slot))
-    return sha512(head + numbers + small).digest()[:HEAD_BYTES]
+    return chain_packed(head, pack_event(event))
+
+
+def chain_packed(head: bytes, packed: bytes) -> bytes:
+    """The head after one more event, as `pack_event` wrote it: those bytes are what is chained."""
+    return sha512(head + packed).digest()[:HEAD_BYTES]
+
+
+def pack_event(event: Event) -> bytes:
+    """PACKED_EVENT_BYTES that say everything of an event, in one way."""
+    return _PACKED.pack(event.time_ms, event.value, event.kind, event.rule, event.code, event.slot)
+
+
+def unpack_event(packed: bytes) -> Event:
+    """The other way round. Raises ValueError for a kind of event that there is not."""
+    time_ms, value, kind, rule, code, slot = _PACKED.unpack(packed)
+    return Event(time_ms, EventKind(kind), rule, code, value, slot)

@@ -33,6 +33,8 @@ class Changes:
     registers: tuple[RegisterKey, ...] = ()
     programs: tuple[str, ...] = ()
     runs: tuple[RunKey, ...] = ()
+    leaves: tuple[NodeId, ...] = ()
+    """Of whose events other ones count now."""
     policy: bool = False
     disputed: tuple[NodeId, ...] = ()
     """Nodes that are newly known to have signed two histories."""
@@ -63,6 +65,7 @@ def merged(parts: Sequence[Changes]) -> Changes:
         registers=_union(part.registers for part in parts),
         programs=_union(part.programs for part in parts),
         runs=_union(part.runs for part in parts),
+        leaves=_union(part.leaves for part in parts),
         policy=any(part.policy for part in parts),
         disputed=_union(part.disputed for part in parts),
         wanted=tuple(dict.fromkeys(state for part in parts for state in part.wanted)),

@@ -61,7 +61,7 @@ class LaneState:
     """See the module's head."""
 
     version: int = uint(65_535)
-    lane: int = uint(int(Lane.DEP))
+    lane: int = uint(int(Lane.LEAF))
     rows: bytes = blob(STATE_BYTES_MAX)
     chunks: tuple[bytes, ...] = array(c_blob(_CHUNK_BYTES_MAX), STATE_CHUNKS_MAX)
 

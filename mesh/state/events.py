@@ -20,6 +20,16 @@ from enum import IntEnum
 from typing import Any, TypeVar, cast, dataclass_transform
 
 from mesh.identity.records import REF_BYTES, FeedPoint
+from mesh.leaf.messages import DIGEST_BYTES as LEAF_DIGEST_BYTES
+from mesh.leaf.messages import (
+    HEAD_BYTES,
+    NONCE_BYTES,
+    PACKED_EVENT_BYTES,
+    PACKED_KIND_AT,
+    PROOF_NONCE_BYTES,
+    SIGNATURE_BYTES,
+    EventKind,
+)
 from mesh.limits import (
     EVENT_CONSUMED_MAX,
     EVENT_COPIES_MAX,
@@ -32,6 +42,8 @@ from mesh.limits import (
     EVENT_SUPERSEDES_MAX,
     EVENT_TARGETS_MAX,
     EVENT_VALUE_BYTES_MAX,
+    EVENT_WALL_MS_MAX,
+    LEAF_ENTRY_EVENTS_MAX,
     LOG_COVERS_MAX,
     LOG_EVENT_BYTES_MAX,
 )
@@ -57,6 +69,7 @@ from mesh.wire.schema import (
 T = TypeVar("T")
 
 RUN_BYTES = 8
+_U32 = 2**32 - 1
 CONSUMED_BYTES = 16
 """Of the `outputs` of a result that an action consumed."""
 
@@ -90,7 +103,7 @@ class DotRef:
 
     node: NodeId = fixed(DIGEST_BYTES)
     epoch: bytes = fixed(EPOCH_BYTES)
-    lane: int = uint(3)
+    lane: int = uint(4)
     seq: int = uint(2**48)
 
     @property
@@ -264,6 +277,52 @@ class Policy:
     supersedes: tuple[DotRef, ...] = array(c_struct(DotRef), EVENT_SUPERSEDES_MAX)
 
 
+# -- leaves ----------------------------------------------------------------------------------------
+@event(60, Lane.LEAF)
+class LeafEvents:
+    """The writer took these events from a leaf at one of its lines: numbered from `first` without
+    a gap, chained from `head`."""
+
+    leaf: NodeId = fixed(DIGEST_BYTES)
+    boot_nonce: bytes = fixed(NONCE_BYTES)
+    order: int = uint(_U32)
+    """Starts of the leaf that the writer knew to be before this one."""
+    started_unix_ms: int = uint(EVENT_WALL_MS_MAX)
+    """For people."""
+    first: int = uint(_U32)
+    head: bytes = fixed(HEAD_BYTES)
+    lost: int = uint(_U32)
+    """Events of this start that the leaf says it had dropped by then."""
+    packed: bytes = blob(PACKED_EVENT_BYTES * LEAF_ENTRY_EVENTS_MAX)
+    """`mesh.leaf.messages.pack_event` of each."""
+
+
+@event(61, Lane.LEAF)
+class LeafProof:
+    """What a leaf has signed for the writer, who asked with `nonce`: how far its chain is."""
+
+    leaf: NodeId = fixed(DIGEST_BYTES)
+    boot_nonce: bytes = fixed(NONCE_BYTES)
+    nonce: bytes = fixed(PROOF_NONCE_BYTES)
+    firmware: bytes = fixed(LEAF_DIGEST_BYTES)
+    program: bytes = fixed(LEAF_DIGEST_BYTES)
+    counter: int = uint(_U32)
+    next_event: int = uint(_U32)
+    head: bytes = fixed(HEAD_BYTES)
+    signature: bytes = fixed(SIGNATURE_BYTES)
+
+
+@event(62, Lane.LEAF)
+class LeafLetGo:
+    """The writer had the events of a start that are below that number, and keeps them no more."""
+
+    leaf: NodeId = fixed(DIGEST_BYTES)
+    boot_nonce: bytes = fixed(NONCE_BYTES)
+    order: int = uint(_U32)
+    started_unix_ms: int = uint(EVENT_WALL_MS_MAX)
+    below: int = uint(_U32)
+
+
 Event = (
     Open
     | Absorb
@@ -275,6 +334,9 @@ Event = (
     | Register
     | Deployment
     | Policy
+    | LeafEvents
+    | LeafProof
+    | LeafLetGo
 )
 
 
@@ -343,6 +405,18 @@ def _check(value: Event) -> None:
         raise WireError("shards", "nothing was executed")
     elif isinstance(value, Policy) and not (value.k_attest and value.copies):
         raise WireError("policy", "nobody attests, or nobody keeps a copy")
+    elif isinstance(value, LeafEvents):
+        _check_packed(value)
+
+
+def _check_packed(value: LeafEvents) -> None:
+    packed = value.packed
+    if not packed or len(packed) % PACKED_EVENT_BYTES:
+        raise WireError("leaf-events", "nothing, or a part of an event")
+    if max(packed[PACKED_KIND_AT::PACKED_EVENT_BYTES]) > max(EventKind):
+        raise WireError("leaf-events", "of a kind that there is not")
+    if value.first + len(packed) // PACKED_EVENT_BYTES > _U32:
+        raise WireError("leaf-events", "beyond the last number")
 
 
 def _check_points(points: tuple[FeedPoint, ...]) -> None:

@@ -32,12 +32,16 @@ from mesh.state.events import (
     Derivation,
     Event,
     Executions,
+    LeafEvents,
+    LeafLetGo,
+    LeafProof,
     Open,
     Policy,
     Register,
     RunEvent,
     decode_event,
 )
+from mesh.state.leaves import LeafView
 from mesh.state.ledger import Entry
 from mesh.state.registers import RegisterView
 from mesh.state.runs import RunView
@@ -65,6 +69,7 @@ class Views:
     policy: ClaimView
     deployments: ClaimView
     runs: RunView
+    leaves: LeafView
 
 
 def make_views(me: NodeId, windows: Windows, strands: Strands) -> Views:
@@ -78,6 +83,7 @@ def make_views(me: NodeId, windows: Windows, strands: Strands) -> Views:
         policy=policy_view(windows),
         deployments=ClaimView(),
         runs=RunView(windows),
+        leaves=LeafView(),
     )
 
 
@@ -170,6 +176,8 @@ class Intake:
         elif isinstance(event, Policy):
             views.policy.add(POLICY_KEY, entry)
             into.policy = True
+        elif isinstance(event, LeafEvents | LeafProof | LeafLetGo):
+            views.leaves.add(entry, event)
         elif isinstance(event, Open):
             self._open(entry, event, into)
         else:

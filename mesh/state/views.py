@@ -39,6 +39,7 @@ from mesh.state.changes import Changes, Collected, merged
 from mesh.state.checkpoint import encode_state, open_state
 from mesh.state.claims import Deployed, MeshPolicy, deployed, mesh_policy
 from mesh.state.intake import IN_PIECES, Intake, Views, make_views
+from mesh.state.leaves import LeafView
 from mesh.state.ledger import Entry
 from mesh.state.registers import RegisterKey, RegisterView
 from mesh.state.runs import RunKey, RunView
@@ -184,7 +185,7 @@ class State:
     def _look_again(self, moved: Sequence[Moved]) -> Iterator[Collected]:
         """At the actions that windows have moved over."""
         for actions in self._views.actions.moved(moved, self._rows_max):
-            into = Collected()
+            into = Collected(rows=len(actions))
             into.actions = sorted(set(actions))
             into.judge.update(actions)
             yield into
@@ -256,6 +257,10 @@ class State:
     def runs(self) -> RunView:
         return self._views.runs
 
+    @property
+    def leaves(self) -> LeafView:
+        return self._views.leaves
+
     # -- checkpoints -------------------------------------------------------------------------------
     def checkpoint(
         self,
@@ -282,6 +287,8 @@ class State:
             return [*views.registers.kept(self.me, epochs), *views.policy.kept(self.me)]
         if lane == Lane.EXEC:
             return list(views.runs.kept(self.me, keep_run))
+        if lane == Lane.LEAF:
+            return list(views.leaves.kept(self.me))
         return list(views.deployments.kept(self.me)) if lane == Lane.DEP else []
 
     # -- folding -----------------------------------------------------------------------------------
@@ -311,6 +318,7 @@ class State:
             registers=tuple(sorted(registers)),
             programs=tuple(sorted(programs)),
             runs=tuple(sorted(into.runs | views.runs.moved(moved))),
+            leaves=tuple(sorted(views.leaves.judge(views.leaves.moved(moved)))),
             policy=bool(views.policy.judge(policies)),
             disputed=tuple(sorted(into.disputed)),
             wanted=self._want(),
@@ -347,6 +355,7 @@ class State:
             self._jobs.append((None, self._compact_actions()))
         for view in (views.taint, views.registers, views.policy, views.deployments, views.runs):
             view.compact()
+        views.leaves.compact()
         self._windows.coverings.rows_dropped()
 
     # -- the same everywhere -----------------------------------------------------------------------
@@ -365,4 +374,5 @@ class State:
         programs = [(each, self.deployed(each)) for each in self.programs()]
         runs = [views.runs.get(*key) for key in views.runs.all()]
         taint = self.taint()
-        return claims, views.registers.items(), programs, runs, self.policy(), taint
+        leaves = views.leaves.shown()
+        return claims, views.registers.items(), programs, runs, leaves, self.policy(), taint

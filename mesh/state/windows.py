@@ -35,6 +35,7 @@ LOWEST_ROLE = {
     Lane.AC: Role.BUILDER,
     Lane.EXEC: Role.BUILDER,
     Lane.DEP: Role.BUILDER,
+    Lane.LEAF: Role.BUILDER,
 }
 """Who is heard on a lane. A policy needs an admin besides (`claims`)."""
 

@@ -1,16 +1,12 @@
-"""What members tell each other about leaves: who has which, their events, programs for them.
+"""What members tell each other about leaves: who has which, programs for them.
 
-A leaf itself never sees these; its line speaks `mesh.leaf.messages`. Kinds 60-79.
+A leaf itself never sees these; its line speaks `mesh.leaf.messages`. What it has said is in the
+log (`mesh.state.events`). Kinds 60-79, of which 62 and 63 were events once.
 """
 
 from __future__ import annotations
 
-from mesh.limits import (
-    LEAF_EVENTS_MESSAGE_MAX,
-    LEAF_PACKAGE_BYTES_MAX,
-    LEAF_SPANS_MAX,
-    LEAF_STARTS_KEPT_MAX,
-)
+from mesh.limits import LEAF_PACKAGE_BYTES_MAX
 from mesh.types import NodeId
 from mesh.wire.schema import (
     array,
@@ -19,7 +15,6 @@ from mesh.wire.schema import (
     c_int,
     c_struct,
     fixed,
-    integer,
     message,
     optional,
     struct,
@@ -83,52 +78,6 @@ class LeafGone:
     """The line of that leaf was detached, or has no leaf any more."""
 
     leaf: NodeId = fixed(32)
-
-
-@struct
-class LeafEvent:
-    """As `mesh.leaf.messages.Event`."""
-
-    time_ms: int = uint(_U32)
-    kind: int = uint(2)
-    rule: int = uint(255)
-    code: int = uint(255)
-    value: int = integer()
-    slot: int = uint(255)
-
-
-@message(62)
-class LeafEvents:
-    """Events of one start, numbered from `first` without a gap. Also the records of the file in
-    which a gateway keeps them."""
-
-    leaf: NodeId = fixed(32)
-    boot_nonce: bytes = fixed(8)
-    first: int = uint(_U32)
-    head: bytes = fixed(32)
-    """Of the chain before `first`."""
-    started_unix_ms: int = uint()
-    events: tuple[LeafEvent, ...] = array(c_struct(LeafEvent), LEAF_EVENTS_MESSAGE_MAX)
-
-
-@struct
-class LeafSpan:
-    first: int = uint(_U32)
-    end: int = uint(_U32)
-
-
-@struct
-class LeafStart:
-    boot_nonce: bytes = fixed(8)
-    spans: tuple[LeafSpan, ...] = array(c_struct(LeafSpan), LEAF_SPANS_MAX)
-
-
-@message(63)
-class LeafEventsHeld:
-    """What the sender has of a leaf's events: send what it lacks."""
-
-    leaf: NodeId = fixed(32)
-    starts: tuple[LeafStart, ...] = array(c_struct(LeafStart), LEAF_STARTS_KEPT_MAX)
 
 
 @message(64)

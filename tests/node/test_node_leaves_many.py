@@ -46,7 +46,7 @@ async def ask(node: Node, op: str, **params: Any) -> Any:
 
 
 def counts(node: Node, leaf: bytes) -> list[int]:
-    segments = node.runtime.leaves.store.history(leaf).segments(1000)
+    segments = node.runtime.leaves.events.history(leaf).segments()
     events = [event for segment in segments for event in segment.events]
     return [event.value for event in events if event.kind is EventKind.EMITTED]
 
@@ -84,4 +84,4 @@ async def test_a_hundred_leaves_join_one_node_at_once_and_each_is_heard(
         for member in members:
             values = counts(node, member.node_id)
             assert values == list(range(1, len(values) + 1))
-            assert node.runtime.leaves.store.history(member.node_id).missing == 0
+            assert node.runtime.leaves.events.history(member.node_id).missing == 0

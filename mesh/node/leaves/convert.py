@@ -4,60 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mesh.leaf.history import Segment, Start
-from mesh.leaf.messages import Event, EventKind, Status
-from mesh.limits import LEAF_SPANS_MAX, LEAF_STARTS_KEPT_MAX
-from mesh.types import NodeId
-from mesh.wire.errors import WireError
-from mesh.wire.leaf_messages import (
-    RULES_MAX,
-    LeafEvent,
-    LeafEvents,
-    LeafEventsHeld,
-    LeafHealth,
-    LeafRule,
-    LeafSpan,
-    LeafStart,
-)
+from mesh.leaf.messages import Status
+from mesh.wire.leaf_messages import RULES_MAX, LeafHealth, LeafRule
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
-STARTED_UNIX_MS_MAX = 2**42
-"""Beyond the year 2100: dates that can still be shown."""
-
-
-def events_message(leaf: NodeId, segment: Segment) -> LeafEvents:
-    events = tuple(
-        LeafEvent(e.time_ms, e.kind.value, e.rule, e.code, e.value, e.slot) for e in segment.events
-    )
-    return LeafEvents(
-        leaf, segment.boot_nonce, segment.first, segment.head, segment.started_unix_ms, events
-    )
-
-
-def segment_of(message: LeafEvents) -> Segment:
-    """Raises WireError for values that no leaf has."""
-    if message.started_unix_ms > STARTED_UNIX_MS_MAX:
-        raise WireError("leaf-event", "a start in a far future")
-    if any(not INT32_MIN <= each.value <= INT32_MAX for each in message.events):
-        raise WireError("leaf-event", "a value of more than 32 bits")
-    events = tuple(
-        Event(e.time_ms, EventKind(e.kind), e.rule, e.code, e.value, e.slot) for e in message.events
-    )
-    return Segment(message.boot_nonce, message.first, message.head, message.started_unix_ms, events)
-
-
-def held_message(leaf: NodeId, starts: Sequence[Start]) -> LeafEventsHeld:
-    """The newest, as far as one message goes. What was forgotten counts as held."""
-    told = []
-    for start in starts[-LEAF_STARTS_KEPT_MAX:]:
-        forgotten = ((0, start.forgotten),) if start.forgotten else ()
-        ranges = (*forgotten, *start.ranges())[:LEAF_SPANS_MAX]
-        told.append(LeafStart(start.boot_nonce, tuple(LeafSpan(*each) for each in ranges)))
-    return LeafEventsHeld(leaf, tuple(told))
-
-
-def held_ranges(message: LeafEventsHeld) -> list[tuple[bytes, list[tuple[int, int]]]]:
-    return [(s.boot_nonce, [(each.first, each.end) for each in s.spans]) for s in message.starts]
 
 
 def health_of(status: Status, rules: Sequence[LeafRule]) -> LeafHealth:

@@ -6,10 +6,8 @@
 
 Rules
 - A member's word that it has a leaf is news, shown as such and used to send programs to it; it can
-  give a leaf neither programs (they are signed) nor change events that another member has kept
-  (they are chained).
-- Events travel from the gateway that took them to every member it is linked with; when a link
-  comes up both say what they hold, and each sends what the other lacks.
+  give a leaf no programs (they are signed).
+- Events go into the mesh's log (`entering`), and are read from its state.
 - Who may not build may not tell: a viewer's news is counted and dropped.
 
 Deliberately not here: bringing programs (`deploying`), making leaves ours (`provisioning`).
@@ -20,36 +18,28 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
 import trio
 
-from mesh.errors import MeshError, NotAllowed
+from mesh.errors import NotAllowed
 from mesh.identity.roles import BUILD
 from mesh.identity.trust import MeshIdentity
-from mesh.leaf.events import Stream
-from mesh.leaf.history import Contradicts, Segment
 from mesh.leaf.messages import Event
-from mesh.limits import LEAF_EVENTS_MESSAGE_MAX, LEAF_LINES_MAX, LEAVES_HEARD_MAX
+from mesh.limits import LEAF_LINES_MAX, LEAVES_HEARD_MAX
 from mesh.node.counters import Counters
 from mesh.node.leaves.answers import Answers
-from mesh.node.leaves.convert import (
-    events_message,
-    held_message,
-    held_ranges,
-    segment_of,
-)
+from mesh.node.leaves.entering import Entering, EnteringParts
 from mesh.node.leaves.line import Line
-from mesh.node.leaves.parts import LineConfig, LineParts
-from mesh.node.leaves.store import LeafStore
+from mesh.node.leaves.parts import LeafSilentError, LineConfig, LineParts
+from mesh.node.leaves.waiting import WaitingEvents
 from mesh.node.link import Link
+from mesh.node.state.driver import SharedState
 from mesh.ports import Env
 from mesh.types import NodeId, short
-from mesh.wire.errors import WireError
 from mesh.wire.leaf_messages import (
-    LeafEvents,
-    LeafEventsHeld,
     LeafGone,
     LeafNews,
     LeafProgram,
@@ -59,8 +49,8 @@ from mesh.wire.leaf_messages import (
 LINES_FILE = "leaf/lines.json"
 NEWS_EVERY_S = 2.0
 """News that differs in nothing but running numbers is not told more often."""
-INCOMING_MAX = 1024
-"""Messages of members that wait to be written down."""
+PROOF_EVERY_S = 30.0
+"""A leaf is asked for a signature no more often because others said what it did not."""
 logger = logging.getLogger(__name__)
 
 
@@ -105,12 +95,25 @@ class Seen:
 class Leaves:
     """See the module's head. `run` until cancelled."""
 
-    def __init__(self, env: Env, identity: MeshIdentity, links: Posting) -> None:
+    def __init__(
+        self, env: Env, identity: MeshIdentity, links: Posting, state: SharedState
+    ) -> None:
         self.env = env
         self.identity = identity
         self.links = links
         self.counters = Counters()
-        self.store = LeafStore(env, self.counters)
+        self.waiting = WaitingEvents(env, self.counters)
+        self.events = Entering(
+            EnteringParts(
+                env,
+                identity.node_id,
+                state,
+                self.waiting,
+                self.counters,
+                self.is_leaf,
+                self._contradicted,
+            )
+        )
         self.programs: Programs | None = None
         self.admitted: Callable[[], None] = self.roster_changed
         """Called when a leaf was admitted here, or shut out; the node tells everybody."""
@@ -118,24 +121,16 @@ class Leaves:
         self._heard: dict[NodeId, dict[NodeId, LeafNews]] = {}
         self.being_provisioned: set[NodeId] = set()
         """Keys that were just made at one of our lines; they may prove themselves there."""
-        self._loaded = False
+        self._asked_proof_s: dict[NodeId, float] = {}
         self._nursery: trio.Nursery | None = None
-        self._incoming_in, self._incoming_out = trio.open_memory_channel[
-            tuple[NodeId, LeafEvents | LeafEventsHeld]
-        ](INCOMING_MAX)
 
     # -- life ------------------------------------------------------------------------------------
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as self._nursery:
             task_status.started()
-            for member in self.identity.leaves():
-                await self.store.load(member.node_id)
-            self._loaded = True
-            for link in list(self.links.by_node.values()):
-                self._tell_held(link)
+            await self._nursery.start(self.events.run)
             for config in self._remembered():
                 self._start(config)
-            self._nursery.start_soon(self._take_incoming)
 
     def attach(self, config: LineConfig) -> Line:
         """Attend to a line from now on. The same port again: with these settings. Raises
@@ -185,8 +180,9 @@ class Leaves:
         parts = LineParts(
             env=self.env,
             admitted=self._may_prove,
-            stream=self._stream,
-            keep=self._keep_own,
+            stream=self.events.stream,
+            keep=self.events.keep,
+            proved=self.events.proved,
             changed=self._line_changed,
             asked=self._asked,
         )
@@ -198,6 +194,7 @@ class Leaves:
 
     def _stop(self, attached: _Attached) -> None:
         attached.scope.cancel()
+        self.events.hurry()
         if attached.told is not None:
             self.links.post_all(LeafGone(attached.told.leaf))
 
@@ -245,14 +242,18 @@ class Leaves:
         return self.is_leaf(leaf) or leaf in self.being_provisioned
 
     # -- our own lines ---------------------------------------------------------------------------
-    def _stream(self, leaf: NodeId, boot_nonce: bytes) -> Stream:
-        return self.store.history(leaf).stream(boot_nonce)
+    def _contradicted(self, leaf: NodeId) -> None:
+        """Let the leaf say again what is true, if it is here: not all the time, it is work."""
+        line, now_s = self.line_of(leaf), self.env.clock.monotonic()
+        if line is None or now_s - self._asked_proof_s.get(leaf, float("-inf")) < PROOF_EVERY_S:
+            return
+        assert self._nursery is not None, "lines live in `run`"
+        self._asked_proof_s[leaf] = now_s
+        self._nursery.start_soon(self._prove, line)
 
-    async def _keep_own(self, leaf: NodeId, segment: Segment) -> tuple[Segment, ...]:
-        new = await self.store.keep(leaf, segment)
-        for part in new:
-            self.links.post_all(events_message(leaf, part))
-        return new
+    async def _prove(self, line: Line) -> None:
+        with suppress(LeafSilentError):
+            await line.prove()
 
     def _asked(self, line: Line, _leaf: NodeId, event: Event) -> None:
         attached = self._lines.get(line.config.port)
@@ -282,13 +283,6 @@ class Leaves:
         for attached in self._lines.values():
             if attached.told is not None:
                 link.post(attached.told)
-        if self._loaded:
-            self._tell_held(link)
-
-    def _tell_held(self, link: Link) -> None:
-        for member in self.identity.leaves():
-            starts = self.store.history(member.node_id).starts()
-            link.post(held_message(member.node_id, starts))
 
     def link_down(self, peer: NodeId) -> None:
         self._heard.pop(peer, None)
@@ -297,10 +291,7 @@ class Leaves:
 
     def receive(self, link: Link, message: Any) -> bool:
         """Take in what a member says; whether it was about leaves. Never raises."""
-        if not isinstance(
-            message,
-            LeafNews | LeafGone | LeafEvents | LeafEventsHeld | LeafProgram | LeafProgramNews,
-        ):
+        if not isinstance(message, LeafNews | LeafGone | LeafProgram | LeafProgramNews):
             return False
         peer = link.peer
         if not self.identity.allowed(peer, BUILD):
@@ -315,8 +306,6 @@ class Leaves:
                 self.programs.asked(peer, message)
             case LeafProgramNews() if self.programs is not None:
                 self.programs.told(peer, message)
-            case LeafEvents() | LeafEventsHeld():
-                self._queue(peer, message)
         return True
 
     def _hear(self, peer: NodeId, news: LeafNews) -> None:
@@ -324,34 +313,6 @@ class Leaves:
             self.counters.add("leaf.bad-input.stranger")
         elif sum(map(len, self._heard.values())) < LEAVES_HEARD_MAX:
             self._heard.setdefault(peer, {})[news.leaf] = news
-
-    def _queue(self, peer: NodeId, message: LeafEvents | LeafEventsHeld) -> None:
-        try:
-            if not self.is_leaf(message.leaf):
-                self.counters.add("leaf.bad-input.stranger")
-            else:
-                self._incoming_in.send_nowait((peer, message))
-        except trio.WouldBlock:
-            # The disk is slow; the next link that comes up brings them.
-            self.counters.add("leaf.events-dropped")
-
-    async def _take_incoming(self) -> None:
-        async for peer, message in self._incoming_out:
-            if isinstance(message, LeafEventsHeld):
-                self._send_lacking(peer, message)
-                continue
-            try:
-                await self.store.keep(message.leaf, segment_of(message))
-            except (WireError, Contradicts):
-                self.counters.add("leaf.bad-input.events")
-            except (OSError, MeshError):
-                logger.warning("events of a leaf were not kept", exc_info=True)
-                self.counters.add("leaf.events-dropped")
-
-    def _send_lacking(self, peer: NodeId, message: LeafEventsHeld) -> None:
-        history = self.store.history(message.leaf)
-        for segment in history.lacking(held_ranges(message), LEAF_EVENTS_MESSAGE_MAX):
-            self.links.post(peer, events_message(message.leaf, segment))
 
 
 def _differs(news: LeafNews, told: LeafNews) -> bool:

@@ -196,11 +196,12 @@ async def _logs(node: Node, params: dict[str, Any], emit: Outbox) -> Mapping[str
     leaves = node.runtime.leaves
     leaves.identity.require(VIEW)
     member = views.find(leaves, params["leaf"])
-    history = leaves.store.history(member.node_id)
-    reader = LogReader(history, params["last"])
+    leaf = member.node_id
+    reader = LogReader(leaves.events.history(leaf), params["last"])
     while True:
-        change = leaves.store.change(member.node_id)
-        for line in list(reader.read()):
+        change = leaves.events.change(leaf)
+        history = leaves.events.history(leaf)
+        for line in list(reader.read(history)):
             emit(line)
             await emit.room()
         if not params["follow"]:

@@ -27,9 +27,9 @@ from mesh.identity.keys import verify
 from mesh.leaf import link as leaf_link
 from mesh.leaf import messages
 from mesh.leaf.events import Stream
-from mesh.leaf.history import Segment
 from mesh.leaf.link import Answered, LeafLink, LinkConfig, State, Unanswered
 from mesh.leaf.messages import LeafHello, Op, Proof, Status
+from mesh.leaf.segment import segment_of
 from mesh.leaf.transfer import DeployFailed, Outcome, Transfer
 from mesh.node.leaves.convert import health_of, rules_of
 from mesh.node.leaves.parts import LeafSilentError, LineConfig, LineParts
@@ -293,8 +293,9 @@ class Line:
         match effect:
             case leaf_link.Opened(hello):
                 self._troubled("" if hello.key else "not provisioned")
-            case leaf_link.Proved(_, proof, agree):
+            case leaf_link.Proved(hello, proof, agree, nonce):
                 self.proof = proof
+                self._parts.proved(NodeId(hello.key), hello.boot_nonce, nonce, proof)
                 self._troubled("" if agree else "its events are not those it has signed")
             case leaf_link.Distrusted(why):
                 self._troubled(why)
@@ -304,12 +305,13 @@ class Line:
     async def _take_events(self, taken: leaf_link.EventsTaken) -> None:
         leaf = self.leaf
         assert leaf is not None
-        segment = Segment(
+        segment = segment_of(
             taken.boot_nonce,
             taken.taken.first,
             taken.taken.head,
-            self._started_unix_ms(taken.taken.new[-1].time_ms),
             taken.taken.new,
+            started_unix_ms=self._started_unix_ms(taken.taken.new[-1].time_ms),
+            lost=taken.lost,
         )
         new = await self._parts.keep(leaf, segment)
         fresh = {number for part in new for number in range(part.first, part.end)}
@@ -374,6 +376,7 @@ class Line:
         if not verify(leaf, messages.PROOF_CONTEXT, text, proof.signature):
             return None
         self.proof = proof
+        self._parts.proved(leaf, hello.boot_nonce, nonce, proof)
         return proof
 
     # -- how it is -------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mesh.leaf.events import Stream
-from mesh.leaf.history import Segment
-from mesh.leaf.messages import Event
+from mesh.leaf.messages import Event, Proof
+from mesh.leaf.segment import Segment
 from mesh.ports import Env
 from mesh.types import NodeId
 
@@ -40,6 +40,8 @@ class LineParts:
     """(leaf, boot nonce) -> what is kept of that start."""
     keep: Callable[[NodeId, Segment], Awaitable[Any]]
     """Write events down. Raises OSError, MeshError."""
+    proved: Callable[[NodeId, bytes, bytes, Proof], None]
+    """(leaf, boot nonce, nonce, proof): it has signed how far its events are."""
     changed: Callable[[Line], None]
     asked: Callable[[Line, NodeId, Event], None]
     """A rule has a question; called once for each."""

@@ -15,7 +15,7 @@ from mesh.control.leaf_views import (
 from mesh.control.views import LeafView
 from mesh.errors import NoSuchLeaf
 from mesh.identity.fold import Member
-from mesh.leaf.history import Start
+from mesh.leaf.history import Gap, Start
 from mesh.leaf.messages import Event, EventKind, SystemEvent
 from mesh.node.leaves.desk import board_name
 from mesh.node.leaves.gateway import Leaves, Seen
@@ -104,7 +104,7 @@ def _rule(name: str, slot_names: list[str], rule: LeafRule) -> RuleStateView:
 def _view(leaves: Leaves, member: Member, seen: Seen | None) -> LeafView:
     news = seen.news if seen is not None else None
     health = news.health if news is not None else None
-    history = leaves.store.history(member.node_id)
+    history = leaves.events.history(member.node_id)
     return {
         "name": member.name,
         "id": member.node_id.hex(),
@@ -159,5 +159,14 @@ def _what(kind: EventKind, code: int) -> str:
     return words.get(code, f"system {code}")
 
 
-def gap_event(start: Start, missing: int) -> LeafGapEvent:
-    return {"event": "leaf_gap", "start": start.boot_nonce.hex(), "missing": missing}
+def gap_event(start: Start, gap: Gap, head: bytes) -> LeafGapEvent:
+    """The line for a hole; `head`: of the leaf's chain before the first event after it."""
+    return {
+        "event": "leaf_gap",
+        "start": start.boot_nonce.hex(),
+        "number": gap.first,
+        "missing": gap.count,
+        "let_go": gap.let_go,
+        "signed": gap.signed,
+        "head": head.hex(),
+    }
