@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from cli.i18n import t
+from cli.i18n import n, t
 from cli.settings import Settings, note
+from cli.text import table, width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mesh.errors import MeshError
 
@@ -95,3 +96,19 @@ def _paint(text: str, style: str, colored: bool) -> str:
 def out(text: str = "") -> None:
     """One line of the answer."""
     sys.stdout.write(text + "\n")
+
+
+def out_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows of the answer under their heads; nothing when there are none."""
+    for line in table(header, rows, width()) if rows else ():
+        out(line)
+
+
+def out_list(header: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> None:
+    """A table, and how many there are beyond it."""
+    out_table(header, rows)
+    more = total - len(rows)
+    if more > 0:
+        note(n("{count} more", "{count} more", more))
+    elif not rows:
+        note(t("there are none"))

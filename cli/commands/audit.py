@@ -21,7 +21,7 @@ from cli.client import to_error
 from cli.commands.base import Command, LazyGroup, option
 from cli.i18n import n, t, user_environment
 from cli.settings import Settings, note
-from cli.shell import out
+from cli.shell import out, out_list, out_table
 from cli.text import human_bytes, print_json, printable, table, width
 from mesh.errors import Bug
 
@@ -33,6 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def node_option() -> Callable[[F], F]:
+    """`--node`, which each of them has."""
     words = t("Only what this node wrote: a name or the start of an id.")
     return option("--node", metavar="NAME", help=words)
 
@@ -64,9 +65,7 @@ def _absolute(file: str | None) -> str | None:
     ),
 )
 @click.argument("file", type=FILE, required=False)
-@option(
-    "--node", metavar="NAME", help=t("Only what this node wrote: a name or the start of an id.")
-)
+@node_option()
 @click.pass_obj
 def verify(settings: Settings, file: str | None, node: str | None) -> int:
     view = read("verify", settings, file=_absolute(file), node=node)
@@ -123,9 +122,7 @@ def _verdict(feed: dict[str, Any]) -> str:
     help=t("Write the log into FILE, for `vitte audit verify FILE` on any machine."),
 )
 @click.argument("file", type=click.Path(dir_okay=False))
-@option(
-    "--node", metavar="NAME", help=t("Only what this node wrote: a name or the start of an id.")
-)
+@node_option()
 @click.pass_obj
 def export(settings: Settings, file: str, node: str | None) -> int:
     view = read("export", settings, out=_absolute(file), node=node)
@@ -154,9 +151,7 @@ def export(settings: Settings, file: str, node: str | None) -> int:
     ),
 )
 @click.argument("file", type=FILE, required=False)
-@option(
-    "--node", metavar="NAME", help=t("Only what this node wrote: a name or the start of an id.")
-)
+@node_option()
 @option(
     "--limit",
     type=click.IntRange(1),
@@ -179,15 +174,7 @@ def log(settings: Settings, file: str | None, node: str | None, limit: int) -> i
         ]
         for each in view["events"]
     ]
-    if rows:
-        header = [t("TIME"), t("NODE"), t("EVENT"), t("DETAILS")]
-        for line in table(header, rows, width()):
-            out(line)
-    more = view["total"] - len(rows)
-    if more > 0:
-        note(n("{count} more", "{count} more", more))
-    elif not rows:
-        note(t("there are none"))
+    out_list([t("TIME"), t("NODE"), t("EVENT"), t("DETAILS")], rows, view["total"])
     return 0
 
 
@@ -206,9 +193,7 @@ def _when(wall_unix_s: float) -> str:
     ),
 )
 @click.argument("file", type=FILE, required=False)
-@option(
-    "--node", metavar="NAME", help=t("Only what this node wrote: a name or the start of an id.")
-)
+@node_option()
 @click.pass_obj
 def lost(settings: Settings, file: str | None, node: str | None) -> int:
     view = read("lost", settings, file=_absolute(file), node=node)
@@ -226,10 +211,7 @@ def lost(settings: Settings, file: str | None, node: str | None) -> int:
         ]
         for each in view["lost"]
     ]
-    if rows:
-        header = [t("FEED"), t("WRITER"), t("EVENTS"), t("TIME"), t("WHY")]
-        for line in table(header, rows, width()):
-            out(line)
+    out_table([t("FEED"), t("WRITER"), t("EVENTS"), t("TIME"), t("WHY")], rows)
     out(n("{count} event is lost", "{count} events are lost", view["events"]))
     return 0
 

@@ -9,10 +9,10 @@ import click
 from cli import homes
 from cli.client import Call, ask
 from cli.commands.base import Command, option
-from cli.i18n import n, t
+from cli.i18n import t
 from cli.settings import Settings, note
-from cli.shell import out
-from cli.text import human_bytes, print_json, printable, table, width
+from cli.shell import out, out_list
+from cli.text import human_bytes, print_json, printable
 
 EXIT_DAMAGED = 1
 SHOWN_DEFAULT = 50
@@ -66,15 +66,7 @@ def ls(settings: Settings, pinned: bool, limit: int) -> int:
         ]
         for each in view["blobs"]
     ]
-    if rows:
-        header = [t("BLOB"), t("SIZE"), t("STATE"), t("LABEL")]
-        for line in table(header, rows, width()):
-            out(line)
-    more = view["total"] - len(rows)
-    if more > 0:
-        note(n("{count} more", "{count} more", more))
-    elif not rows:
-        note(t("there are none"))
+    out_list([t("BLOB"), t("SIZE"), t("STATE"), t("LABEL")], rows, view["total"])
     for blob in view["pinned_elsewhere"]:
         note(t("{blob} is pinned, and not here", blob=blob[:ID_DIGITS]))
     return 0

@@ -12,9 +12,9 @@ from cli.client import Call, ask
 from cli.commands.base import Command, Duration, option
 from cli.i18n import n, t
 from cli.settings import Settings, note
-from cli.shell import out
+from cli.shell import out, out_table
 from cli.status import state_word
-from cli.text import human_seconds, print_json, printable, table, width
+from cli.text import human_seconds, print_json, printable
 
 ROLES = click.Choice(["admin", "builder", "viewer", "leaf"])
 EXIT_TIMEOUT = 13
@@ -130,8 +130,7 @@ def _list_candidates(settings: Settings, home: str) -> int:
         ]
         for each in candidates
     ]
-    for line in table([t("NAME"), t("CHECK WORDS"), t("ADDRESS"), t("WAITING")], rows, width()):
-        out(line)
+    out_table([t("NAME"), t("CHECK WORDS"), t("ADDRESS"), t("WAITING")], rows)
     note(t("admit one with `vitte mesh admit NAME` when its screen shows the same words"))
     return 0
 
@@ -188,7 +187,5 @@ def members(settings: Settings) -> int:
         ]
         for each in sorted(view["members"], key=lambda each: each["name"])
     ]
-    header = [t("NAME"), t("ID"), t("ROLE"), t("STATE"), t("ADDRESS"), t("ADMITTED BY")]
-    for line in table(header, rows, width()):
-        out(line)
+    out_table([t("NAME"), t("ID"), t("ROLE"), t("STATE"), t("ADDRESS"), t("ADMITTED BY")], rows)
     return 0

@@ -25,6 +25,7 @@ from sim.kernel.findings import Finding
 from sim.scenario.bounds import CONFIGS
 from sim.scenario.model import Scenario
 from sim.stage.base import CannotDo, Change, Listener, Stage
+from sim.stage.starving import Hunger, Starving
 
 BELIEF_AGE_MAX_S = 6.0
 """What a node said longer ago is not what it believes."""
@@ -176,7 +177,8 @@ class ChaosStage(Stage):
     def starve(
         self, nodes: Sequence[int], late_min_s: float, late_max_s: float
     ) -> Callable[[], None]:
-        undos = [_Starving(self, node, late_min_s, late_max_s).stop for node in nodes]
+        hunger = Hunger(late_min_s, late_max_s, AWAKE_S)
+        undos = [Starving(self, node, hunger).stop for node in nodes]
 
         def undo() -> None:
             for each in undos:
@@ -252,40 +254,3 @@ class ChaosStage(Stage):
     def watch_packets(self, sent: Callable[[Address, Address, int, float | None], None]) -> None:
         del sent
         raise CannotDo("the fate of packets")
-
-
-class _Starving:
-    """Stops a process for a random time, lets it run a little, stops it again."""
-
-    def __init__(self, stage: ChaosStage, node: int, low_s: float, high_s: float) -> None:
-        self._stage = stage
-        self._node = node
-        self._low_s, self._span_s = low_s, max(0.0, high_s - low_s)
-        self._rng = stage.world.rng(f"starved node {node} at {stage.world.now_s}")
-        self._stopped_by_us = False
-        self._over = False
-        self._stop_for_a_while()
-
-    def _stop_for_a_while(self) -> None:
-        if self._over:
-            return
-        stage, node = self._stage, self._node
-        if stage.is_up(node) and not stage.is_frozen(node):
-            stage.freeze(node)
-            self._stopped_by_us = True
-        late_s = self._low_s + self._rng.random() * self._span_s
-        stage.world.after(max(0.001, late_s), self._run_a_little)
-
-    def _run_a_little(self) -> None:
-        if not self._over:
-            self._let_go()
-            self._stage.world.after(AWAKE_S, self._stop_for_a_while)
-
-    def _let_go(self) -> None:
-        if self._stopped_by_us and self._stage.is_frozen(self._node):
-            self._stage.thaw(self._node)
-        self._stopped_by_us = False
-
-    def stop(self) -> None:
-        self._over = True
-        self._let_go()

@@ -17,6 +17,7 @@ from sim.net.link import Link
 from sim.scenario.bounds import CONFIGS
 from sim.scenario.model import Scenario
 from sim.stage.base import Change, Listener, Stage
+from sim.stage.starving import Hunger, Starving
 from sim.swim_world import SwimNode, SwimWorld
 
 CORE = 0
@@ -144,7 +145,8 @@ class MembershipStage(Stage):
     def starve(
         self, nodes: Sequence[int], late_min_s: float, late_max_s: float
     ) -> Callable[[], None]:
-        undos = [_Starving(self, node, late_min_s, late_max_s).stop for node in nodes]
+        hunger = Hunger(late_min_s, late_max_s)
+        undos = [Starving(self, node, hunger).stop for node in nodes]
 
         def undo() -> None:
             for each in undos:
@@ -184,35 +186,3 @@ class MembershipStage(Stage):
                 packet.source, packet.destination, packet.size_bytes, packet.arrives_s
             )
         )
-
-
-class _Starving:
-    """Stops a node for a random time, lets it do what is due, stops it again."""
-
-    def __init__(self, stage: MembershipStage, node: int, low_s: float, high_s: float) -> None:
-        self._stage = stage
-        self._node = node
-        self._low_s, self._span_s = low_s, max(0.0, high_s - low_s)
-        self._rng = stage.world.rng(f"starved node {node} at {stage.world.now_s}")
-        self._stopped_by_us = False
-        self._over = False
-        self._turn()
-
-    def _turn(self) -> None:
-        if self._over:
-            return
-        self._let_go()
-        if self._stage.is_up(self._node) and not self._stage.is_frozen(self._node):
-            self._stage.freeze(self._node)
-            self._stopped_by_us = True
-        late_s = self._low_s + self._rng.random() * self._span_s
-        self._stage.world.after(max(0.001, late_s), self._turn)
-
-    def _let_go(self) -> None:
-        if self._stopped_by_us and self._stage.is_frozen(self._node):
-            self._stage.thaw(self._node)
-        self._stopped_by_us = False
-
-    def stop(self) -> None:
-        self._over = True
-        self._let_go()
