@@ -5,6 +5,8 @@
     node    from one holder that sends as fast as it can: every chunk hashed, compared and written
     tls     the same number of bytes through a plain `ssl` TLS 1.3 socket in chunks of the same
             size, from a process like the holder's to a reader that throws them away
+    floor   the same, to a reader that hashes every chunk and writes it to a file: what nobody can
+            do without who checks and keeps what he is sent, and no more than that
 
 Nodes are processes of their own (`blob_host.py`), on 127.0.0.1.
 """
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import attrs
@@ -125,8 +128,8 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_s
 """
 
 
-def tls_seconds(size: int) -> Took:
-    """`size` bytes through a bare TLS stream."""
+def tls_seconds(size: int, *, keep: bool = False) -> Took:
+    """`size` bytes through a bare TLS stream; with `keep` they are hashed and written to a file."""
     member = found(2).members[1]
     with (
         tempfile.TemporaryDirectory(prefix="vitte-bench-") as directory,
@@ -140,12 +143,31 @@ def tls_seconds(size: int) -> Took:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             with context.wrap_socket(connection) as tls:
-                buffer = bytearray(BLOB_CHUNK_BYTES)
-                left = size
                 started, used = time.perf_counter(), time.process_time()
-                while left:
-                    left -= tls.recv_into(buffer)
+                if keep:
+                    _keep_all(tls, Path(directory) / "blob", size)
+                else:
+                    _drop_all(tls, size)
                 took = Took(time.perf_counter() - started, time.process_time() - used)
                 tls.send(b".")
             sender.wait(PATIENCE_S)
     return took
+
+
+def _drop_all(tls: ssl.SSLSocket, size: int) -> None:
+    buffer = bytearray(BLOB_CHUNK_BYTES)
+    while size > 0:
+        size -= tls.recv_into(buffer)
+
+
+def _keep_all(tls: ssl.SSLSocket, path: Path, size: int) -> None:
+    chunk = memoryview(bytearray(BLOB_CHUNK_BYTES))
+    digests = []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(size // BLOB_CHUNK_BYTES):
+            got = 0
+            while got < len(chunk):
+                got += tls.recv_into(chunk[got:])
+            digests.append(sha256(chunk).digest())
+            file.write(chunk)
+    assert len(digests) == size // BLOB_CHUNK_BYTES

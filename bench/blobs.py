@@ -15,9 +15,12 @@ One large blob between nodes (`blob_swarm.py`), the best of the rounds:
             ratio_swarm = what arrives / their sum
     node    from one that sends as fast as it can; tls: the same bytes through a bare `ssl` socket
             that keeps nothing: ratio_tls = node / tls, by the clock on the wall; ratio_tls_cpu, by
-            the receiver's processor time, which is what bounds it: each byte is decrypted, framed,
-            hashed and written by the one thread of the event loop, where the bare socket only
-            decrypts. On a machine that does other things, only the latter says something.
+            the receiver's processor time, which is what bounds it: each byte is decrypted, hashed
+            and written, where the bare socket only decrypts. On a machine that does other things,
+            only the latter says something.
+    floor   the bare socket, with every chunk hashed and written to a file: ratio_floor and
+            ratio_floor_cpu = what of a node's costs is the price of checking and keeping, and what
+            is ours
 """
 
 from __future__ import annotations
@@ -73,6 +76,7 @@ def main() -> None:
         "swarm": lambda: fetch_seconds(options.holders, size, options.rate),
         "node": lambda: fetch_seconds(1, size, 0),
         "tls": lambda: tls_seconds(size),
+        "floor": lambda: tls_seconds(size, keep=True),
     }
     took: dict[str, list[Took]] = {name: [] for name in ways}
 
@@ -143,7 +147,7 @@ def report(rates: dict[str, float], moved: dict[str, Took], options: argparse.Na
     rows.append([sum_of, f"{in_all / 1e6:.1f}", ""])
     title = f"one blob of {options.mib} MiB"
     print_table(title, ["", "MB/s", "MB per receiver's processor second"], rows)
-    node, tls = moved["node"], moved["tls"]
+    node, tls, floor = moved["node"], moved["tls"], moved["floor"]
     finish(
         "blobs",
         {
@@ -152,6 +156,8 @@ def report(rates: dict[str, float], moved: dict[str, Took], options: argparse.Na
             "ratio_swarm": size / moved["swarm"].wall_s / in_all,
             "ratio_tls": tls.wall_s / node.wall_s,
             "ratio_tls_cpu": tls.processor_s / node.processor_s,
+            "ratio_floor": floor.wall_s / node.wall_s,
+            "ratio_floor_cpu": floor.processor_s / node.processor_s,
         },
         mib=options.mib,
         blobs=options.blobs,
