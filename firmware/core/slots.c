@@ -189,8 +189,9 @@ static bool note(const struct slots *slots, uint32_t counter)
 }
 
 /* Keep the counter of a program that was tried in vain, before anything is written over it. Two notes
- * are kept in hand, since the power may fail while one is written. Only at start: a program runs from
- * its slot, and refreshing gives that one up. */
+ * are kept in hand, since the power may fail while one is written, or the list is made anew; that is
+ * tried at each start until it is done. Only at start: a program runs from its slot, and refreshing
+ * gives that one up. */
 static void keep_counter(struct slots *slots)
 {
     bool noted = slots->highest <= highest_in(slots, slots->active) || note(slots, slots->highest);
@@ -221,7 +222,7 @@ void slots_start(struct slots *slots)
     slots->trial = chosen != NO_SLOT && !is_confirmed(slots, chosen);
     if (slots->trial && is_erased(base(slots, chosen) + STARTED_AT))
         mark(slots, chosen, STARTED_AT, 1);
-    if (slots->fell_back)
+    if (chosen != NO_SLOT && !slots->trial)
         keep_counter(slots);
     hal_forgive(slots->self, false);
 }

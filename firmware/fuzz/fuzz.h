@@ -6,7 +6,9 @@
 #include "../host/board.h"
 
 enum { INPUT_MAX = 2300, RECORD_FRAME = 0, RECORD_PROGRAM = 1 };
-enum request_op { ASK_BEGIN = 3, ASK_CHUNK, ASK_COMMIT, ASK_CONFIRM, ASK_WRITE_INPUT, ASK_PROVISION, ASK_RESTART };
+/* Of firmware/link.cddl. */
+enum { ASK_PROVE = 1, ASK_STATUS, ASK_BEGIN, ASK_CHUNK, ASK_COMMIT, ASK_CONFIRM, ASK_WRITE_INPUT };
+enum { ASK_PROVISION = 8, ASK_RESTART, ASK_RULES };
 
 struct record {
     uint8_t kind;
@@ -37,6 +39,7 @@ void ask(const uint8_t *body, const struct cbor_writer *to);
 void ask_plain(uint8_t op);
 void provision(void);
 void confirm(uint32_t counter);
+void noise(uint32_t size); /* bytes at random */
 /* A frame's header and body, mostly made into one that is listened to. */
 void talk(const uint8_t *data, uint32_t size);
 

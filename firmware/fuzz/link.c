@@ -93,6 +93,17 @@ void confirm(uint32_t counter)
     ask(body, &to);
 }
 
+void noise(uint32_t size)
+{
+    uint8_t data[STEP_BYTES];
+    uint8_t ends_frames = (uint8_t)roll(2);
+    for (; size > 0; size -= size < STEP_BYTES ? size : STEP_BYTES) {
+        for (uint32_t i = 0; i < STEP_BYTES; i++)
+            data[i] = (uint8_t)(roll(256) | !ends_frames);
+        feed(data, size < STEP_BYTES ? size : STEP_BYTES);
+    }
+}
+
 void talk(const uint8_t *data, uint32_t size)
 {
     if (size == 0)

@@ -233,6 +233,21 @@ static void answer_a_question(void)
     ask(body, &to);
 }
 
+static void ask_around(void)
+{
+    static const uint8_t NONCE[16] = {9};
+    uint8_t body[BODY_BYTES_MAX];
+    struct cbor_writer to = asking(body, 3, ASK_PROVE);
+    cbor_put_bytes(&to, NONCE, roll(8) ? sizeof NONCE : roll(sizeof NONCE));
+    ask(body, &to);
+    ask_plain(ASK_STATUS);
+    ask_plain(ASK_RULES);
+    if (roll(4) == 0)
+        greet();
+    if (roll(4) == 0)
+        noise(roll(800));
+}
+
 /* Programs that do not prove themselves, one after the other: each leaves a counter to be kept. */
 static void turn_back(void)
 {
@@ -262,8 +277,10 @@ static void step(void)
     struct truth before = look();
     trouble(3);
     bool was_sound = is_sound;
-    switch (roll(16)) {
+    switch (roll(20)) {
     case 0: answer_a_question(); break;
+    case 9:
+    case 10: ask_around(); break;
     case 1: outside(); break;
     case 2: power(); break;
     case 3: ask_plain(ASK_RESTART); break;

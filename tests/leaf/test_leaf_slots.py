@@ -36,7 +36,6 @@ def with_notes(count: int) -> Rig:
 
 
 def slot_of(rig: Rig) -> int:
-    rig.trust()
     return messages.decode_status(rig.ask(Op.STATUS).results).slot
 
 
@@ -52,10 +51,12 @@ def test_the_program_in_use_moves_to_a_new_list_and_runs_on_while_its_old_slot_i
     before = slot_of(rig)
 
     turn_back(rig, counter=100)
-    rig.trust()
+    assert slot_of(rig)  # in a session of the new start
+    erased = rig.board.count(Count.FLASH_OPS) + 1
     transfer = Transfer(rig.link, rig.package(COUNTER, 101))
     rig.act(transfer.start(rig.now_s))  # begin: the other slot is erased, and nothing more comes
-    rig.step(1000)
+    rig.until(lambda: rig.board.count(Count.FLASH_OPS) >= erased)
+    rig.step(500)
     delivered = len(rig.delivered)
     rig.step(200)
 
