@@ -145,7 +145,7 @@ FACTS: tuple[Mutant, ...] = (
         "a peer that is gone keeps what it was given",
         (Edit("mesh.scheduler.victim", "Victim.peer_down", "self._requeue(lease)", "[]"),),
         ("builds",),
-        ("run-wrong", "uncaught"),
+        ("stranded", "run-wrong", "uncaught"),
         nodes=4,
         world="mesh",
     ),

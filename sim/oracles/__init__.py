@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from sim.oracles.builds import Runs
+from sim.oracles.builds import Leases, Runs
 from sim.oracles.leftovers import NothingLeft
 from sim.oracles.liveness import CanaryFound, EqualTables, Joined, Reunited
 from sim.oracles.membership import (
@@ -44,6 +44,7 @@ ORACLES: tuple[type[Oracle], ...] = (
     NoStorm,
     QuietWhenCalm,
     Runs,
+    Leases,
     NothingLeft,
 )
 

@@ -1,11 +1,16 @@
 """Builds: every run ends, succeeds unless its own node is broken, and makes the right bytes.
 
 What a run makes is a pure function of its project, so the first run of a project is the model of
-all later ones, whoever helped. Deliberately not here: how fast; that is for benchmarks.
+all later ones, whoever helped. A shard waits for nobody who is gone. Deliberately not here: how
+fast; that is for benchmarks.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+
+from mesh.scheduler.victim import Victim
+from mesh.types import NodeId
 from sim.faults import KINDS
 from sim.oracles.model import Oracle, Report
 from sim.scenario.model import Fault, Scenario
@@ -68,3 +73,30 @@ class Runs(Oracle):
 
     def figures(self) -> dict[str, float]:
         return {"runs": self._ended, "runs_ok": self._succeeded} if self._ended else {}
+
+
+class Leases(Oracle):
+    """Only who is linked holds shards, and as many as are counted: what a peer had when its link
+    ended is in the queue again at once, and not when its lease expires."""
+
+    name = "stranded"
+
+    def sampled(self) -> None:
+        for node in range(self.stage.size):
+            scheduler = self.stage.scheduler(node)
+            if scheduler is not None:
+                self._look(node, scheduler._victim)  # an oracle's look inside
+
+    def _look(self, node: int, victim: Victim) -> None:
+        held: Counter[NodeId] = Counter(lease.holder for lease in victim._leases.values())
+        own = held.pop(self.stage.node_id(node), 0)
+        if own != victim.own_leases:
+            self.fail(f"node {node} has {own} shards itself, and counts {victim.own_leases}", node)
+        for holder, shards in sorted(held.items()):
+            if holder not in victim.peers:
+                who = holder.hex()[:12]
+                self.fail(f"{shards} shards of node {node} are with {who}, which is gone", node)
+        for peer in victim.peers.values():
+            if peer.held != held[peer.node]:
+                text = f"{held[peer.node]} shards of node {node} are with {peer.node.hex()[:12]}"
+                self.fail(f"{text}, and it counts {peer.held}", node)

@@ -19,6 +19,8 @@ from sim.stage.base import Stage
 
 REMEMBERED_MAX = 200_000
 """Datagrams of whose sending we know; older ones are not judged."""
+_SENDER, _EPOCH = slice(1, 9), slice(9, 17)
+"""Of a sealed datagram's head, which anybody can read (`mesh.swim.sealed`)."""
 LOOKED_INTO_EVERY = 64
 """One datagram of so many is checked for readable contents; it is the dearest check."""
 
@@ -28,7 +30,8 @@ def _mark(data: bytes) -> bytes:
 
 
 class OnlyWhatWasSent(Oracle):
-    """What is believed was sent by somebody, to whoever believes it, and is believed once."""
+    """What is believed was sent by somebody, to whoever believes it, and is believed once; nothing
+    is of an earlier epoch of its sender than what was believed before."""
 
     name = "believed-forgery"
 
@@ -39,6 +42,8 @@ class OnlyWhatWasSent(Oracle):
         self._nodes = {stage.address(node): node for node in range(stage.size)}
         self._believed: OrderedDict[tuple[int, int, bytes], None] = OrderedDict()
         self._forgotten = False
+        self._epochs: dict[tuple[int, int, bytes], bytes] = {}
+        """(receiver, its life, sender's prefix) -> the sender's last epoch that was believed."""
         stage.tap(self._heard)
 
     def _heard(self, data: bytes, source: Address, destination: Address) -> None:  # noqa: ARG002
@@ -68,6 +73,14 @@ class OnlyWhatWasSent(Oracle):
         self._believed[belief] = None
         if len(self._believed) > REMEMBERED_MAX:
             self._believed.popitem(last=False)
+        self._look_at_epoch(receiver, datagram)
+
+    def _look_at_epoch(self, receiver: int, datagram: bytes) -> None:
+        channel = (receiver, self.stage.life(receiver), datagram[_SENDER])
+        epoch = datagram[_EPOCH]
+        if epoch < self._epochs.get(channel, epoch):
+            self.fail(f"node {receiver} believes a datagram of an earlier life", receiver)
+        self._epochs[channel] = epoch
 
 
 class Unreadable(Oracle):

@@ -183,6 +183,10 @@ class Stage(ABC):
     @abstractmethod
     def node_id(self, node: int) -> NodeId: ...
 
+    def scheduler(self, node: int) -> Any:  # noqa: ARG002 - only whole nodes of ours have one
+        """A node's `mesh.scheduler.Scheduler`; None where nobody can look into it."""
+        return None
+
     def left_over(self) -> list[str]:
         """What still runs of processes that have ended, in words."""
         return []

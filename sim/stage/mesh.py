@@ -171,6 +171,12 @@ class MeshStage(Stage):
             return None
         return program.runtime.gossip._endpoint  # an oracle's look inside
 
+    def scheduler(self, node: int) -> Any:
+        program = self._node(node).node
+        if program is None or not program.in_mesh:
+            return None
+        return program.runtime.work.core
+
     def left_over(self) -> list[str]:
         return [describe_tasks([task]) for task in tasks_of_the_dead()]
 
