@@ -60,7 +60,7 @@ FACTS: tuple[Mutant, ...] = (
         "what was held against an earlier life is held against the next one",
         (Edit(TABLE, "Table.renew", "member.charges.clear()", "pass"),),
         ("crashes", "partitions"),
-        ("false-death", "reunited", "tables-differ", "uncaught"),
+        ("false-death", "reunited", "tables-differ", "crash-unnoticed", "uncaught"),
     ),
     Mutant(
         "suspicion-outlives-refutation",

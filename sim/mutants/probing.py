@@ -26,7 +26,7 @@ PROBING = (
         "signs of life do not end a vigil",
         (Edit(VIGIL, "Vigils.heard", "if vigil is None or at_s <= vigil.since_s:", "if True:"),),
         ("mild", "starved", "loss"),
-        ("false-death", "reunited"),
+        ("false-death", "reunited", "chatty"),
     ),
     Mutant(
         "probes-one-only",

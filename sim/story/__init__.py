@@ -50,7 +50,7 @@ def _moments(scenario: Scenario, outcome: Outcome) -> Iterator[tuple[float, str]
         ),
     ]
     if phases.canary_s:
-        words = "one healthy node is killed, to see whether it is noticed"
+        words = "healthy nodes are killed, one or a row of the ring, to see whether it is noticed"
         plot.append((phases.canary_at_s, words))
     yield from (moment for moment in plot if moment[0] <= until_s)
     for fault in scenario.faults:
