@@ -1,12 +1,13 @@
 """Power that fails during a flash operation: where it can, what a leaf does after it.
 
 One run on a board notes every flash operation of a deploy, of confirming it, of going back (the
-old rules, signed again with a higher counter) and of confirming that. A leaf is a function of its
-flash, so a cut during operation k is the flash before it with what that operation left behind;
-each such flash is started, and asked. A good leaf still knows its key and runs the program of
-before or the one of after; anything else is a brick. For a double cut, the leaf tries again after
-the first one, and power fails during that as well. Different cuts often leave the same flash (all
-that were followed by erasing do): it is started once.
+old rules, signed again with a higher counter) and of confirming that; and of two starts after a
+trial that ended in vain, when the leaf keeps the used counter, with room for it and without. A leaf
+is a function of its flash, so a cut during operation k is the flash before it with what that
+operation left behind; each such flash is started, and asked. A good leaf still knows its key, has
+forgotten no counter, and runs the program of before or the one of after; anything else is a brick.
+For a double cut, the leaf tries again after the first one, and power fails during that as well.
+Different cuts often leave the same flash (all that were followed by erasing do): it is started once.
 
 Deliberately not here: what a cut does to the bits (`flash`), which are tried (`powercut`).
 """
@@ -25,11 +26,15 @@ from sim.boards.machine import BoardFault
 from sim.boards.prober import Prober
 from sim.boards.workbench import Workbench
 
-PACKAGE_AT = 224
+COUNTER_AT, VALID_AT, PACKAGE_AT, NOTES_AT = 12, 128, 224, 2400
+UNIT_BYTES, NOTES, SLOT_BYTES = 32, 53, 4096
 """In a slot: firmware/core/slots.h."""
+NOTES_IN_HAND = 2
 
 OLD_RULES = '@every("1s")\ndef old(n: int = 0):\n    n += 1\n    emit(1, n)\n'
 NEW_RULES = '@every("1s")\ndef new(n: int = 0):\n    n += 2\n    emit(2, n)\n'
+
+Found = tuple[bytes, frozenset[int], tuple[int, int], int]
 
 
 @attrs.frozen
@@ -43,6 +48,8 @@ class Phase:
     operations: tuple[Operation, ...]
     unreadable: frozenset[int] = frozenset()
     """Words that a cut before it has torn."""
+    used: int = 0
+    """The highest counter that was ever accepted."""
 
 
 @attrs.frozen
@@ -77,12 +84,13 @@ class Case:
     allowed: tuple[int, int]
     flash: bytes
     unreadable: frozenset[int]
+    used: int
     seed: int
 
     @property
-    def found(self) -> tuple[bytes, frozenset[int], tuple[int, int]]:
+    def found(self) -> Found:
         """What the leaf finds, and what it may do then: cases with the same one are one."""
-        return self.flash, self.unreadable, self.allowed
+        return self.flash, self.unreadable, self.allowed, self.used
 
 
 @attrs.frozen
@@ -93,6 +101,8 @@ class Verdict:
     """Of the program it runs; 0: none, or it does not answer."""
     key: bytes
     why: str
+    used: int = 0
+    """The highest counter that its flash tells."""
 
 
 class Recorder:
@@ -106,22 +116,23 @@ class Recorder:
         self._begin()
         outcome = self.bench.deploy(package)
         assert isinstance(outcome, Deployed), outcome
-        self._end(name, allowed)
+        self._end(name, allowed, used=allowed[0])
 
     def confirm(self, name: str, allowed: tuple[int, int]) -> None:
         self._begin()
         answer = self.bench.ask(Op.CONFIRM, [allowed[1]])
         assert answer.error == 0, answer
-        self._end(name, allowed)
+        self._end(name, allowed, used=allowed[1])
 
     def _begin(self) -> None:
         self._flash = self.bench.chip.flash_image()
         self.bench.chip.machine.flash.journal = []
 
-    def _end(self, name: str, allowed: tuple[int, int]) -> None:
+    def _end(self, name: str, allowed: tuple[int, int], used: int) -> None:
         memory = self.bench.chip.machine.flash
         assert memory.journal is not None
-        self.phases.append(Phase(name, allowed, self._flash, tuple(memory.journal)))
+        journal = tuple(memory.journal)
+        self.phases.append(Phase(name, allowed, self._flash, journal, used=used))
         memory.journal = None
 
 
@@ -138,6 +149,7 @@ def journey(board: str) -> Journey:
     recorder.confirm("first", (1, 1))
     recorder.phases.clear()
     recorder.deploy("deploy", (1, 2), packages[2])
+    on_trial = bench.chip.flash_image()
     recorder.confirm("confirm", (1, 2))
     recorder.deploy("rollback", (2, 3), packages[3])
     recorder.confirm("confirm rollback", (2, 3))
@@ -145,7 +157,36 @@ def journey(board: str) -> Journey:
     assert not mistakes, mistakes
     memory = bench.chip.machine.flash
     known = Known(board, memory.base, key, packages, memory.ecc_bytes)
-    return Journey(known, tuple(recorder.phases))
+    starts = (
+        starting(known, "back from a trial", on_trial),
+        starting(known, "back, without room", without_room(bench.chip, packages[1], on_trial)),
+    )
+    return Journey(known, (*recorder.phases, *starts))
+
+
+def without_room(board: Board, package: bytes, flash: bytes) -> bytes:
+    """That flash after so many trials in vain that the next one's counter is the last noted."""
+    base, filled = board.machine.flash.base, bytearray(flash)
+    (slot,) = (
+        each - base
+        for each in board.wiring.slots
+        if flash[each - base + PACKAGE_AT :].startswith(package)
+    )
+    note = b"MARK" + (1).to_bytes(4, "little") + (0xFFFFFFFE).to_bytes(4, "little")
+    notes = note.ljust(UNIT_BYTES, b"\xff") * (NOTES - NOTES_IN_HAND)
+    filled[slot + NOTES_AT : slot + NOTES_AT + len(notes)] = notes
+    return bytes(filled)
+
+
+def starting(known: Known, name: str, flash: bytes) -> Phase:
+    """What a leaf writes when it starts with that and goes back from program 2 to 1."""
+    board = Board(known.board, BoardConfig(seed=5, flash=flash))
+    journal: list[Operation] = []
+    board.machine.flash.journal = journal
+    verdict = start(board, known.packages)
+    assert (verdict.counter, verdict.used) == (1, 2), verdict
+    assert not board.machine.flash.mistakes
+    return Phase(name, (1, 1), flash, tuple(journal), used=2)
 
 
 def cases_of(known: Known, phase: Phase, chosen: Sequence[int]) -> Iterator[Case]:
@@ -162,14 +203,15 @@ def cases_of(known: Known, phase: Phase, chosen: Sequence[int]) -> Iterator[Case
                 words = frozenset(torn_before)
                 if known.ecc_bytes:
                     words |= operation.unreadable(tear, known.ecc_bytes)
-                yield Case(phase.name, index, tear, phase.allowed, torn, words, seed)
+                allowed, used = phase.allowed, phase.used
+                yield Case(phase.name, index, tear, allowed, torn, words, used, seed)
         flash[begin:end] = operation.after
         torn_before.difference_update(range(operation.at, operation.at + len(operation.before)))
 
 
 def unique(cases: Iterable[Case]) -> list[Case]:
     """The first of each that are the same for a leaf."""
-    kept: dict[tuple[bytes, frozenset[int], tuple[int, int]], Case] = {}
+    kept: dict[Found, Case] = {}
     for case in cases:
         kept.setdefault(case.found, case)
     return list(kept.values())
@@ -200,8 +242,20 @@ def start(board: Board, packages: Mapping[int, bytes]) -> Verdict:
     at = board.wiring.slots[slot - 1] + PACKAGE_AT
     for counter, package in packages.items():
         if board.machine.memory(at, len(package)) == package:
-            return Verdict(counter, key, "")
+            return Verdict(counter, key, "", used_counter(board))
     return Verdict(0, key, "it runs something else")
+
+
+def used_counter(board: Board) -> int:
+    """The highest counter in its slots, of programs and of notes; 0: none."""
+    highest = 0
+    for slot in (board.machine.memory(at, SLOT_BYTES) for at in board.wiring.slots):
+        if not slot[VALID_AT:].startswith(b"MARK"):
+            continue
+        notes = (slot[NOTES_AT + UNIT_BYTES * i :] for i in range(NOTES))
+        told = [slot[COUNTER_AT:], *(each[4:] for each in notes if each.startswith(b"MARK"))]
+        highest = max([highest, *(int.from_bytes(each[:4], "little") for each in told)])
+    return highest
 
 
 def _config(case: Case) -> BoardConfig:
@@ -218,6 +272,8 @@ def judge(known: Known, case: Case) -> tuple[str, str]:
         return "BRICK", verdict.why or "it has lost its key"
     if verdict.counter not in case.allowed:
         return "BRICK", verdict.why or f"it runs program {verdict.counter}"
+    if verdict.used < case.used:
+        return "BRICK", f"it has forgotten counter {case.used}"
     return ("old", "new")[case.allowed.index(verdict.counter)], ""
 
 
@@ -234,7 +290,7 @@ def second_cuts(known: Known, count: int | None, case: Case) -> list[Case]:
     if not _is_there(bench.chip, known.packages[new]):
         bench.deploy(known.packages[new])
     name = f"{case.phase} again, after operation {case.operation}, {case.tear.value}"
-    phase = Phase(name, case.allowed, case.flash, tuple(journal), case.unreadable)
+    phase = Phase(name, case.allowed, case.flash, tuple(journal), case.unreadable, case.used)
     return unique(cases_of(known, phase, chosen_of(len(journal), count)))
 
 
