@@ -7,7 +7,7 @@ is a function of its flash, so a cut during operation k is the flash before it w
 operation left behind; each such flash is started, and asked. A good leaf still knows its key, has
 forgotten no counter, and runs the program of before or the one of after; anything else is a brick.
 For a double cut, the leaf tries again after the first one, and power fails during that as well.
-Different cuts often leave the same flash (all that were followed by erasing do): it is started once.
+Different cuts often leave the same flash (all before an erasure do): it is started once.
 
 Deliberately not here: what a cut does to the bits (`flash`), which are tried (`powercut`).
 """

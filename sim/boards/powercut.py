@@ -1,8 +1,9 @@
 """`python -m sim.boards.powercut [--board B|all] [--quick]`: power fails, and no leaf dies.
 
 Every flash operation of deploy, confirm and rollback, and of starts after a trial in vain, cut
-clean, torn and half done, on every board; and on one (`--twice`) every operation of a deploy cut so, and every operation of what the
-leaf is made to do again after that. All of it is half an hour of processor time.
+clean, torn and half done, on every board; and on one (`--twice`) every operation of a deploy cut
+so, and every operation of what the leaf is made to do again after that. All of it is half an hour
+of processor time.
 
 Prints a table, what died (nothing), and a line of JSON: boards.NAME.{operations, old, new,
 seconds}, bricks. Deliberately not here: what a cut is (`cuts`).
