@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import real_project
 from cluster import Cluster, started
+from lab import Lab, opened_lab
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,10 @@ def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Three nodes of one slot each, for a test that damages them."""
     with started(tmp_path / "nodes", 3, "--slots", "1") as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Four machines with a network between them, shared by the tests of a module."""
+    with opened_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab

@@ -13,48 +13,13 @@ from typing import Any
 
 import pytest
 from cluster import VITTE, eventually
-from netns import Host, Network, need_root
+from lab import Machine
+from netns import Network, need_root
 
 _WHY_NOT = need_root()
 pytestmark = pytest.mark.skipif(_WHY_NOT is not None, reason=str(_WHY_NOT))
 
 SPAWN_TIMEOUT_S = 60.0
-
-
-class Machine:
-    """One host with a node of its own."""
-
-    def __init__(self, host: Host, name: str, home: Path) -> None:
-        self.host = host
-        self.name = name
-        self.home = home
-        self._env = {**os.environ, "VITTE_HOME": str(home)}
-
-    def start(self, *args: str, cwd: Path | None = None) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.host.command([*VITTE, *args]),
-            env=self._env,
-            cwd=cwd,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def vitte(self, *args: str, cwd: Path | None = None) -> str:
-        process = self.start(*args, cwd=cwd)
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 0, f"{args}: {err}"
-        return out
-
-    def json(self, *args: str, cwd: Path | None = None) -> Any:
-        return json.loads(self.vitte("--json", *args, cwd=cwd).splitlines()[-1])
-
-    def options(self) -> list[str]:
-        return ["--name", self.name, "--bind", self.host.address, "--slots", "1"]
-
-    def sees_alive(self) -> int:
-        return sum(node["state"] == "alive" for node in self.json("mesh", "status")["nodes"])
 
 
 @pytest.fixture(scope="module")
