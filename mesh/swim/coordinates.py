@@ -76,7 +76,7 @@ def moved(
     plane_s = hypot(dx_s, dy_s)
     expected_s = plane_s + own.height_s + other.height_s
     trust = own.error / max(own.error + other.error, 1e-6)
-    relative = min(abs(expected_s - rtt_s) / rtt_s, ERROR_MAX)
+    relative = _within(abs(expected_s - rtt_s) / rtt_s, 0.0, ERROR_MAX)
     gain = GAIN * trust
     error = _within(relative * gain + own.error * (1 - gain), ERROR_UNIT, ERROR_MAX)
     step_s = _within(gain * (rtt_s - expected_s), -STEP_MAX_S, STEP_MAX_S)

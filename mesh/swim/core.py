@@ -242,7 +242,7 @@ class Swim:
 
     def handle_timer(self, now_s: float) -> list[Effect]:
         """Do whatever is due."""
-        due_s = self.next_timer_s()
+        due_s = self._due_s if self._due_known else self._due.find_s()
         self._due_known = False
         if due_s is not None and now_s - due_s > self._config.late_timer_s:
             self._facts.cases.suspicions.forgive(self._prober.forgive_absence(now_s))
@@ -302,7 +302,7 @@ class Swim:
     # -- receiving -------------------------------------------------------------------------------
     def receive(self, sender: NodeId, payload: bytes, at: At, now_s: float) -> list[Effect]:
         """Handle one opened datagram of a member. Whatever the bytes, it does not raise."""
-        if sender not in self._facts.table.roster:
+        if sender not in self.table.roster:
             return self._drop("non-member")
         if len(payload) > DATAGRAM_BYTES_MAX:
             return self._drop("oversized")
@@ -363,13 +363,15 @@ class Swim:
         return effects + self._after(changes, now_s) if changes else effects
 
     def _on_ping(self, sender: NodeId, ping: Ping, at: At, now_s: float) -> list[Effect]:
-        effects = self._hear_contact(sender, ping, at, now_s)
+        empty = not ping.facts and ping.load is None  # as nearly always
+        effects = [] if empty else self._hear_contact(sender, ping, at, now_s)
         proof = None if ping.witness is None else self._prober.proofs.answer(ping.witness, now_s)
         effects.append(self._packets.ack(sender, at.source, ping.number, proof))
         return effects + self._repair(sender, at.source, ping.table_hash, now_s)
 
     def _on_ack(self, sender: NodeId, ack: Ack, at: At, now_s: float) -> list[Effect]:
-        effects = self._hear_contact(sender, ack, at, now_s)
+        empty = not ack.facts and ack.load is None
+        effects = [] if empty else self._hear_contact(sender, ack, at, now_s)
         answers = self._prober.on_ack(sender, ack.number, ack.proof, at.arrived_s)
         if answers is None:
             return effects

@@ -191,7 +191,7 @@ class Prober:
 
     def _probe(self, member: Member, now_s: float) -> list[SendDatagram]:
         node = member.node_id
-        if self.vigils.get(node) is not None or len(self._probes) >= SWIM_PROBES_MAX:
+        if node in self.vigils.running or len(self._probes) >= SWIM_PROBES_MAX:
             return []  # it is pinged as it is
         number = self._open(node, now_s)
         wait_s = self.timing.probe_timeout_s(member, self._own_late_s(now_s), now_s)

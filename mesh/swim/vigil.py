@@ -61,9 +61,6 @@ class Vigils:
     def __len__(self) -> int:
         return len(self.running)
 
-    def get(self, node: NodeId) -> Vigil | None:
-        return self.running.get(node)
-
     def begin(
         self, node: NodeId, number: int, since_s: float, counted_from_s: float, patience_s: float
     ) -> bool:

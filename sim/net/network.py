@@ -146,8 +146,9 @@ class Network:
         self._sent_bytes += size_bytes
         if size_bytes > self.largest_bytes:  # noqa: PLR1730 - a third of what `max` costs
             self.largest_bytes = size_bytes
-        for tap in self.taps:
-            tap(data, source, destination)
+        if self.taps:
+            for tap in self.taps:
+                tap(data, source, destination)
         world = self.world
         world.trace.packet(world.now_ns, "udp", source[0] + ">" + destination[0], data)
         road = self.roads.road(source[0], destination[0])
