@@ -15,7 +15,7 @@ import click
 from cli import i18n
 from cli.i18n import t
 from cli.settings import Settings
-from mesh.limits import K_ATTEST_MAX
+from mesh.limits import COPIES_MAX, K_ATTEST_MAX
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -190,6 +190,11 @@ def node_options(function: F) -> F:
             "--cache-gb",
             type=click.IntRange(1, 1_000_000),
             help=t("How large the cache may grow, in GiB (default: 20)."),
+        ),
+        option(
+            "--copies",
+            type=click.IntRange(1, COPIES_MAX),
+            help=t("On how many machines each result's files are kept, at least (default: 2)."),
         ),
         option(
             "--profile",

@@ -20,7 +20,7 @@ from cli.text import human_seconds, print_json
 from mesh.limits import LOCAL_NODES_MAX
 
 CLUSTER_WISHES = (
-    *("slots", "sandbox", "profile", "cache_gb", "trust"),
+    *("slots", "sandbox", "profile", "cache_gb", "copies", "trust"),
     *("max_buffer_size_mb", "max_buffer_age_hours"),
 )
 """Options of nodes that make sense for all of a local cluster."""

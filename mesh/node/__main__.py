@@ -14,7 +14,13 @@ from pathlib import Path
 import trio
 
 from mesh.errors import MeshError
-from mesh.limits import GIB, LOG_BUFFER_DEFAULT_HOURS, LOG_BUFFER_DEFAULT_MB
+from mesh.limits import (
+    COPIES_DEFAULT,
+    COPIES_MAX,
+    GIB,
+    LOG_BUFFER_DEFAULT_HOURS,
+    LOG_BUFFER_DEFAULT_MB,
+)
 from mesh.node import options
 from mesh.node.config import CACHE_GB, NodeConfig
 from mesh.node.node import Node
@@ -70,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", choices=tuple(PROFILES), help="default: by the address")
     parser.add_argument("--sandbox", choices=("auto", "bwrap", "plain"), help="default: auto")
     parser.add_argument("--cache-gb", type=int, help="bound of the cache in GiB (default: 20)")
+    parser.add_argument("--copies", type=int, help="of each result's files (default: 2)")
     parser.add_argument("--trust", metavar="own|any|K", help="whose results to take")
     parser.add_argument("--max-buffer-size-mb", type=int, help="bound of the log on this disk")
     parser.add_argument("--max-buffer-age-hours", type=int, help="how long events are kept")
@@ -93,6 +100,7 @@ def _config(arguments: argparse.Namespace) -> NodeConfig:
         sandbox=str(said.get("sandbox", "auto")),
         profile=str(said.get("profile", "")),
         cache_bytes_max=int(said.get("cache_gb") or CACHE_GB) * GIB,
+        copies=min(max(1, int(said.get("copies") or COPIES_DEFAULT)), COPIES_MAX),
         trust=_trust(str(said.get("trust", "any"))),
         max_buffer_size_mb=int(said.get("max_buffer_size_mb") or LOG_BUFFER_DEFAULT_MB),
         max_buffer_age_hours=int(said.get("max_buffer_age_hours") or LOG_BUFFER_DEFAULT_HOURS),

@@ -16,7 +16,7 @@ from mesh.state.events import Trust
 OPTIONS_FILE = "options.json"
 NAMES = (
     *("bind", "name", "slots", "discovery", "sandbox", "profile", "cache_gb", "trust"),
-    *("max_buffer_size_mb", "max_buffer_age_hours"),
+    *("copies", "max_buffer_size_mb", "max_buffer_age_hours"),
 )
 
 TRUSTS = {"any": Trust.ANY_BUILDER, "own": Trust.OWN}

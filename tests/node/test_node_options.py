@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mesh.limits import COPIES_DEFAULT, COPIES_MAX
+from mesh.node import __main__ as process
 from mesh.node import options
 from mesh.ports.real.disk import RealDisk
 from mesh.state.actions import TrustPolicy
@@ -53,6 +55,20 @@ def test_a_profile_is_remembered(tmp_path: Path) -> None:
     disk = RealDisk(tmp_path)
     disk.write(options.OPTIONS_FILE, options.encode({"profile": "wan"}))
     assert options.combine(options.recall(disk), {"profile": None}) == {"profile": "wan"}
+
+
+@pytest.mark.parametrize(
+    ("said", "copies"),
+    [([], COPIES_DEFAULT), (["--copies", "4"], 4), (["--copies", "999"], COPIES_MAX)],
+)
+def test_the_number_of_copies_is_said_once_and_bounded(
+    tmp_path: Path, said: list[str], copies: int
+) -> None:
+    here = ["--home", str(tmp_path), "--bind", "127.0.0.1"]
+    config = process._config(process._parser().parse_args([*here, *said]))
+    assert config.copies == copies
+    RealDisk(tmp_path).write(options.OPTIONS_FILE, config.said)
+    assert process._config(process._parser().parse_args(here)).copies == copies
 
 
 @pytest.mark.parametrize(
