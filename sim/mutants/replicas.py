@@ -367,22 +367,27 @@ REPLICAS: tuple[Mutant, ...] = (
         profiles=("state-keys", "state"),
     ),
     _mutant(
-        "numbered-on-receipt",
-        "a gateway gives a leaf's events the next free number",
+        "counted-by-entry",
+        "events of a leaf that two gateways wrote down are two",
         ("leaf-events",),
         Edit(
             "mesh.leaf.history",
-            "History._insert",
-            "Span(part.first, part.head, tail, list(part.events))",
-            "Span(max(part.first, start.end), part.head, tail, list(part.events))",
-        ),
-        Edit(
-            "mesh.leaf.history",
             "History.news",
-            "return tuple(_without(segment, heads, start))",
-            "return (segment,) if segment.events else ()",
+            "return tuple(_without(segment, near))",
+            "return (segment,) if segment.count else ()",
         ),
         profiles=("state",),
+    ),
+    _mutant(
+        "leaves-not-kept",
+        "a checkpoint keeps nothing of what leaves have said",
+        ("leaf-events",),
+        Edit(
+            "mesh.state.views",
+            "State._kept",
+            "return list(views.leaves.kept(self.me))",
+            "return []",
+        ),
     ),
     _mutant(
         "chain-not-followed",

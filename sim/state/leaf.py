@@ -1,21 +1,37 @@
-"""One leaf at the lines of several gateways, and what the mesh keeps of what it says.
+"""One leaf whose cable is moved between gateways, and what of its events comes into their log.
 
-The leaf counts its events in a chain of hashes and keeps the newest LEAF_KEEPS; now and then it
-starts anew. A gateway that reads it takes a list from where it thinks that it is (`Stream`), and
-keeps what is new (`History`). Lists come late, twice and out of order; gateways tell each other
-what they have, whole or in part, and in the end all of it. `said` is the truth, for the oracle.
+The leaf counts its events in a chain of hashes, keeps those that nobody has taken, the newest
+LEAF_KEEPS of them, and forgets what a gateway says is safe; now and then it starts anew. A gateway
+that reads it goes on from where the mesh's state, or its own queue, says that it is; lists come
+late, twice and out of order. What it has taken waits in order, as on a disk that keeps its word,
+until the gateway's log has it on its own disk. Now and then the leaf signs its chain.
 
-Deliberately not here: lines, proofs of who speaks, disks (`mesh.node.leaves`, and its tests).
+`said` is the truth, `taken` who took what of it, for the oracle. Deliberately not here: lines, and
+the driver around the queue (`mesh.node.leaves`, and its tests).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import permutations
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from mesh.leaf.history import Contradicts, History, Segment
-from mesh.leaf.messages import Event, EventKind, Events, chain, chain_start
+from mesh.identity.keys import NodeKey
+from mesh.leaf.events import Stream
+from mesh.leaf.history import Contradicts
+from mesh.leaf.messages import (
+    PROOF_CONTEXT,
+    Event,
+    EventKind,
+    Events,
+    Proof,
+    chain,
+    chain_start,
+    proof_text,
+)
+from mesh.leaf.segment import Segment, joined, segment_of
+from mesh.state.events import LeafProof
+from mesh.state.leaves import written
 
 if TYPE_CHECKING:
     from sim.state.node import StateNode
@@ -23,13 +39,13 @@ if TYPE_CHECKING:
 
 EVERY_S = 1.5
 READ_EVERY_S = 0.7
-TELL_EVERY_S = 1.1
+ENTER_EVERY_S = 0.9
 LEAF_KEEPS = 12
 STARTS_ANEW = 0.03
-MESSAGE_EVENTS = 5
+MOVES = 0.15
+SIGNS = 0.1
+ENTRY_EVENTS = 5
 LIST_MAX = 6
-TELL_ALL_EVERY_S = 6.0
-TELL_ALL_ROUNDS = 4
 
 
 class Leaf:
@@ -38,41 +54,43 @@ class Leaf:
     def __init__(self, stage: StateStage) -> None:
         self._stage = stage
         self._dice = stage.world.rng("leaf").random
-        self.histories = {node.index: History() for node in stage.nodes}
-        """What each node keeps, as if its disk forgot nothing."""
+        self._key = NodeKey(sha256(b"leaf").digest())
+        self.leaf = self._key.node_id
         self.said: dict[bytes, list[Event]] = {}
         """By the boot nonce of a start, in order."""
+        self.taken: dict[int, set[tuple[bytes, int]]] = {node.index: set() for node in stage.nodes}
+        """By gateway: what it has told the leaf to forget."""
+        self.waiting: dict[int, list[Segment]] = {node.index: [] for node in stage.nodes}
         self.contradictions = 0
+        self._entered = {node.index: (0, 0) for node in stage.nodes}
+        """Segments at the head of each queue that are in the log, and in which life."""
+        self._gateway = 0
         self._heads: list[bytes] = []
         """Of the chain, before each event of this start."""
+        self._safe = 0
         self._under_way: list[tuple[int, bytes, Events]] = []
-        """Lists on their way from the line to a node."""
+        """Lists on their way from the line to a gateway."""
         self._start()
 
     def begin(self) -> None:
-        for every_s, turn in (
-            (EVERY_S, self._say),
-            (READ_EVERY_S, self._read),
-            (TELL_EVERY_S, self._tell),
-        ):
-            self._again(every_s, turn)
         heal_s = self._stage.scenario.phases.heal_s
-        for round_number in range(TELL_ALL_ROUNDS):
-            self._stage.world.at(heal_s + (1 + round_number) * TELL_ALL_EVERY_S, self._tell_all)
+        self._again(EVERY_S, self._say, heal_s)
+        self._again(READ_EVERY_S, self._read, heal_s)
+        self._again(ENTER_EVERY_S, self._enter_all, float("inf"))
 
-    def _again(self, every_s: float, turn: Callable[[], None]) -> None:
+    def _again(self, every_s: float, turn: Callable[[], None], until_s: float) -> None:
         def act() -> None:
-            if self._stage.world.now_s < self._stage.scenario.phases.heal_s:
+            if self._stage.world.now_s < until_s:
                 turn()
-                self._again(every_s, turn)
+                self._again(every_s, turn, until_s)
 
         self._stage.world.after(2 * every_s * self._dice(), act)
 
     # -- the leaf --------------------------------------------------------------------------------
     def _start(self) -> None:
-        self.boot = len(self.said).to_bytes(16, "big")
+        self.boot = len(self.said).to_bytes(8, "big")
         self.said[self.boot] = []
-        self._heads = [chain_start(self.boot)]
+        self._heads, self._safe = [chain_start(self.boot)], 0
 
     def _say(self) -> None:
         if self._dice() < STARTS_ANEW:
@@ -82,66 +100,98 @@ class Leaf:
             event = Event(len(said), EventKind.EMITTED, 1, 2, len(said), 0)
             said.append(event)
             self._heads.append(chain(self._heads[-1], event))
+        self._safe = max(self._safe, len(said) - LEAF_KEEPS)
 
-    def _list(self, since: int) -> Events:
-        """What it answers when it is asked for its events from there on."""
-        said = self.said[self.boot]
-        first = min(max(since, len(said) - LEAF_KEEPS, 0), len(said))
-        events = tuple(said[first : first + LIST_MAX])
-        return Events(first, max(0, first - since), self._heads[first], events)
+    def _list(self) -> Events:
+        """What it sends: from the last place that a gateway has called safe."""
+        events = tuple(self.said[self.boot][self._safe : self._safe + LIST_MAX])
+        return Events(self._safe, 0, self._heads[self._safe], events)
+
+    def _signed(self) -> LeafProof:
+        nonce, digest = bytes(16), bytes(16)
+        number = len(self.said[self.boot])
+        proof = Proof(digest, digest, 1, number, self._heads[number], b"")
+        text = proof_text(nonce, self.boot, proof)
+        signature = self._key.sign(PROOF_CONTEXT, text)
+        return LeafProof(
+            self.leaf, self.boot, nonce, digest, digest, 1, number, proof.head, signature
+        )
 
     # -- gateways --------------------------------------------------------------------------------
     def _read(self) -> None:
-        """One gateway reads; lists that were read before may come only now, or again."""
-        node = self._one_of(self._stage.nodes)
+        """The gateway reads; lists that were read before may come only now, or again."""
+        if self._dice() < MOVES:
+            self._gateway = int(self._dice() * self._stage.size)
+        node = self._stage.nodes[self._gateway]
         if not node.is_up or node.frozen:
             return
-        since = self.histories[node.index].stream(self.boot).next
-        listed = self._list(max(0, since - int(self._dice() * 4)))
-        self._under_way.append((node.index, self.boot, listed))
+        self._under_way.append((node.index, self.boot, self._list()))
         while self._under_way and self._dice() < 0.7:
             at = int(self._dice() * len(self._under_way))
             index, boot, events = self._under_way[at]
             if self._dice() < 0.7:
                 del self._under_way[at]
-            self._arrived(index, boot, events)
+            if self._stage.nodes[index].is_up and not self._stage.nodes[index].frozen:
+                self._arrived(self._stage.nodes[index], boot, events)
+        if self._dice() < SIGNS and self._has_room(node) and node.replica is not None:
+            node.act(node.replica.write(self._signed(), node.now_s))
 
-    def _arrived(self, index: int, boot: bytes, events: Events) -> None:
-        history = self.histories[index]
-        taken = history.stream(boot).take(events)
+    def _stream(self, node: StateNode, boot: bytes) -> Stream:
+        assert node.replica is not None
+        known = node.replica.state.leaves.history(self.leaf).stream(boot)
+        waiting = [each for each in self.waiting[node.index] if each.boot_nonce == boot]
+        if waiting and waiting[-1].end >= known.next:
+            return Stream(boot, waiting[-1].end, waiting[-1].tail)
+        return known
+
+    def _arrived(self, node: StateNode, boot: bytes, events: Events) -> None:
+        stream = self._stream(node, boot)
+        taken = stream.take(events)
+        if taken.broken:
+            self.contradictions += 1
         if taken.new and not taken.broken:
-            started_ms = int(self._stage.nodes[index].clock.wall() * 1000)
-            self._keep(index, Segment(boot, taken.first, taken.head, started_ms, taken.new))
+            started_ms = int(node.clock.wall() * 1000)
+            order = int.from_bytes(boot, "big")
+            piece = segment_of(
+                boot, taken.first, taken.head, taken.new, order=order, started_unix_ms=started_ms
+            )
+            self.waiting[node.index].append(piece)
+            self.taken[node.index] |= {(boot, n) for n in range(piece.first, piece.end)}
+        if not taken.broken and boot == self.boot:
+            self._safe = max(self._safe, min(stream.next, len(self.said[boot])))
 
-    def _keep(self, index: int, segment: Segment) -> None:
+    def _has_room(self, node: StateNode) -> bool:
+        return node.replica is not None and node.replica.has_room
+
+    # -- the log ---------------------------------------------------------------------------------
+    def _enter_all(self) -> None:
+        for node in self._stage.nodes:
+            if node.is_up and not node.frozen:
+                self._enter(node)
+
+    def _enter(self, node: StateNode) -> None:
+        """What waits goes into the log; what is on the log's disk waits no more."""
+        replica, store, waiting = node.replica, node.store, self.waiting[node.index]
+        assert replica is not None
+        assert store is not None
+        entered, life = self._entered[node.index]
+        if life != node.lives:
+            entered = 0  # another process, which does not know what that one has said
+        elif not replica.writer.waiting and not store.unwritten_bytes:
+            del waiting[:entered]
+            entered = 0
+        if self._has_room(node):
+            for whole in joined(waiting[entered:], ENTRY_EVENTS):
+                self._write(node, whole)
+            entered = len(waiting)
+        self._entered[node.index] = (entered, node.lives)
+
+    def _write(self, node: StateNode, whole: Segment) -> None:
+        assert node.replica is not None
         try:
-            self.histories[index].add(segment)
+            news = node.replica.state.leaves.history(self.leaf).news(whole)
         except Contradicts:
             self.contradictions += 1
-
-    # -- gateways among each other ---------------------------------------------------------------
-    def _tell(self) -> None:
-        """One tells another what that lacks, or a part of it, or something it has."""
-        one, other = self._one_of(self._stage.nodes), self._one_of(self._stage.nodes)
-        if one is not other and self._stage.is_linked(one.index, other.index):
-            self._exchange(one.index, other.index, share=self._dice())
-
-    def _tell_all(self) -> None:
-        for one, other in permutations(range(self._stage.size), 2):
-            if self._stage.is_linked(one, other):
-                self._exchange(one, other)
-
-    def _exchange(self, source: int, to: int, share: float = 1.0) -> None:
-        """`share`: how much of it arrives, in any order."""
-        theirs, ours = self.histories[to], self.histories[source]
-        has = [(start.boot_nonce, start.ranges()) for start in theirs.starts()]
-        if self._dice() < 0.3:
-            has = []  # it has not heard yet what the other has
-        segments = list(ours.lacking(has, MESSAGE_EVENTS))
-        while segments:
-            segment = segments.pop(int(self._dice() * len(segments)))
-            if self._dice() <= share:
-                self._keep(to, segment)
-
-    def _one_of(self, nodes: list[StateNode]) -> StateNode:
-        return nodes[int(self._dice() * len(nodes))]
+            return
+        for part in news:
+            node.act(node.replica.write(written(self.leaf, part), node.now_s))

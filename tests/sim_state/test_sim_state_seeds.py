@@ -155,7 +155,7 @@ def test_what_retention_hides_is_seen(name: str, squeezed_bytes: int) -> None:
         "cut-by-time",
         "heads-without-digest",
         "cut-without-head",
-        "numbered-on-receipt",
+        "counted-by-entry",
     ],
 )
 def test_a_planted_bug_is_found(name: str) -> None:
