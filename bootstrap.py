@@ -33,6 +33,8 @@ PIP_WITH_GROUPS = "pip>=25.1"
 SETS = {"demo": (".[demo]", ()), "test": (".[demo]", ("test",)), "setup": (".[demo]", ("dev",))}
 """What each command needs: the project with its extras, and dependency groups."""
 
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+
 ENOUGH = {"demo": {"demo", "test", "setup"}, "test": {"test", "setup"}, "setup": {"setup"}}
 """Which earlier installations contain all that a command needs."""
 
@@ -59,8 +61,9 @@ def run(command: str, arguments: list[str]) -> int:
     """Become the command. -P: what lies in the current directory is never imported by accident."""
     argv = {
         "demo": ["-m", "cli.main", "dist", "demo"],
-        # Two files at a time on two cores: much of a test's time is waiting for processes.
-        "test": ["-m", "pytest", "-n", "auto", "--dist", "loadfile"],
+        # One file at a time for each core, and one more: much of a test's time is waiting for
+        # processes. The order of files is the tests' own (`tests/conftest.py`).
+        "test": ["-m", "pytest", "-n", str((os.cpu_count() or 1) + 1), *BY_FILE],
         "setup": ["-m", "cli.main", "doctor"],
     }[command]
     if command == "test":
