@@ -25,7 +25,16 @@ from mesh.log.segments import Segments
 from mesh.node.audit.__main__ import answer, main
 from mesh.node.real_env import real_env
 from mesh.ports.real.discovery import StaticDiscovery
-from mesh.state.events import ActionResult, Event, Open, RunEvent, RunState, encode_event
+from mesh.state.events import (
+    ActionResult,
+    Event,
+    Execution,
+    Executions,
+    Open,
+    RunEvent,
+    RunState,
+    encode_event,
+)
 from mesh.types import Digest, RunId
 
 BOB = NodeKey(b"b" * 32)
@@ -113,6 +122,17 @@ def test_a_whole_log_is_whole_and_says_who_did_what(home: Home) -> None:
     newest = home.asks("log", limit=2)
     assert newest["total"] == 5
     assert newest["events"] == said["events"][-2:]
+
+
+def test_shards_that_share_an_event_are_listed_one_by_one(home: Home) -> None:
+    ran = tuple(Execution(shard, 0, digest(shard), shard, 5) for shard in range(3))
+    home.writes(BOB, Lane.EXEC, [Executions(RunId(b"run-one."), BOB.node_id, ran)])
+    said = home.asks("log", limit=2)
+    assert said["total"] == 8
+    assert [(each["what"], each["seq"]) for each in said["events"]] == [("Execution", 1)] * 2
+    shown = [each["details"] for each in said["events"]]
+    assert [(each["shard"], each["exit_status"]) for each in shown] == [(1, 1), (2, 2)]
+    assert shown[0]["run"] == b"run-one.".hex()
 
 
 def test_reading_leaves_a_torn_end_to_the_node_that_writes_it(home: Home) -> None:

@@ -29,9 +29,9 @@ from mesh.control.audit_views import (
 from mesh.errors import NotWritten
 from mesh.log.audit import Break, FeedReport, export, verify_frames
 from mesh.log.frame import Frame
-from mesh.log.model import FeedId
+from mesh.log.model import FeedId, Lane
 from mesh.node.audit.book import Book
-from mesh.state.events import Intent, RunEvent, RunState, Trust, decode_event
+from mesh.state.events import Executions, Intent, RunEvent, RunState, Trust, decode_event
 from mesh.types import NodeId
 from mesh.wire.errors import WireError
 
@@ -121,13 +121,13 @@ def _events(frame: Frame) -> Iterator[tuple[int, bytes]]:
 
 # -- who did what --------------------------------------------------------------------------------
 def log_view(book: Book, limit: int) -> AuditLogView:
-    """The newest events, by the writers' clocks."""
+    """The newest events, by the writers' clocks; shards that share an event one by one."""
     ordered = sorted(book.frames, key=lambda frame: (_wall_ms(frame), frame.feed, frame.signed.seq))
-    total = sum(frame.signed.header.count for frame in ordered if frame.body is not None)
+    total = sum(_deeds_in(frame) for frame in ordered)
     names = book.names()
     newest: list[AuditEventView] = []
     for frame in reversed(ordered):
-        newest += reversed([_event(names, frame, *each) for each in _events(frame)])
+        newest += reversed([row for each in _events(frame) for row in _rows(names, frame, *each)])
         if len(newest) >= limit:
             break
     return {
@@ -142,31 +142,55 @@ def _wall_ms(frame: Frame) -> int:
     return frame.signed.header.wall_ms
 
 
-def _event(names: dict[NodeId, str], frame: Frame, seq: int, data: bytes) -> AuditEventView:
+def _deeds_in(frame: Frame) -> int:
+    """How many rows `_rows` makes of it."""
+    if frame.feed.lane != Lane.EXEC:
+        return 0 if frame.body is None else frame.signed.header.count
+    return sum(len(_said(data, frame.feed.lane)) for _, data in _events(frame))
+
+
+def _rows(
+    names: dict[NodeId, str], frame: Frame, seq: int, data: bytes
+) -> Iterator[AuditEventView]:
     node = frame.feed.node
-    what, details = _said(data, frame.feed.lane)
-    return {
-        "node": names.get(node, node.hex()[:8]),
-        "id": node.hex(),
-        "feed": str(frame.feed),
-        "seq": seq,
-        "wall_unix_s": _wall_ms(frame) / 1000,
-        "what": what,
-        "details": details,
-    }
+    for what, details in _said(data, frame.feed.lane):
+        yield {
+            "node": names.get(node, node.hex()[:8]),
+            "id": node.hex(),
+            "feed": str(frame.feed),
+            "seq": seq,
+            "wall_unix_s": _wall_ms(frame) / 1000,
+            "what": what,
+            "details": details,
+        }
 
 
-def _said(data: bytes, lane: int) -> tuple[str, dict[str, str | int | None]]:
+Details = dict[str, str | int | None]
+
+
+def _said(data: bytes, lane: int) -> list[tuple[str, Details]]:
+    """Kind and fields: of the event, or of each shard that was executed."""
     try:
         event: Any = decode_event(data, lane)
     except WireError as error:
-        return "unreadable", {"reason": error.reason}
-    fields: dict[str, Any] = {name: getattr(event, name) for name, _ in event.__wire_fields__}
+        return [("unreadable", {"reason": error.reason})]
+    fields = _fields(event)
+    if isinstance(event, Executions):
+        del fields["shards"]
+        return [("Execution", _shown({**fields, **_fields(each)})) for each in event.shards]
     if isinstance(event, RunEvent):
         fields["state"] = RunState(event.state)
     words = {"trust": Trust, "intent": Intent}
     fields.update({name: words[name](fields[name]) for name in words.keys() & fields.keys()})
-    return type(event).__name__, {name: _plain(value) for name, value in fields.items()}
+    return [(type(event).__name__, _shown(fields))]
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name, _ in value.__wire_fields__}
+
+
+def _shown(fields: dict[str, Any]) -> Details:
+    return {name: _plain(value) for name, value in fields.items()}
 
 
 def _plain(value: Any) -> str | int | None:
