@@ -32,6 +32,10 @@ def thermostat(n: int = 0):
 """
 
 
+MOUTHFUL = 64
+"""Events that a gateway may have let the leaf forget and not told yet: two batches."""
+
+
 class Board:
     """`python -m sim.leaves.serve`."""
 
@@ -85,6 +89,12 @@ def pair(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture
+def trio_of_nodes(tmp_path: Path) -> Iterator[Cluster]:
+    with started(tmp_path / "nodes", 3, "--slots", "1") as cluster:
+        yield cluster
+
+
 def events(cluster: Cluster, number: int = 1) -> list[tuple[str, int]]:
     done = cluster.vitte("--json", "leaf", "logs", "greenhouse", number=number)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -117,6 +127,72 @@ def test_a_thermostat_from_provisioning_to_a_pulled_cable(
     status = pair.vitte("dist", "status", number=2).stdout
     assert "leaf via node-1" in status
     assert "1 rule" in status
+
+
+def gaps(cluster: Cluster, number: int) -> list[dict[str, object]]:
+    done = cluster.vitte("--json", "leaf", "logs", "greenhouse", number=number)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return [each for each in lines if each.get("event") == "leaf_gap"]
+
+
+@contextmanager
+def followed(cluster: Cluster, number: int) -> Iterator[list[tuple[str, int]]]:
+    """`vitte leaf logs --follow` at a node, and the events that it has printed so far."""
+    seen: list[tuple[str, int]] = []
+    process = subprocess.Popen(
+        [
+            *(*VITTE, "--home", str(cluster.home(number)), "--json"),
+            *("leaf", "logs", "greenhouse", "--follow", "--last", "100000"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event.get("event") == "leaf_event":
+                seen.append((event["start"], event["number"]))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield seen
+    finally:
+        process.kill()
+        process.wait(20)
+        reader.join(20)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_a_gateway_dies_for_good_and_nothing_it_told_is_lost(
+    board: Board, trio_of_nodes: Cluster, tmp_path: Path
+) -> None:
+    cluster, rules = trio_of_nodes, tmp_path / "thermostat.py"
+    rules.write_text(THERMOSTAT)
+    assert cluster.vitte("leaf", "provision", board.port, "--name", "greenhouse").returncode == 0
+    eventually(lambda: "greenhouse" in cluster.vitte("leaf", "list", number=2).stdout, "the leaf")
+    assert cluster.vitte("leaf", "attach", board.port, number=2).returncode == 0
+    deployed = cluster.vitte("leaf", "deploy", "greenhouse", str(rules))
+    assert deployed.returncode == 0, deployed.stderr
+    with followed(cluster, number=3) as seen:
+        eventually(lambda: len(seen) > 30, "events at a node that never was the gateway")
+        cluster.signal(2, signal.SIGKILL)
+        told = len(seen)
+        assert cluster.vitte("leaf", "attach", board.port, number=1).returncode == 0
+        eventually(lambda: len(seen) > told + 30, "events by the next gateway")
+        names = list(seen)
+    assert len(names) == len(set(names)), "an event came twice"
+    lost = sum(int(str(gap["missing"])) for gap in gaps(cluster, number=3))
+    newest = max(number for _, number in names)
+    assert len(names) + lost >= newest + 1, "an event is neither here nor counted"
+    assert lost <= MOUTHFUL, "more is missing than can have been on its way"
+    eventually(
+        lambda: set(names) <= set(events(cluster, 1)) and set(names) <= set(events(cluster, 3)),
+        "the same at both that are left",
+    )
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """From a gateway's disk into the mesh's log: events of leaves, in order, many in one event.
 
-    keep(leaf, segment) --on disk--> waits --every few moments--> the log --durable--> forgotten here
+    keep(leaf, segment) --on disk--> waits --in a moment--> the log --durable--> forgotten here
 
 Rules
 - What a leaf may forget is on this disk first. It is dropped from there when the log's own files
   hold it; until then a crash costs nothing, for what is entered twice counts once.
 - While the log has no room, or is not there, events wait, in order, and enter later.
 - A leaf that says something now and then is heard at once; one that talks all the time has its
-  events entered ENTER_MAX_S late, in few and large pieces: every frame of the log costs memory on
-  every machine for as long as its header is kept.
+  events entered ENTER_MAX_S or ENTER_EVENTS late, in few and large pieces: every frame of the log
+  costs memory on every machine for as long as its header is kept.
 - The leaf's proofs go along. Where the mesh was told something else than the leaf has said, a fresh
   one is asked for, and decides (`mesh.leaf.history`).
 - What is older than LEAF_EVENTS_KEPT_MAX events, or LEAF_STARTS_KEPT_MAX starts, of our own entries
@@ -48,6 +48,8 @@ from mesh.types import NodeId
 
 ENTER_FIRST_S, ENTER_MAX_S = 0.1, 3.2
 """How long events wait for others: at first, and after they have come all the time."""
+ENTER_EVENTS = 32
+"""So many of one leaf do not wait any longer: what only a gateway has goes with it."""
 DURABLE_LOOK_S = 0.2
 LET_GO_LOOK_S = 60.0
 logger = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ class Entering:
         self._to_enter, self._hurried = trio.Event(), trio.Event()
         self._entered: dict[NodeId, int] = {}
         """Segments at the head of a queue that are in the log, perhaps not on its disk yet."""
+        self._fresh: dict[NodeId, int] = {}
+        """Events that came since the last round."""
         self._let_go_look_s = float("-inf")
         self._changed: dict[NodeId, trio.Event] = {}
         parts.state.on_changes.append(self._state_changed)
@@ -113,7 +117,10 @@ class Entering:
         new = self._news(leaf, placed)
         for part in new:
             await self._parts.waiting.put(leaf, part)
+            self._fresh[leaf] = self._fresh.get(leaf, 0) + part.count
         self._to_enter.set()
+        if self._fresh.get(leaf, 0) >= ENTER_EVENTS:
+            self.hurry()
         return new
 
     def proved(self, leaf: NodeId, boot_nonce: bytes, nonce: bytes, proof: Proof) -> None:
@@ -171,6 +178,7 @@ class Entering:
             with trio.move_on_after(pause_s):
                 await self._hurried.wait()
             self._to_enter, self._hurried = trio.Event(), trio.Event()
+            self._fresh.clear()
             await self.enter()
             entered_s = clock.monotonic()
 
