@@ -143,7 +143,7 @@ class MeshRuntime:
             WorkParts(env, me, self.links, self.performer, self.stolen, self, scheduling)
         )
         self.facts = FactBoard(self.stolen.tools, self.links.post_all)
-        self.leaves = Leaves(env, identity, self.links)
+        self.leaves = Leaves(env, identity, self.links, self.state)
         self.leaves.admitted = self.roster_changed
         self.deployer = self.leaves.programs = Deployer(self.leaves)
         self.gossip: Gossip
