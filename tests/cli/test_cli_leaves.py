@@ -160,8 +160,11 @@ def test_events_are_printed_with_their_gaps(tmp_path: Path, vitte: Any) -> None:
 
     async def leaf_logs(_params: dict[str, Any], emit: Any) -> dict[str, Any]:
         emit(made)
-        emit({"event": "leaf_gap", "start": event["start"], "missing": 1})
+        gap = {"event": "leaf_gap", "start": event["start"], "number": 8, "head": "00" * 32}
+        emit({**gap, "missing": 1, "let_go": False, "signed": False})
         emit(system)
+        emit({**gap, "missing": 2, "let_go": False, "signed": True})
+        emit({**gap, "missing": 3, "let_go": True, "signed": True})
         return ok_view("leaf_logs", name="greenhouse", events=2, missing_events=1)
 
     with FakeNode(tmp_path / "n", leaf_logs=leaf_logs):
@@ -171,5 +174,7 @@ def test_events_are_printed_with_their_gaps(tmp_path: Path, vitte: Any) -> None:
     assert lines[0].endswith("30433043/7     rule 0: event 1, value 55")
     assert lines[1] == "... 1 event is missing here"
     assert lines[2].endswith("30433043/9     went back 2")
+    assert lines[3] == "... 2 events are lost here, as the leaf has signed"
+    assert lines[4] == "... 3 events here are older than what is kept"
     assert as_json[0] == made
     assert as_json[-1]["schema"] == "vitte.leaf_logs/1"
