@@ -13,7 +13,6 @@ import trio
 from nodes import (
     IDLE,
     Speaker,
-    World,
     address_of,
     blobs,
     counted,
@@ -26,6 +25,7 @@ from nodes import (
     until,
     world,
 )
+from strangers import Pretender
 
 from mesh.action.model import (
     SYMLINK,
@@ -37,14 +37,12 @@ from mesh.action.model import (
     TreeEntry,
 )
 from mesh.action.platform import this_platform
-from mesh.identity.certificates import certificate_pem, make_certificate, private_key_pem
-from mesh.identity.keys import NodeKey
 from mesh.identity.roles import Role
 from mesh.limits import FRAME_BYTES_MAX, GRANT_SHARDS_MAX
 from mesh.ports import Arrived, StreamBroken
 from mesh.ports.real.streams import RealStreams
 from mesh.scheduler.model import Mode
-from mesh.types import Digest, NodeId, digest_of
+from mesh.types import Digest, digest_of
 from mesh.wire import cbor
 from mesh.wire.frame import frame
 from mesh.wire.messages import (
@@ -59,30 +57,9 @@ from mesh.wire.messages import (
 from mesh.wire.schema import encode_struct
 
 MOUNT = "/vitte/project"
-STRANGER = NodeKey(b"s" * 32)
 
 
 # -- who may talk at all ---------------------------------------------------------------------------
-@attrs.frozen
-class Pretender:
-    """Believes in the mesh, which does not believe in it."""
-
-    world: World
-
-    def own_certificate(self) -> tuple[bytes, bytes]:
-        certificate = make_certificate(STRANGER, "stranger")
-        return certificate_pem(certificate), private_key_pem(STRANGER)
-
-    def anchors(self) -> tuple[bytes, ...]:
-        return self.world.alice.runtime.identity.anchors()
-
-    def is_member(self, node: NodeId) -> bool:
-        return True
-
-    def generation(self) -> int:
-        return 1
-
-
 async def test_a_stranger_does_not_get_through_the_door(tmp_path: Path) -> None:
     async with world(tmp_path, honest=1) as mesh:
         alice = mesh.alice

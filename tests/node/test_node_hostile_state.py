@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import trio
 from nodes import Intruder, Speaker, World, address_of, until, world
+from strangers import STRANGER, Pretender
 
-from mesh.identity.certificates import certificate_pem, make_certificate, private_key_pem
+from mesh.identity.certificates import make_certificate
 from mesh.identity.keys import NodeKey
 from mesh.identity.roles import Role
 from mesh.limits import FRAME_BYTES_MAX, SYNC_ASKED_BURST, SYNC_NEEDS_MAX
@@ -25,11 +25,11 @@ from mesh.ports import StreamBroken
 from mesh.ports.real.streams import RealStreams
 from mesh.state.actions import Trusted
 from mesh.state.events import ActionResult, Event, encode_event
-from mesh.types import Digest, MeshId, NodeId
+from mesh.types import Digest, MeshId
 from mesh.wire.frame import frame
 from mesh.wire.schema import encode_message
 
-STRANGER, EVE = NodeKey(b"s" * 32), NodeKey(b"e" * 32)
+EVE = NodeKey(b"e" * 32)
 EPOCH = b"epoch--1"
 
 
@@ -111,26 +111,6 @@ def key_of(intruder: Intruder) -> NodeKey:
 
 
 # -- who may talk at all ---------------------------------------------------------------------------
-@attrs.frozen
-class Pretender:
-    """Believes in the mesh, which does not believe in it."""
-
-    world: World
-
-    def own_certificate(self) -> tuple[bytes, bytes]:
-        certificate = make_certificate(STRANGER, "stranger")
-        return certificate_pem(certificate), private_key_pem(STRANGER)
-
-    def anchors(self) -> tuple[bytes, ...]:
-        return self.world.alice.runtime.identity.anchors()
-
-    def is_member(self, node: NodeId) -> bool:
-        return True
-
-    def generation(self) -> int:
-        return 1
-
-
 async def test_a_stranger_gets_no_further_than_the_door_and_is_counted(tmp_path: Path) -> None:
     async with world(tmp_path) as mesh:
         trust = Pretender(mesh)
