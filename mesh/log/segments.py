@@ -25,17 +25,13 @@ import attrs
 
 from mesh.errors import StoreFull
 from mesh.identity.keys import SIGNATURE_BYTES
-from mesh.limits import (
-    LOG_SEGMENT_BYTES,
-    LOG_UNWRITTEN_BYTES_MAX,
-    LOG_UNWRITTEN_LINE_BYTES,
-    LOG_UNWRITTEN_OTHERS_BYTES_MAX,
-)
+from mesh.limits import LOG_SEGMENT_BYTES
 from mesh.log.forks import ForkProof, decode_fork
 from mesh.log.frame import Frame, SignedHeader, open_header
 from mesh.log.model import FeedId
 from mesh.log.records import Damage, Kind, Record, Scan, body_offset, encode_record, scan
 from mesh.log.store import Stored
+from mesh.log.waiting import Batch, Line, Room
 from mesh.ports import Disk
 from mesh.types import Digest
 from mesh.wire.errors import WireError
@@ -43,6 +39,7 @@ from mesh.wire.errors import WireError
 FOLDER = "log"
 _SUFFIX = ".seg"
 UPTIME_EVERY_S = 60.0
+ROOM = Room()
 _UNWRITTEN = -1
 
 
@@ -64,14 +61,6 @@ class _Place:
 
 
 @attrs.frozen
-class Room:
-    """How much may wait for the disk."""
-
-    bytes_max: int = LOG_UNWRITTEN_BYTES_MAX
-    others_bytes_max: int = LOG_UNWRITTEN_OTHERS_BYTES_MAX
-
-
-@attrs.frozen
 class Held:
     """A body on disk, for retention."""
 
@@ -84,44 +73,6 @@ class Held:
     age_s: float
 
 
-@attrs.frozen
-class Line:
-    """One record on its way to the disk."""
-
-    kind: Kind
-    head: bytes
-    body: bytes = b""
-    body_sum: int = 0
-    digest: Digest | None = None
-    """Of the header whose body is in it."""
-
-    @property
-    def size_bytes(self) -> int:
-        return body_offset(self.head) + len(self.body)
-
-    @property
-    def cost_bytes(self) -> int:
-        """Memory, while it waits."""
-        return self.size_bytes + LOG_UNWRITTEN_LINE_BYTES
-
-    def encode(self) -> bytes:
-        return encode_record(self.kind, self.head, self.body, self.body_sum)
-
-
-@attrs.frozen
-class Batch:
-    """Records that are written together. `write` may be called in a thread."""
-
-    number: int
-    name: str
-    lines: tuple[Line, ...]
-
-    def write(self, disk: Disk) -> None:
-        """Append and sync. Raises StoreFull, OSError."""
-        disk.append(self.name, b"".join([line.encode() for line in self.lines]))
-        disk.sync(self.name)
-
-
 class Segments:
     """A `FrameStore` on a disk. Call `load` (through `Log.load`) before anything else."""
 
@@ -131,7 +82,7 @@ class Segments:
         segment_bytes: int = LOG_SEGMENT_BYTES,
         *,
         only_reads: bool = False,
-        room: Room = Room(),
+        room: Room = ROOM,
     ) -> None:
         """`only_reads`: somebody else may be writing, so a torn end is left as it is."""
         self.disk = disk

@@ -17,7 +17,7 @@ Not here: fetching what a record names, and `taint`, which withholds what is der
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -126,14 +126,12 @@ class ActionView:
         wanted = policy.k_attest if policy.trust is Trust.K_BUILDERS else 1
         return len(side) >= wanted
 
-    def kept(self, node: NodeId, is_wanted: Callable[[Digest], bool]) -> list[bytes]:
-        """Rows of this node that count, of wanted actions: what its checkpoint says."""
+    def kept(self, node: NodeId) -> list[bytes]:
+        """Rows of this node that count, many in each piece: what its checkpoint says."""
         return [
-            self._table.row(row)
+            rows
             for strand in self._strands.of_node(node)
-            for rows, _, seq, step in self._table.runs(strand.index)
-            for row in rows
-            if strand.counts(seq + step * (row - rows.start)) and is_wanted(self._table.action(row))
+            for rows in self._table.between(strand.index, strand.low, strand.high)
         ]
 
     def all(self) -> list[Digest]:
@@ -161,7 +159,7 @@ class ActionView:
         return raised, settled
 
     def _diverges(self, action: Digest) -> bool:
-        if self._table.is_single(action):
+        if len(self._table.outputs_of(action)) < 2:  # nearly always
             return False
         outputs = {
             row.result.outputs

@@ -248,6 +248,15 @@ class Attestations:
             if wanted(seq + step * (row - rows.start))
         }
 
+    def between(self, strand: int, low: int, high: int) -> Iterator[bytes]:
+        """Rows of a strand at the places from `low` below `high`, those of one run together."""
+        for rows, _, seq, step in self.runs(strand):
+            if step:
+                rows = rows[min(max(low - seq, 0), len(rows)) : max(high - seq, 0)]  # noqa: PLW2901
+            elif not low <= seq < high:
+                continue
+            yield bytes(self._rows[(rows.start - 1) * ROW_BYTES : (rows.stop - 1) * ROW_BYTES])
+
     def moved(self, windows: Mapping[int, Moved], rows_max: int) -> Iterator[list[Digest]]:
         """Actions that have a row in what these strands' windows have moved over; by the number of
         a strand. About so many rows at a time, also when none of them is one."""
@@ -269,10 +278,6 @@ class Attestations:
                 found, room = [], rows_max
         if found:
             yield found
-
-    def is_single(self, action: Digest) -> bool:
-        """Whether there is at most one row of it: then nothing can differ."""
-        return not self._next[self._newest(action)]
 
     def action(self, row: int) -> Digest:
         at = (row - 1) * ROW_BYTES

@@ -82,6 +82,13 @@ class Coverings:
             if each.state == state and not each.is_loaded
         ]
 
+    def is_wanted_of(self, node: NodeId) -> bool:
+        """Whether a state of this node's is to be fetched."""
+        coverings = self._by_node.get(node, {}).values()
+        return any(
+            not each.is_loaded and each.counts and not self._is_hidden(each) for each in coverings
+        )
+
     def wanted(self) -> list[Digest]:
         """States to be fetched, those that cover most first."""
         wanted = [

@@ -66,6 +66,15 @@ class Ledger(Generic[K]):
         found = {entry.dot: entry for entry in self._entries.get(key, ()) if entry.counts}
         return [found[dot] for dot in sorted(found)]
 
+    def counting_on(self, strand: Strand) -> list[tuple[K, Entry]]:
+        """Those on one strand that count, with their keys."""
+        return [
+            (key, entry)
+            for key in self._keys.get(strand.index, ())
+            for entry in self._entries[key]
+            if entry.strand is strand and entry.counts
+        ]
+
     def of(self, key: K) -> list[Entry]:
         """All of them, in the order in which they came."""
         return self._entries.get(key, [])

@@ -137,14 +137,12 @@ class TaintView:
     def compact(self) -> None:
         self._derivations.compact()
 
-    def kept(self, node: NodeId, actions: Collection[Digest]) -> list[Entry]:
-        """The derivations that a checkpoint of this node keeps with these actions."""
+    def kept(self, node: NodeId) -> list[tuple[Digest, Entry]]:
+        """The derivations that a checkpoint of this node keeps with their actions."""
         return [
-            entry
-            for action in sorted(self._derivations)
-            if action in actions
-            for entry in self._derivations.counting(action)
-            if entry.dot.feed.node == node
+            each
+            for strand in self._strands.of_node(node)
+            for each in self._derivations.counting_on(strand)
         ]
 
     # -- the closure -------------------------------------------------------------------------------

@@ -34,9 +34,9 @@ from mesh.log.forks import ForkProof
 from mesh.log.frame import Frame
 from mesh.log.model import FeedId, Lane
 from mesh.state.actions import ActionView, Divergent, Trusted, TrustPolicy
-from mesh.state.attestations import pack
+from mesh.state.attestations import pack, split_rows
 from mesh.state.changes import Changes, Collected, merged
-from mesh.state.checkpoint import encode_state, open_state
+from mesh.state.checkpoint import encode_state
 from mesh.state.claims import Deployed, MeshPolicy, deployed, mesh_policy
 from mesh.state.intake import IN_PIECES, Intake, Views, make_views
 from mesh.state.leaves import LeafView
@@ -61,6 +61,38 @@ class KeptState:
     data: bytes = attrs.field(repr=False)
     """The blob."""
     rows: int
+
+
+@attrs.frozen
+class Draft:
+    """The same, not yet sorted and encoded."""
+
+    lane: Lane
+    rows: Sequence[bytes] = attrs.field(repr=False)
+    """Many in each piece."""
+    entries: Sequence[Entry] = attrs.field(repr=False)
+    derivations: Sequence[tuple[Digest, Entry]] = attrs.field(repr=False)
+    """With the action each is about: kept when that is."""
+    keep_action: Callable[[Digest], bool]
+
+    def finish(self) -> KeptState:
+        """Takes long when there is much; may be called in a thread."""
+        found = {row for rows in self.rows for row in split_rows(rows)}
+        kept = {row for row in found if self.keep_action(Digest(row[:DIGEST_BYTES]))}
+        entries = list(self.entries)
+        if self.derivations:
+            actions = {row[:DIGEST_BYTES] for row in kept}
+            entries += [entry for action, entry in self.derivations if action in actions]
+        events = {entry.dot: entry.data for entry in entries}
+        return KeptState(
+            self.lane,
+            encode_state(self.lane, pack(kept), events.items()),
+            len(kept) + len(events),
+        )
+
+
+def _every(_action: Digest) -> bool:
+    return True
 
 
 class State:
@@ -200,6 +232,10 @@ class State:
         """Whether events of a node are missing here that count (`Changes.again` said so)."""
         return self._windows.coverings.needs_again(node)
 
+    def lacks_own(self) -> bool:
+        """Whether a state that we once wrote is not here: a checkpoint would leave it out."""
+        return self._windows.coverings.is_wanted_of(self.me)
+
     def covered(self) -> dict[FeedId, int]:
         """Up to where feeds are replaced by states that are here: those bodies are not needed."""
         coverings = self._windows.coverings
@@ -265,20 +301,16 @@ class State:
     def checkpoint(
         self,
         lane: Lane,
-        keep_action: Callable[[Digest], bool] = lambda _action: True,
+        keep_action: Callable[[Digest], bool] = _every,
         keep_run: Callable[[RunKey], bool] = lambda _run: True,
-    ) -> KeptState:
+    ) -> Draft:
         """The state of one of our own lanes, to be named by a checkpoint that covers all we have
         written on it. What is not to be kept is gone for everybody."""
-        rows = b""
         if lane == Lane.AC:
-            kept = self._views.actions.kept(self.me, keep_action)
-            actions = {Digest(row[:DIGEST_BYTES]) for row in kept}
-            rows, entries = pack(kept), self._views.taint.kept(self.me, actions)
-        else:
-            entries = self._kept(lane, keep_run)
-        data = encode_state(lane, rows, ((entry.dot, entry.data) for entry in entries))
-        return KeptState(lane, data, open_state(data, self.me, lane).row_count)
+            views = self._views
+            rows, derivations = views.actions.kept(self.me), views.taint.kept(self.me)
+            return Draft(lane, rows, (), derivations, keep_action)
+        return Draft(lane, (), self._kept(lane, keep_run), (), keep_action)
 
     def _kept(self, lane: Lane, keep_run: Callable[[RunKey], bool]) -> list[Entry]:
         views = self._views

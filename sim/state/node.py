@@ -17,8 +17,9 @@ from mesh.identity.records import ref_of
 from mesh.identity.roster import Roster
 from mesh.identity.trust import MeshIdentity
 from mesh.log.frame import Frame
-from mesh.log.segments import Room, Segments
+from mesh.log.segments import Segments
 from mesh.log.sync import Blame, Send
+from mesh.log.waiting import Room
 from mesh.node.state.replica import Act, Replica, ReplicaConfig
 from mesh.state.changes import Changes
 from mesh.types import Address, Digest, NodeId

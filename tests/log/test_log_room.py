@@ -14,7 +14,8 @@ from mesh.identity.roles import Role
 from mesh.identity.standing import Life, Standing
 from mesh.limits import LOG_BODY_BYTES_MAX, LOG_HEADER_BYTES_MAX, LOG_UNWRITTEN_LINE_BYTES
 from mesh.log.forks import fork_of
-from mesh.log.segments import Room, Segments
+from mesh.log.segments import Segments
+from mesh.log.waiting import Room
 from mesh.node.state.replica import Replica, ReplicaConfig
 from mesh.state.events import Register
 from mesh.types import MeshId

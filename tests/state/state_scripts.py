@@ -175,3 +175,13 @@ def tell(
             watch(state, state.go_on())
     world.load_wanted(state)
     return state
+
+
+def again(world: World, state: State) -> State:
+    """What a driver does: give nodes anew when the state asks for it."""
+    for name in world.writers:
+        writer = world.writers[name]
+        if state.needs_again(writer.node):
+            state.refold(writer.node, writer.frames)
+            world.load_wanted(state)
+    return state

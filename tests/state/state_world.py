@@ -164,7 +164,7 @@ class World:
         writer = self.writers[name]
         covers = writer.points(lane)
         if covers:
-            kept = self.fold(me=writer.node).checkpoint(lane)
+            kept = self.fold(me=writer.node).checkpoint(lane).finish()
             state = digest_of(kept.data)
             self.states[state] = kept.data
             writer.write(lane, Checkpoint(covers, state, len(kept.data), kept.rows))

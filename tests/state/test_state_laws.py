@@ -6,7 +6,7 @@ from random import Random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from state_scripts import EVERYTHING, NO_CHECKPOINTS, tell, worlds
+from state_scripts import EVERYTHING, NO_CHECKPOINTS, again, tell, worlds
 from state_world import World
 
 from mesh.identity.standing import Cut
@@ -45,16 +45,6 @@ def test_slices_of_any_size_come_to_the_same(world: World, seed: int, slice_rows
     assert told.digest() == world.fold(me=told.me).digest()
     shown = {each.action for each in told.actions.divergences()}
     assert shown == {a for a in told.actions.all() if len(told.actions.claims(a)) > 1}
-
-
-def again(world: World, state: State) -> State:
-    """What a driver does: give nodes anew when the state asks for it."""
-    for name in world.writers:
-        writer = world.writers[name]
-        if state.needs_again(writer.node):
-            state.refold(writer.node, writer.frames)
-            world.load_wanted(state)
-    return state
 
 
 @LAWS

@@ -7,6 +7,7 @@ from mesh.identity.roles import Role
 from mesh.identity.standing import Life, Standing
 from mesh.log.frame import Frame, seal
 from mesh.log.model import EMPTY, FeedId, Head, Lane
+from mesh.state.attestations import split_rows
 from mesh.state.events import ActionResult, Derivation, Event, Register, encode_event
 from mesh.state.views import State
 from mesh.state.withdrawals import PREFIX, WITHDRAWN_EACH, pair_in, withdrawal_events
@@ -112,5 +113,5 @@ def test_bytes_that_are_no_list_are_nothing() -> None:
 
 def test_a_row_of_the_view_says_which_pair_it_is() -> None:
     state = state_of(said(BOB, Lane.AC, result(7, 8), result(200, 201)))
-    rows = state.actions.kept(BOB.node_id, lambda _action: True)
+    (rows,) = map(split_rows, state.actions.kept(BOB.node_id))
     assert {pair_in(row) for row in rows} == {(digest(7), digest(8)), (digest(200), digest(201))}

@@ -28,6 +28,7 @@ from mesh.limits import EVENT_VALUE_BYTES_MAX, LEAVE_CUT_MAX, LOG_FEED_FRAMES_MA
 from mesh.log.log import Log
 from mesh.node.runtime import MeshRuntime
 from mesh.node.state.driver import SharedState
+from mesh.state.attestations import split_rows
 from mesh.state.events import Register
 from mesh.state.withdrawals import PREFIX, Pair, pair_in, withdrawal_events
 from mesh.types import NodeId
@@ -106,10 +107,9 @@ def _remove(
     else:
         cut = cut_before(log, node, int(after_unix_s * 1000))
     actions = state.replica.state.actions
-    before = {pair_in(row) for row in actions.kept(node, lambda _action: True)}
+    before = _pairs(actions.kept(node))
     runtime.expel(node, cut)
-    after = {pair_in(row) for row in actions.kept(node, lambda _action: True)}
-    _list_withdrawn(state, node, before - after)
+    _list_withdrawn(state, node, before - _pairs(actions.kept(node)))
     if reason:
         value = reason.encode()[:EVENT_VALUE_BYTES_MAX]
         state.write(Register(REASON_KEY.format(node.hex()), value))
@@ -125,6 +125,10 @@ def _remove(
         "withdrawn": len(taint.withdrawn),
         "tainted": len(taint.derived),
     }
+
+
+def _pairs(pieces: list[bytes]) -> set[Pair]:
+    return {pair_in(row) for piece in pieces for row in split_rows(piece)}
 
 
 def _list_withdrawn(state: SharedState, node: NodeId, pairs: set[Pair]) -> None:

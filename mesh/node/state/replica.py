@@ -35,7 +35,7 @@ from mesh.log.writer import FeedWriter, WriterConfig
 from mesh.state.changes import Changes
 from mesh.state.events import Absorb, Checkpoint, Event, Open, encode_event, lane_of
 from mesh.state.runs import RunKey
-from mesh.state.views import KeptState, State
+from mesh.state.views import Draft, KeptState, State
 from mesh.types import Digest, MeshId, NodeId, digest_of
 
 Act = Send | Blame
@@ -63,6 +63,14 @@ class ReplicaConfig:
     sync: SyncConfig | None = None
     slice_rows: int = STATE_SLICE_ROWS
     """Rows that one verb looks at; `handle_timer` goes on with the rest."""
+
+
+@attrs.frozen
+class CheckpointDraft:
+    """What a checkpoint will cover, and its state, not yet encoded."""
+
+    covers: tuple[FeedPoint, ...]
+    state: Draft
 
 
 class Replica:
@@ -147,13 +155,34 @@ class Replica:
     ) -> tuple[KeptState | None, list[Act]]:
         """Say in one blob what all we have written on a lane comes to; None when that is nothing.
         The blob must be stored before the effects are performed."""
+        draft, acts = self.draft_checkpoint(lane, now_s, keep_run)
+        if draft is None:
+            return None, acts
+        kept = draft.state.finish()
+        return kept, acts + self.write_checkpoint(draft, kept, now_s)
+
+    def draft_checkpoint(
+        self, lane: Lane, now_s: float, keep_run: Callable[[RunKey], bool] = lambda _run: True
+    ) -> tuple[CheckpointDraft | None, list[Act]]:
+        """The first half of it: `finish` what it returns wherever there is time for that, store the
+        blob, and give both to `write_checkpoint`. None also while the views are behind."""
         acts = self._publish(self.writer.flush(), now_s)
         covers = self.log.points_to_cover(self.config.me, lane)
-        if not covers or not self.has_room:
+        if not covers or not self.has_room or self.state.is_behind:
             return None, acts
-        kept = self.state.checkpoint(lane, keep_run=keep_run)
-        event = Checkpoint(covers, digest_of(kept.data), len(kept.data), kept.rows)
-        return kept, acts + self.write(event, now_s, lane)
+        return CheckpointDraft(covers, self.state.checkpoint(lane, keep_run=keep_run)), acts
+
+    def write_checkpoint(self, draft: CheckpointDraft, kept: KeptState, now_s: float) -> list[Act]:
+        """The second half. What was written meanwhile is not covered; should our feeds have become
+        shorter, nothing is said."""
+        me = self.config.me
+        for each in draft.covers:
+            feed = FeedId(me, each.epoch, each.lane)
+            cover, head = self.log.cover(feed), Head(each.count, each.head)
+            if not self.log.knows(feed, head) and (cover is None or cover.head != head):
+                return []
+        event = Checkpoint(draft.covers, digest_of(kept.data), len(kept.data), kept.rows)
+        return self.write(event, now_s, kept.lane)
 
     def load_state(self, digest: Digest, data: bytes) -> None:
         """The blob of a checkpoint that `state.wanted` named; it has been checked."""

@@ -3,7 +3,8 @@
 Rules
 - A checkpoint of one of our lanes is due after CHECKPOINT_EVENTS events, or when its epochs, one
   for each start of this process, would make version vectors long. Its blob is on the disk before
-  anybody hears of it.
+  anybody hears of it. It waits for the state of the one before, which it must hold, too; a state
+  that nobody had for OWN_STATE_WAIT_S is given up.
 - A feed that has become long is followed by another epoch: nobody takes feeds without end.
 - Bodies go by `max_buffer_size_mb` and `max_buffer_age_hours`. What no checkpoint stands for is
   lost then; it is counted and told to the views.
@@ -29,11 +30,13 @@ from mesh.log.retention import Choice, clear_up
 from mesh.log.segments import Segments
 from mesh.node.state.replica import Act, Replica
 from mesh.state.runs import RunKey
+from mesh.state.views import Draft, KeptState
 
 if TYPE_CHECKING:
     from mesh.node.state.driver import StateParts
 
 UPKEEP_EVERY_S = 60.0
+OWN_STATE_WAIT_S = 3600.0
 SCRUB_FRAMES = 256
 """About 20 milliseconds."""
 CHECKPOINT_LANES = (Lane.AC, Lane.EXEC, Lane.DEP, Lane.LEAF, Lane.CTL)
@@ -60,6 +63,7 @@ class Upkeep:
         self.lost_events = 0
         """Dropped since the start, and no checkpoint stood for them."""
         self.trouble = ""
+        self._begun_s = parts.env.clock.monotonic()
         self._scrub_at: tuple[FeedId, int] | None = None
         """Where to go on reading; None: at the beginning."""
         self.keep_run: Callable[[RunKey], bool] = lambda _run: True
@@ -92,6 +96,9 @@ class Upkeep:
     def is_due(self, lane: Lane) -> bool:
         """Whether what we wrote on the lane should become one state."""
         log, me = self._replica.log, self._replica.config.me
+        waits_s = self._parts.env.clock.monotonic() - self._begun_s
+        if self._replica.state.lacks_own() and waits_s < OWN_STATE_WAIT_S:
+            return False
         feeds = [feed for feed in log.feeds_of(me) if feed.lane == lane and feed in log.heads]
         events = sum(log.heads[feed].count - log.covered(feed) for feed in feeds)
         return events >= STATE_CHECKPOINT_EVENTS or len(feeds) > LOG_EPOCHS_BEFORE_CHECKPOINT
@@ -100,15 +107,19 @@ class Upkeep:
         """Write one. Raises StoreFull, StoreBroken."""
         store, clock = self._parts.store, self._parts.env.clock
         with store.in_use():
-            kept, acts = self._replica.checkpoint(lane, clock.monotonic(), self.keep_run)
-            if kept is not None:
-                with trio.CancelScope(shield=True):
-                    await self._parts.env.exec.run_sync(self._store, kept.data)
-                self.checkpoints += 1
+            draft, acts = self._replica.draft_checkpoint(lane, clock.monotonic(), self.keep_run)
             self._do(acts)
+            if draft is None:
+                return
+            with trio.CancelScope(shield=True):
+                kept = await self._parts.env.exec.run_sync(self._store, draft.state)
+            self._do(self._replica.write_checkpoint(draft, kept, clock.monotonic()))
+            self.checkpoints += 1
 
-    def _store(self, data: bytes) -> None:
-        self._parts.store.put_all([data], durable=True)
+    def _store(self, draft: Draft) -> KeptState:
+        kept = draft.finish()
+        self._parts.store.put_all([kept.data], durable=True)
+        return kept
 
     # -- damage ----------------------------------------------------------------------------------
     def scrub(self) -> None:
