@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_cddl import Schema, schema
+from spoil import spoil
 
 from mesh.leaf import messages
 from mesh.leaf.frame import Frame, FrameReader, Kind, encode
@@ -71,33 +72,9 @@ def _entry(found: Schema, occurs: tuple[int, int], node: Any) -> st.SearchStrate
     return st.lists(_strategy(found, node), min_size=low, max_size=min(high, 17))
 
 
-def places(item: Any, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
-    """Paths to everything inside an item."""
-    found = [path]
-    if isinstance(item, list):
-        for index, each in enumerate(item):
-            found += places(each, (*path, index))
-    return found
-
-
 @st.composite
 def spoiled(draw: st.DrawFn, found: Schema, rule: str) -> Any:
-    """A value of a rule in which, mostly, one thing is something else, doubled or gone."""
-    item = draw(examples(found, rule))
-    path = draw(st.sampled_from(places(item)))
-    how = draw(st.sampled_from(["keep", "change", "change", "change", "double", "drop"]))
-    if how == "keep" or not path:
-        return item
-    inside = item
-    for index in path[:-1]:
-        inside = inside[index]
-    if how == "change":
-        inside[path[-1]] = draw(ODD)
-    elif how == "double":
-        inside.insert(path[-1], inside[path[-1]])
-    else:
-        del inside[path[-1]]
-    return item
+    return spoil(draw, draw(examples(found, rule)), ODD)
 
 
 def refused_by_c(data: bytes) -> bool:

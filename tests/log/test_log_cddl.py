@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "firmware"))
 
 from small_cddl import Schema  # noqa: E402 - the reader that the firmware's files have
+from spoil import spoil  # noqa: E402
 
 LOG = Schema((ROOT / "docs" / "log.cddl").read_text())
 A = KEYS[0]
@@ -40,40 +40,9 @@ BEYOND_CDDL = {"parent", "count", "root", "index", "signature", "body", "points"
 """Refusals that are about what CDDL cannot say; the head of the file lists them."""
 
 
-def places(item: Any, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
-    """Paths to everything inside an item."""
-    found = [path] if path else []
-    for index, each in enumerate(item if isinstance(item, list) else ()):
-        found += places(each, (*path, index))
-    return found
-
-
 @st.composite
 def spoiled(draw: st.DrawFn, data: bytes) -> bytes:
-    """The item with, mostly, one thing changed, doubled or gone; also inside of byte strings."""
-    item = cbor.decode(data)
-    assert isinstance(item, list)
-    path = draw(st.sampled_from(places(item)))
-    inside: Any = item
-    for index in path[:-1]:
-        inside = inside[index]
-    how = draw(st.sampled_from(["keep", "change", "change", "double", "drop", "within"]))
-    if how == "change":
-        inside[path[-1]] = draw(ODD)
-    elif how == "double":
-        inside.insert(path[-1], inside[path[-1]])
-    elif how == "drop":
-        del inside[path[-1]]
-    elif how == "within" and is_array(inside[path[-1]]):
-        inside[path[-1]] = draw(spoiled(inside[path[-1]]))
-    return cbor.encode(item)
-
-
-def is_array(value: object) -> bool:
-    try:
-        return type(value) is bytes and isinstance(cbor.decode(value), list)
-    except WireError:
-        return False
+    return cbor.encode(spoil(draw, cbor.decode(data), ODD, inside=True))
 
 
 def refusal(decode: Callable[[bytes], object], data: bytes) -> str:

@@ -55,6 +55,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "firmware"))
 
 from small_cddl import Schema  # noqa: E402 - the reader that the firmware's files have
+from spoil import spoil  # noqa: E402
 
 EVENTS = Schema((ROOT / "docs" / "events.cddl").read_text())
 NODE, RUN = NodeId(bytes(range(32))), RunId(b"run 1234")
@@ -96,29 +97,10 @@ BEYOND_CDDL = {"points", "covers", "oversized", "leaf-events"}
 """Refusals of what CDDL cannot say; comments in the file do."""
 
 
-def places(item: Any, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
-    found = [path] if path else []
-    for index, each in enumerate(item if isinstance(item, list) else ()):
-        found += places(each, (*path, index))
-    return found
-
-
 @st.composite
 def spoiled(draw: st.DrawFn) -> bytes:
-    """An event with, mostly, one thing in it changed, doubled or gone."""
-    item: Any = cbor.decode(encode_event(draw(st.sampled_from(EXAMPLES))))
-    path = draw(st.sampled_from(places(item)))
-    inside = item
-    for index in path[:-1]:
-        inside = inside[index]
-    how = draw(st.sampled_from(["keep", "change", "change", "change", "double", "drop"]))
-    if how == "change":
-        inside[path[-1]] = draw(ODD)
-    elif how == "double":
-        inside.insert(path[-1], inside[path[-1]])
-    elif how == "drop":
-        del inside[path[-1]]
-    return cbor.encode(item)
+    event = draw(st.sampled_from(EXAMPLES))
+    return cbor.encode(spoil(draw, cbor.decode(encode_event(event)), ODD))
 
 
 def refusal(data: bytes) -> str:
