@@ -238,7 +238,7 @@ def start(board: Board, packages: Mapping[int, bytes]) -> Verdict:
         return Verdict(0, b"", "it does not answer")
     slot, key = status.slot, prober.hello.key
     if slot == 0:
-        return Verdict(0, key, "it runs nothing")
+        return Verdict(0, key, "it runs nothing", used_counter(board))
     at = board.wiring.slots[slot - 1] + PACKAGE_AT
     for counter, package in packages.items():
         if board.machine.memory(at, len(package)) == package:

@@ -4,9 +4,10 @@ starts all the same, and what the model does about it is not nothing."""
 from __future__ import annotations
 
 import pytest
+from leaves_once import once_deployed
 
 from sim.boards.board import Board, BoardConfig
-from sim.boards.cuts import Case, Journey, cases_of, journey, judge, second_cuts
+from sim.boards.cuts import Case, Journey, cases_of, judge, second_cuts
 from sim.boards.flash import Operation, Tear
 from sim.boards.machine import BoardFault
 
@@ -18,7 +19,7 @@ CONFIRMED_REST = 192 + WORD_BYTES
 
 @pytest.fixture(scope="module")
 def done() -> Journey:
-    return journey(BOARD)
+    return once_deployed(BOARD).journey
 
 
 def torn_cases(done: Journey, phase_name: str, operation: int) -> list[Case]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from leaves_once import OLD, OnceDeployed, everything, once_deployed
 
 from mesh.leaf.frame import Frame, Kind, encode
 from mesh.leaf.messages import Op, Status, decode_status
 from mesh.leaf.transfer import Deployed
-from mesh.rules.boards import BOARDS
-from mesh.rules.program import BoardKind
 from sim.boards.board import MAKERS, Board, BoardConfig
-from sim.boards.cuts import Known, Recorder, cases_of, chosen_of, judge
+from sim.boards.cuts import cases_of, chosen_of, judge
 from sim.boards.devices import I2cDevice, SpiDevice
 from sim.boards.flash import Cut, Tear
 from sim.boards.machine import RETURN_AT, BoardFault
@@ -22,93 +21,18 @@ from sim.leaves.board import ResetCause
 
 pytestmark = pytest.mark.timeout(300)
 
-TALK = """
-@every("30ms")
-def buses(seen: int = 0):
-    seen = i2c(0, address=0x48, register=2, size=2)
-    emit(2, seen)
-    spi(0, select=7, first=5, size=1).set(seen & 255)
-    emit(3, spi(0, select=7, first=0x85, size=1))
-
-@on_line(uart(0))
-def talk(c: int = 0):
-    c = uart(0)
-    emit(4, c)
-    uart(0).set(c + 1)
-"""
-HEAT = """
-@every("20ms")
-def heat(n: int = 0):
-    gpio(5).set(adc(0) * 0.1 > 80.0)
-    n += 1
-    emit(1, n)
-"""
-OLD = '@every("1s")\ndef old():\n    emit(9, 9)\n'
 BOARDS_HERE = sorted(MAKERS)
-
-
-def everything(name: str) -> str:
-    """Rules that use all that a board has."""
-    outputs = BOARDS[BoardKind[name.upper()]].dac_outputs
-    return HEAT + ("    dac(0).set(adc(1))\n" if outputs else "") + TALK
-
-
-class OnceDeployed:
-    """One deployed board of each part, shared: tests take its flash, not the board itself.
-
-    The RP2040 has no program before: its processor takes as long for one signature as the others do
-    for five."""
-
-    def __init__(self, name: str) -> None:
-        self.bench = bench = Workbench(name, BoardConfig(seed=7))
-        key = bench.provision()
-        packages = {1: bench.package(OLD, 1), 2: bench.package(everything(name), 2)}
-        memory = bench.chip.machine.flash
-        self.known = Known(name, memory.base, key, packages, memory.ecc_bytes)
-        recorder = Recorder(bench)
-        before = 0 if name == "rp2040" else 1
-        if before:
-            recorder.deploy("first", (0, 1), packages[1])
-            recorder.confirm("first", (1, 1))
-            recorder.phases.clear()
-        recorder.deploy("deploy", (before, 2), packages[2])
-        recorder.confirm("confirm", (before, 2))
-        self.phases = recorder.phases
-
-    def config(self) -> BoardConfig:
-        return BoardConfig(seed=9, flash=self.bench.chip.flash_image())
-
-    def board(self) -> Board:
-        """The same leaf on another board, just switched on."""
-        board = Board(self.known.board, self.config())
-        board.power_on()
-        return board
-
-    def fresh(self) -> Workbench:
-        """Another gateway at such a board."""
-        bench = Workbench(self.known.board, self.config())
-        bench.admitted |= self.bench.admitted
-        return bench
-
-
-_made: dict[str, OnceDeployed] = {}
-
-
-def _deployed(name: str) -> OnceDeployed:
-    if name not in _made:
-        _made[name] = OnceDeployed(name)
-    return _made[name]
 
 
 @pytest.fixture(params=BOARDS_HERE)
 def deployed(request: pytest.FixtureRequest) -> OnceDeployed:
-    return _deployed(request.param)
+    return once_deployed(request.param)
 
 
 @pytest.fixture
 def deployed_f405() -> OnceDeployed:
     """For what is the same on all boards."""
-    return _deployed("stm32f405")
+    return once_deployed("stm32f405")
 
 
 def status(board: Board) -> Status:
@@ -186,7 +110,7 @@ def test_a_program_that_hangs_is_restarted_by_the_watchdog(name: str) -> None:
 
 
 def test_a_boot_longer_than_a_hello_waits_ends_in_one_session() -> None:
-    board = _deployed("rp2040").board()
+    board = once_deployed("rp2040").board()
     prober = Prober(board)
     now = prober.status()
     assert now is not None

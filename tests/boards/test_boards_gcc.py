@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from leaves_once import once_deployed
 
-from mesh.leaf.messages import Op
+from mesh.leaf.messages import Op, decode_status
 from mesh.leaf.transfer import Deployed
-from sim.boards.board import MAKERS, BoardConfig
+from sim.boards.board import MAKERS
 from sim.boards.image import firmware
-from sim.boards.workbench import Workbench
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -26,10 +26,11 @@ def relay():
 @pytest.mark.parametrize("name", sorted(MAKERS))
 def test_a_board_built_with_gcc_takes_a_program_and_runs_it(name: str) -> None:
     image = firmware(name, "gcc")
-    bench = Workbench(name, BoardConfig(seed=3, image=image))
-    bench.provision()
-    assert isinstance(bench.deploy(bench.package(SOURCE, 1)), Deployed)
-    assert bench.ask(Op.CONFIRM, [1]).error == 0
+    bench = once_deployed(name).with_firmware(image)
+    bench.trust()
+    assert decode_status(bench.ask(Op.STATUS).results).counter == 2  # what the other's took
+    assert isinstance(bench.deploy(bench.package(SOURCE, 3)), Deployed)
+    assert bench.ask(Op.CONFIRM, [3]).error == 0
     bench.chip.adc[0] = 900
     bench.step(60)
     assert bench.chip.pins.level(5)
