@@ -168,7 +168,7 @@ class Holdings:
 
     def wanted(self, feed: FeedId, at_most: int = LOG_HEADERS_BATCH_MAX) -> list[SignedHeader]:
         """Headers whose bodies are neither here nor dropped nor covered, newest first: so that a
-        checkpoint is found before what it covers is asked for."""
+        checkpoint is found before what it covers is asked for. An opening is never covered."""
         chain = self._chains.get(feed)
         found: list[SignedHeader] = []
         if chain is None:
@@ -178,7 +178,14 @@ class Holdings:
             if chain.end(at) <= covered:
                 break
             found.append(chain.headers[at])
+        if 0 <= at < len(chain.marks) and len(found) < at_most and self.is_opening(feed, 0):
+            found += chain.headers[:1] if chain.marks[0] == WANTED else ()
         return found
+
+    def is_opening(self, feed: FeedId, seq: int) -> bool:
+        """Whether a frame says under which admission its epoch is written, and the epoch goes on
+        counting. A checkpoint in that epoch is judged by it, so none of them can stand for it."""
+        return seq == 0 and feed.lane == Lane.CTL and feed in self._heads
 
     def disputed(self, feed: FeedId) -> tuple[SignedHeader, ...]:
         """Evidence: headers beyond the fork or the cut that this replica happened to have."""

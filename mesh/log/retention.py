@@ -4,6 +4,7 @@ Rules
 - Headers stay: what went can be counted and shown, and the chain still verifies.
 - By age only what its owner's checkpoint stands for goes, and only when the state that the
   checkpoint names is here.
+- How an epoch was opened stays while the epoch counts: its checkpoints are judged by that.
 - By size the same goes first, oldest first. If that is not enough, the oldest of the rest goes, the
   lane of checkpoints and registers last, and is **lost**: it is counted, and `Log.lost` shows it.
 - What has ceased to be part of the log (cut off, beyond a fork) goes at once, header and all; it is
@@ -78,6 +79,8 @@ def clear_up(
 
     def is_covered(held: Held) -> bool:
         cover = log.cover(held.feed)
+        if log.is_opening(held.feed, held.seq):
+            return False
         return cover is not None and held.end <= cover.head.count and has_blob(cover.state)
 
     parts, strays = list[Held](), list[Held]()

@@ -108,6 +108,8 @@ def _is_overdue(state: StateStage, node: StateNode, held: Held) -> bool:
     assert node.replica is not None
     cover = node.replica.log.cover(held.feed)
     covered = cover is not None and held.end <= cover.head.count
+    if node.replica.log.is_opening(held.feed, held.seq):
+        return False
     return covered and cover is not None and cover.state in state.blobs
 
 
