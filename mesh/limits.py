@@ -446,6 +446,8 @@ LEAF_ENTRY_EVENTS_MAX = 1024
 LEAF_WAITING_BYTES_MAX = 4 * MIB
 """Events of one leaf that wait on a gateway's disk for the log: a quarter of a million. Then they
 wait in the leaf."""
+LEAF_WAITING_DROP_BYTES = 32 * KIB
+"""Its file is written anew, without what waits no more, when it is that large."""
 LEAF_PACKAGE_BYTES_MAX = 2176
 """A signed program, as large as a leaf's slot."""
 LEAF_DEPLOYS_MAX = 32

