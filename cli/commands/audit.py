@@ -96,7 +96,10 @@ def _verified(view: dict[str, Any], columns: int) -> list[str]:
         lines.append("# " + t("{node} has signed two histories", node=printable(name)))
     for each in view["damage"]:
         where = {"file": each["file"], "at": each["offset"], "count": each["size_bytes"]}
-        lines.append("# " + t("{file} is damaged at byte {at}: {count} bytes", **where))
+        words = t("{file} is damaged at byte {at}: {count} bytes", **where)
+        if each["healed"]:
+            words += "; " + t("what was there is here again")
+        lines.append("# " + words)
     if view["torn_bytes"]:
         torn = t("{count} bytes at the end are no record yet", count=view["torn_bytes"])
         lines.append("# " + torn)

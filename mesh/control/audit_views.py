@@ -35,12 +35,14 @@ class FeedCheckView(TypedDict):
 
 class FileDamageView(TypedDict):
     """A place in a segment file that cannot be read. `what`: head (headers are gone), body (the
-    events of one frame are)."""
+    events of one frame are). `healed`: those events are in another place, or would have gone by
+    the rules of retention; so nothing is broken. Of a head nobody can say that."""
 
     file: str
     offset: int
     size_bytes: int
     what: str
+    healed: bool
 
 
 class AuditVerifyView(TypedDict):

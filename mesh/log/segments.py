@@ -90,6 +90,8 @@ class Segments:
         self._only_reads = only_reads
         self.damage: list[Damage] = []
         """What was found unreadable since the start."""
+        self.spoiled: dict[tuple[str, int], Digest] = {}
+        """By file and place, bodies that could not be read while loading: of which header."""
         self.torn_bytes = 0
         """Cut off the newest file at the start."""
         self._segment_bytes = segment_bytes
@@ -346,6 +348,8 @@ class Segments:
 
     def _loaded(self, record: Record, number: int) -> Iterator[Stored]:
         try:
+            if record.body is None:
+                self.spoiled[_name(number), record.body_at] = _digest_in(record)
             if record.kind in (Kind.FRAME, Kind.DROPPED):
                 yield self._loaded_frame(record, number)
             elif record.kind == Kind.BODY:

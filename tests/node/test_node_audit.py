@@ -151,6 +151,28 @@ def test_every_flipped_byte_of_the_log_is_noticed(home: Home) -> None:
         assert not view["whole"] or view["torn_bytes"], f"byte {at}"
 
 
+def test_a_body_that_came_again_is_healed_and_one_that_did_not_is_broken(home: Home) -> None:
+    bodies = [frame for frame in home.frames if frame.feed.node == BOB.node_id][:2]
+    data = bytearray(home.segment.read_bytes())
+    for frame in bodies:
+        assert frame.body is not None
+        data[data.index(frame.body) + 5] ^= 1
+    home.segment.write_bytes(data)
+    spoiled = home.asks("verify")
+    assert [each["healed"] for each in spoiled["damage"]] == [False, False]
+    assert not spoiled["whole"]
+    again = Segments(home.segments.disk)
+    assert len(list(again.load())) == len(home.frames)
+    for number, frame in enumerate(bodies, 1):  # as it comes from others
+        again.put(frame)
+        again.commit(1.0)
+        view = home.asks("verify")
+        assert [each["healed"] for each in view["damage"]] == [True] * number + [False] * (
+            2 - number
+        )
+        assert view["whole"] == (number == 2)
+
+
 def test_only_the_writer_that_is_asked_for_is_looked_at(home: Home) -> None:
     assert {feed["node"] for feed in home.asks("verify", node="bob")["feeds"]} == {"bob"}
     prefix = home.identity.node_id.hex()[:6]

@@ -24,12 +24,14 @@ from mesh.control.audit_views import (
     AuditVerifyView,
     BreakView,
     FeedCheckView,
+    FileDamageView,
     LostView,
 )
 from mesh.errors import NotWritten
 from mesh.log.audit import Break, FeedReport, export, verify_frames
 from mesh.log.frame import Frame
 from mesh.log.model import FeedId, Lane
+from mesh.log.records import Damage
 from mesh.node.audit.book import Book
 from mesh.state.events import Executions, Intent, RunEvent, RunState, Trust, decode_event
 from mesh.types import NodeId
@@ -49,16 +51,15 @@ def verify_view(book: Book) -> AuditVerifyView:
     feeds = [_feed(book, names, each, bad[each.feed]) for each in report.feeds]
     unreadable = [_break(each) for each in book.unreadable]
     sound = all(feed["broken"] is None and not feed["bad_events"] for feed in feeds)
+    damage = [_damage(book, each) for each in book.damage]
+    broken = [each for each in damage if not each["healed"]]
     return {
         "schema": "vitte.audit_verify/1",
         "mesh": book.mesh.hex(),
-        "whole": sound and not (book.damage or unreadable or book.forks),
+        "whole": sound and not (broken or unreadable or book.forks),
         "feeds": feeds,
         "forks": sorted({book.name_of(proof.feed.node) for proof in book.forks}),
-        "damage": [
-            {"file": d.name, "offset": d.offset, "size_bytes": d.size_bytes, "what": d.what}
-            for d in book.damage
-        ],
+        "damage": damage,
         "torn_bytes": book.torn_bytes,
         "unreadable": unreadable,
     }
@@ -82,6 +83,21 @@ def _feed(book: Book, names: dict[NodeId, str], report: FeedReport, bad: int) ->
         "lost": report.lost,
         "bad_events": bad,
         "broken": None if broken is None else _break(broken),
+    }
+
+
+def _damage(book: Book, damage: Damage) -> FileDamageView:
+    """What was behind a damaged head nobody can say, so it stays broken."""
+    digest = book.spoiled.get((damage.name, damage.offset))
+    healed = digest in book.dropped or any(
+        frame.signed.digest == digest and frame.body is not None for frame in book.frames
+    )
+    return {
+        "file": damage.name,
+        "offset": damage.offset,
+        "size_bytes": damage.size_bytes,
+        "what": damage.what,
+        "healed": healed,
     }
 
 

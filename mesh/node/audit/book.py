@@ -10,6 +10,7 @@ Not here: judging (`mesh.log.audit`), and what is shown (`answers`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -42,6 +43,8 @@ class Book:
     dropped: frozenset[Digest] = frozenset()
     """Headers whose bodies went under the rules of retention."""
     damage: tuple[Damage, ...] = ()
+    spoiled: Mapping[tuple[str, int], Digest] = attrs.field(factory=dict)
+    """Of damaged bodies, by file and place, the header."""
     torn_bytes: int = 0
     unreadable: tuple[Break, ...] = ()
 
@@ -107,6 +110,7 @@ def read_home(home: Path) -> Book:
         forks=tuple(forks),
         dropped=gone,
         damage=tuple(segments.damage),
+        spoiled=segments.spoiled,
         torn_bytes=segments.torn_bytes,
     )
 
