@@ -3,10 +3,10 @@ ones as files, all of it a cache that may lose anything and give back nothing wr
 
 Rules
 - A blob becomes visible by one append of its record, or by one rename of a complete file.
-- No fsync but where it is asked for (`sync`): what a crash tore is found by its id. Small blobs are
-  hashed whenever they are read; a file is hashed at its first use in a process, later uses compare
-  its state. Chunks are hashed one by one (`read_chunk`). A damaged blob is put into `bad`, counts
-  as missing, and `on_damaged` is called.
+- No fsync but where it is asked for (`sync`), as before others are told of a blob: what a crash
+  tore is found by its id. Small blobs are hashed whenever they are read; a file is hashed at its
+  first use in a process, later uses compare its state. Chunks are hashed one by one
+  (`read_chunk`). A damaged blob is put into `bad`, counts as missing, and `on_damaged` is called.
 - Blob files are read-only and are copied out (the kernel shares the blocks where the file system
   can), never hard-linked: an action could write through a link.
 - A project file may *back* a blob (`add_source`): it is hashed again when it is used, and never
@@ -144,6 +144,12 @@ class BlobStore:
         """Whether it outlives this process, as far as a glance tells."""
         return self._packs.has(digest) or self._shelf.has(digest)
 
+    def is_durable(self, digest: Digest) -> bool:
+        """Whether it outlives a power cut, as far as this process knows; see `sync`."""
+        if self._packs.has(digest):
+            return self._packs.is_durable(digest)
+        return self._shelf.has(digest) and self._shelf.is_durable(digest)
+
     def in_use(self) -> AbstractContextManager[None]:
         """While the context lasts nothing is removed that was asked for, put or read since it
         began: for a run or an action, which has no list of all it will need."""
@@ -203,7 +209,7 @@ class BlobStore:
         return digest
 
     def put_all(self, contents: Sequence[bytes], *, durable: bool = False) -> list[Digest]:
-        """Store many, the small ones with one write; with `durable` those survive a power cut.
+        """Store many, the small ones with one write; with `durable` they survive a power cut.
 
         Raises StoreFull, StoreBroken; some may be stored then.
         """
@@ -223,9 +229,10 @@ class BlobStore:
         return digests
 
     def sync(self) -> None:
-        """Have all small blobs that were put survive a power cut. Raises StoreFull, StoreBroken."""
+        """Have all blobs that were put survive a power cut. Raises StoreFull, StoreBroken."""
         try:
             self._packs.sync()
+            self._shelf.sync()
         except OSError as error:
             raise StoreBroken(why=error) from None
 

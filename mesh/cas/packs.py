@@ -47,6 +47,8 @@ class _Pack:
     live_bytes: int = 0
     indexed_bytes: int = 0
     """How much of it its index file covers."""
+    synced_bytes: int = 0
+    """How much of it survives a power cut, as far as this process knows."""
     stale: bool = False
     """Whether the index file names what was dropped."""
 
@@ -90,6 +92,15 @@ class Packs:
         """Size in bytes of a blob that is here."""
         where = self._where[BLOB].get(blob)
         return where & ((1 << _SIZE_BITS) - 1) if where is not None else None
+
+    def is_durable(self, blob: Digest) -> bool:
+        """Whether it is here and survives a power cut, as far as this process knows."""
+        with self._lock:
+            where = self._where[BLOB].get(blob)
+            if where is None:
+                return False
+            size, number = _size_and_pack(where)
+            return _offset(where) + size <= self._packs[number].synced_bytes
 
     def __len__(self) -> int:
         return len(self._where[BLOB])
@@ -173,16 +184,21 @@ class Packs:
             if self._synced >= wanted:
                 return  # whoever had the lock did it for us
             with self._lock:
-                upto, numbers = self._appended, list(self._unsynced)
+                upto = self._appended
+                sizes = {number: self._packs[number].size_bytes for number in self._unsynced}
                 self._unsynced.clear()
             try:
-                for number in numbers:
+                for number in sizes:
                     self._disk.sync(self._name(number))
             except BaseException:
                 with self._lock:
-                    self._unsynced.update(dict.fromkeys(numbers))
+                    self._unsynced.update(dict.fromkeys(sizes))
                 raise
             self._synced = upto
+            with self._lock:
+                for number, size_bytes in sizes.items():
+                    if (pack := self._packs.get(number)) is not None:
+                        pack.synced_bytes = max(pack.synced_bytes, size_bytes)
 
     # -- keeping house ---------------------------------------------------------------------------
     def compact(self, keep_bytes: int) -> int:
@@ -331,7 +347,10 @@ class Packs:
         with self._disk.open(self._name(number)) as file:
             rest = scan(file.read_at(covered, info.size_bytes - covered), covered)
         self._packs[number] = pack
-        pack.indexed_bytes = covered
+        pack.indexed_bytes = pack.synced_bytes = covered
+        if info.size_bytes > covered:  # whoever wrote the rest may have died before its sync
+            self._unsynced[number] = None
+            self._appended = 1
         for row in (*rows, *rest.rows):
             if row.kind not in (BLOB, MANIFEST):
                 continue

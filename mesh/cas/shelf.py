@@ -2,9 +2,10 @@
 blobs, `tmp` for what is being written, `part` for fetches that can be gone on with, `bad` for what
 turned out damaged.
 
-Rules: a blob appears by one rename of a complete file; nothing is fsynced, because what a crash
-tears is found by its id: `is_checked` is false until this process has hashed the file in its
-present state. Not here: small blobs, memory, project files, decisions.
+Rules: a blob appears by one rename of a complete file; nothing is fsynced on the way, because what
+a crash tears is found by its id: `is_checked` is false until this process has hashed the file in
+its present state. `sync` makes durable what was put since the last one. Not here: small blobs,
+memory, project files, decisions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mesh.cas.uses import Uses
 from mesh.errors import InputChanged, StoreFull
 from mesh.limits import BAD_BLOBS_MAX, FILE_HASHES_MAX
 from mesh.ports import Disk
-from mesh.ports.disk import DiskFile, FileInfo
+from mesh.ports.disk import DiskFile, FileInfo, NotPlainFile
 from mesh.types import DIGEST_BYTES, Digest
 from mesh.wire.blobid import BlobHash
 
@@ -43,6 +44,8 @@ class Shelf:
         self._serial = itertools.count()
         self._size_bytes = 0
         self._open_parts: set[str] = set()
+        self._unsynced: dict[Digest, None] = {}
+        """Put by this process and perhaps gone after a power cut; no more than there are files."""
         self.damaged = 0
         """Blobs moved to `bad` since the start."""
         disk.remove_tree(f"{folder}/{_TMP}")
@@ -88,6 +91,8 @@ class Shelf:
         info = file.info()
         self.note_checked(digest, info.state)
         self._uses.touch(digest)
+        with self._lock:
+            self._unsynced[digest] = None
         self._grow(info.size_bytes)
 
     def take(self, path: str) -> tuple[Digest, BlobHash] | None:
@@ -101,6 +106,18 @@ class Shelf:
             digest = state.blob_id()
             aside.adopt(self, digest)
         return digest, state
+
+    def is_durable(self, digest: Digest) -> bool:
+        """Whether a blob that is here survives a power cut, as far as this process knows."""
+        return digest not in self._unsynced
+
+    def sync(self) -> None:
+        """Have all blobs that were put before survive a power cut. Raises StoreFull, OSError."""
+        for digest in list(self._unsynced):
+            with contextlib.suppress(FileNotFoundError, NotPlainFile):  # removed meanwhile
+                self.disk.persist(self.name(digest))
+            with self._lock:
+                self._unsynced.pop(digest, None)
 
     # -- trusting --------------------------------------------------------------------------------
     def is_checked(self, digest: Digest, state: State) -> bool:

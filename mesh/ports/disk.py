@@ -3,7 +3,8 @@
 Rules every implementation keeps
 - A name is a relative path without `..`; folders are made when something is put into them.
 - `write` is atomic and durable when it returns. All else (`append`, `create`, `rename`, `remove`,
-  `take`) may be lost or torn by a crash of the machine, and survives one of the process.
+  `take`) may be lost or torn by a crash of the machine until `sync` or `persist`, and survives one
+  of the process.
 - A full disk is StoreFull; damaged hardware is any other OSError. Methods raise nothing else
   beyond what they name.
 - Everything may be called from several threads at once.
@@ -97,6 +98,11 @@ class Disk(Protocol):
         ...
 
     def sync(self, name: str) -> None: ...
+
+    def persist(self, name: str) -> None:
+        """Make a whole file durable under this name, as it is now, however it came by it. Raises
+        FileNotFoundError, NotPlainFile."""
+        ...
 
     def truncate(self, name: str, size_bytes: int) -> None: ...
 

@@ -120,12 +120,14 @@ class Journal:
             count += 1
         del pending[:count]
 
-    def sync(self, inode: Inode) -> None:
-        """Make the file's bytes durable, and its name if that is new."""
+    def sync(self, inode: Inode, name: str | None = None) -> None:
+        """Make the file's bytes durable, and its name if that is new; with `name`, as one does by
+        syncing the folder, also that it was renamed to that."""
         named = [
             index
             for index, (_, each) in enumerate(self._pending)
-            if isinstance(each, Name) and each.inode is inode
+            if (isinstance(each, Name) and each.inode is inode)
+            or (name is not None and isinstance(each, Rename) and each.name == name)
         ]
         names_until = named[-1] if named else -1
         rest = []

@@ -81,6 +81,18 @@ class DiskPort:
             raise
         self._sync(name, inode)
 
+    def persist(self, name: str) -> None:
+        name = self._begin("persist", name)
+        inode = self._must(name)
+        try:
+            self.disk.troubles.check("fail-syncs", name, errno.EIO)
+        except OSError:
+            self.disk.journal.forget(inode)
+            raise
+        self._take_time("slow-syncs")
+        if not self.disk.troubles.strikes("lose-syncs", name):
+            self.disk.journal.sync(inode, name)
+
     def truncate(self, name: str, size_bytes: int) -> None:
         name = self._begin("truncate", name)
         self.disk.troubles.check_change(name)

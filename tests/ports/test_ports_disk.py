@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import StoreFull
+from mesh.ports.disk import NotPlainFile
 from mesh.ports.real.disk import RealDisk
 
 
@@ -62,6 +63,18 @@ def test_names_may_not_escape(disk: RealDisk, name: str) -> None:
         disk.write(name, b"x")
     with pytest.raises(ValueError, match="relative path"):
         disk.append(name, b"x")
+
+
+def test_persist_wants_a_file_that_is_there(disk: RealDisk) -> None:
+    with disk.create("a/new/folder/file") as file:
+        file.write(b"x" * 1000)
+    disk.rename("a/new/folder/file", "b/file")
+    disk.persist("b/file")
+    assert disk.read("b/file") == b"x" * 1000
+    with pytest.raises(FileNotFoundError):
+        disk.persist("a/new/folder/file")
+    with pytest.raises(NotPlainFile):
+        disk.persist("b")
 
 
 def test_append_sync_truncate(disk: RealDisk) -> None:

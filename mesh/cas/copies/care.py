@@ -1,6 +1,7 @@
 """Copies of needed blobs are kept at their number; a copy that is needed is not thrown away.
 
-    tells    every node says on each link which needed blobs it has (`Holdings`), and what changes
+    tells    every node says on each link which needed blobs it has (`Holdings`), once they would
+             survive a power cut, and what changes
     looks    now and then a node goes through the needed blobs it knows, a slice at a time
     offers   of the nodes that have one, the first in rendezvous order asks others to keep copies
              when there have been too few for `grace_s`: one repairer per blob
@@ -94,6 +95,10 @@ class Held(Protocol):
 
     def has(self, blob: Digest) -> bool: ...
 
+    def is_durable(self, blob: Digest) -> bool:
+        """Whether what is here survives a power cut."""
+        ...
+
     def size_bytes(self, blob: Digest) -> int | None: ...
 
 
@@ -112,6 +117,8 @@ class CopyCare:
         self._short: dict[Digest, float] = {}
         """What we have and of which there are too few: when it is to be looked at again."""
         self._next_short_s = math.inf
+        self._volatile: dict[Digest, None] = {}
+        """What we have and do not say yet, because a power cut might take it."""
         self._doubtful: dict[Digest, None] = {}
         """To be looked at soon: new, or perhaps thrown away."""
         self._todo: deque[Digest] = deque()
@@ -209,6 +216,16 @@ class CopyCare:
         self._fetching.pop(blob, None)
         self._doubtful[blob] = None
 
+    @property
+    def waits_for_sync(self) -> bool:
+        """Whether something is here that is said only once it is durable; then `synced`."""
+        return bool(self._volatile)
+
+    def synced(self) -> None:
+        """What was on the disk when `waits_for_sync` was asked is durable now."""
+        self._doubtful.update(self._volatile)
+        self._volatile.clear()
+
     # -- looking ---------------------------------------------------------------------------------
     def next_look_s(self, now_s: float) -> float | None:
         """When `look` has something to do; None: not before something changes."""
@@ -260,7 +277,10 @@ class CopyCare:
     ) -> None:
         copies = self.needs.copies(blob)
         here = copies > 0 and self._held.has(blob)
-        if here and blob not in self._mine:
+        fresh = here and blob not in self._mine
+        if fresh and not self._held.is_durable(blob):
+            self._volatile[blob] = None  # and if there are too few, others are asked all the same
+        elif fresh:
             self._mine[blob] = None
             changes[0].append(blob)
         elif not here and blob in self._mine:

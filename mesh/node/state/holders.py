@@ -39,6 +39,8 @@ ROWS_EVERY_S = 0.1
 """Between two such slices while the machine has nothing else to do."""
 ROWS_WAITING_MAX = 4096
 """While it has, results wait to be opened, up to so many."""
+SYNC_AGAIN_S = 30.0
+"""After a disk has refused to make durable what it has."""
 NEEDED_SHARE = 2
 """What is needed may be so much of the cache's bound: 1/2."""
 logger = logging.getLogger(__name__)
@@ -70,6 +72,9 @@ class _Disk:
     def has(self, blob: Digest) -> bool:
         return self.store.is_on_disk(blob)
 
+    def is_durable(self, blob: Digest) -> bool:
+        return self.store.is_durable(blob)
+
     def size_bytes(self, blob: Digest) -> int | None:
         try:
             return self.store.size(blob)
@@ -91,6 +96,7 @@ class Copies:
         self._rows: deque[Digest] = deque()
         self._damaged: deque[Digest] = deque()
         self._pins_changed = True
+        self._syncing = False
         self._timer: Timer | None = None
         self._due_s = 0.0
         self._nursery: trio.Nursery | None = None
@@ -202,6 +208,23 @@ class Copies:
         free_gib = max(0, parts.config.cache_bytes_max - parts.store.size_bytes) // GIB
         care.room(max(0, free_gib.bit_length() - 1))
         self._do(care.look(parts.env.clock.monotonic(), busy=busy))
+        if care.waits_for_sync and not self._syncing:
+            self._syncing = True
+            self._nursery.start_soon(self._sync)
+        self._arm_if_due()
+
+    async def _sync(self) -> None:
+        """Have what is here survive a power cut, so that it may be told."""
+        parts = self._parts
+        try:
+            await parts.env.exec.run_sync(parts.store.sync)
+        except (StoreFull, StoreBroken) as error:
+            self.counters.add("copies.not-synced")
+            logger.warning("blobs here are not told of, for the disk cannot keep them: %s", error)
+            await parts.env.clock.sleep_until(parts.env.clock.monotonic() + SYNC_AGAIN_S)
+        finally:
+            self._syncing = False
+        self.care.synced()
         self._arm_if_due()
 
     def _is_busy(self) -> bool:

@@ -108,6 +108,19 @@ class RealDisk:
         finally:
             os.close(fd)
 
+    def persist(self, name: str) -> None:
+        where = self._at(name)
+        fd = open_plain(where)
+        try:
+            with full_disk_as_error(where):
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        folder = Path(where).parent
+        _sync_folder(folder)
+        if folder != self.root:  # which may be as new as the file
+            _sync_folder(folder.parent)
+
     def truncate(self, name: str, size_bytes: int) -> None:
         os.truncate(self.path(name), size_bytes)
 
