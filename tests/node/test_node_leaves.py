@@ -253,7 +253,7 @@ async def test_events_that_cannot_be_written_stay_with_the_leaf(
 ) -> None:
     async with bench(tmp_path) as b:
         await b.join()
-        await b.deploy()
+        await b.deploy(COUNT.replace("20ms", "100ms"))  # slow enough for the ring
         disk, full = b.alice.env.disk, True
         append = disk.append
 
@@ -263,6 +263,8 @@ async def test_events_that_cannot_be_written_stay_with_the_leaf(
             append(name, data)
 
         monkeypatch.setattr(disk, "append", fail)
+        waiting = b.alice.runtime.leaves.waiting
+        await until(lambda: not waiting.leaves(), "what came before in the log")
         had = len(kept(b.alice))
         await trio.sleep(0.5)
         assert len(kept(b.alice)) == had
