@@ -259,6 +259,31 @@ def test_without_the_state_of_a_checkpoint_nothing_goes_for_it() -> None:
     assert log.lost(covering.feed) == 0
 
 
+def test_how_an_epoch_was_opened_stays_while_the_epoch_counts_and_is_wanted_by_newcomers() -> None:
+    log, segments = opened(SimDisk(World(1), "disk"))
+    feed, later = feed_of(A, 0, Lane.CTL), feed_of(A, 1, Lane.CTL)
+    frames = history(A, feed, [1, 2, 2])
+    head = frames[-1].signed.head
+    covering = checkpoint(A, feed, head, {feed: head})
+    for frame in [*frames, covering]:
+        log.add_frame(frame)
+    segments.commit(0.0)
+    old = attrs.evolve(RetentionConfig(), max_buffer_age_hours=-1.0)
+    gone = clear_up(log, segments, old, lambda state: state == STATE)
+    assert [each.seq for each in gone.covered] == [1, 3]
+
+    newcomer = new_log()
+    newcomer.add_headers([frame.signed for frame in reversed([*frames, covering])])
+    newcomer.add_body(feed, covering.signed.seq, covering.body or b"")
+    assert [signed.seq for signed in newcomer.wanted(feed)] == [0]
+
+    end = covering.signed.head  # the next epoch says it all anew
+    log.add_frame(checkpoint(A, later, EMPTY, {feed: end}))
+    gone = clear_up(log, segments, old, lambda state: state == STATE)
+    assert [each.seq for each in gone.covered] == [0, 5]
+    assert log.wanted(feed) == newcomer.wanted(later) == []
+
+
 def test_what_was_cut_off_goes_at_once_and_comes_back_when_the_writer_is_in_again() -> None:
     disk = SimDisk(World(1), "disk")
     log, segments = opened(disk)
