@@ -12,7 +12,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench" / "blobs.py"
 
 
 def test_it_ends_with_its_figures(tmp_path: Path) -> None:
-    sizes = ["--blobs", "200", "--files", "10", "--batch", "50", "--rounds", "2"]
+    sizes = ["--blobs", "200", "--files", "10", "--batch", "50", "--rounds", "1"]
     sizes += ["--mib", "2", "--holders", "2", "--rate", "4000000"]
     argv = [sys.executable, str(BENCH), *sizes, "--dir", str(tmp_path)]
     said = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)

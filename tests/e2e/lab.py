@@ -78,8 +78,11 @@ def opened_lab(base: Path) -> Iterator[Lab]:
             token = made[0].json("mesh", "invite", "--uses", "3")["token"]
             file = base / "token"
             file.write_text(token)
-            for machine in made[1:]:
-                machine.vitte("mesh", "join", "--token-file", str(file), *machine.options())
+            join = ("mesh", "join", "--token-file", str(file))
+            joining = [machine.start(*join, *machine.options()) for machine in made[1:]]
+            for process in joining:
+                _, err = process.communicate(timeout=120)
+                assert process.returncode == 0, err
             for machine in made:
                 eventually(lambda m=machine: m.sees_alive() == 4, "everybody")
             yield Lab(network, made)
