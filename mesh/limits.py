@@ -268,6 +268,8 @@ MANIFEST_MEMORY_BYTES_MAX = 32 * MIB
 """Chunk digests of large blobs kept in memory."""
 BLOB_USES_MAX = 1_000_000
 """Blobs of which is remembered when they were last used."""
+BLOB_USES_KEPT = 200_000
+"""The same over a restart, 8 bytes each."""
 BLOB_SOURCES_MAX = 400_000
 """Project files that back blobs without having been copied."""
 

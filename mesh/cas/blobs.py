@@ -32,7 +32,7 @@ import attrs
 
 from mesh.cas.chunks import ChunkWriter
 from mesh.cas.evict import Evictor, LastCopy, Trimmed
-from mesh.cas.files import pour, read_all
+from mesh.cas.files import pour, read_all, read_cache
 from mesh.cas.keep import Keep
 from mesh.cas.packs import Packs
 from mesh.cas.reads import BlobMissing, Reads
@@ -91,7 +91,8 @@ class BlobStore:
     """See the module's head. Every method that needs a blob raises BlobMissing without it."""
 
     def __init__(self, disk: Disk, folder: str = BLOBS_FOLDER) -> None:
-        self._uses = Uses()
+        self._disk, self._uses_name = disk, f"{folder}/uses"
+        self._uses = Uses(read_cache(disk, self._uses_name) or b"")
         self._shelf = Shelf(disk, folder, self._uses)
         self._packs = Packs(disk, f"{folder}/packs")
         self._reads = reads = Reads(self._shelf, self._packs, self._uses)
@@ -361,6 +362,7 @@ class BlobStore:
     def save(self) -> None:
         """Write down what makes the next start warm. Raises StoreFull, OSError."""
         self._packs.save()
+        self._disk.write(self._uses_name, self._uses.dump())
 
     def verify(self, digest: Digest) -> bool | None:
         """Read the blob from the disk and compare; False for a damaged one, which is quarantined,

@@ -3,8 +3,9 @@
 Rules
 - What is leased, pinned, or the last copy of something that is needed stays, however old; and so
   does everything that was used since the oldest action began that still runs.
-- First go fetches that nobody goes on with, then blobs that this process has not used, in the order
-  of the file system's times (small ones: of their pack's), then the others, oldest use first.
+- First go fetches that nobody goes on with, then blobs of which no use is known, in the order of
+  the file system's times (small ones: of their pack's), then those that processes before this one
+  have used, then the others, oldest use first.
 - Removing is one blob at a time under the lock that a new lease takes, so that no lease is ever
   late. Packs are compacted afterwards, as far as it takes.
 
@@ -41,7 +42,8 @@ class Trimmed:
 
 @attrs.frozen
 class _Candidate:
-    order: tuple[int, float, int]
+    order: tuple[int, int, float, int]
+    """By uses of this process, of those before, by the file system's times."""
     digest: Digest
     size_bytes: int
     packed: bool
@@ -93,10 +95,10 @@ class Evictor:
         return each.size_bytes
 
     def _candidates(self) -> Iterator[_Candidate]:
-        get, used_s = self.uses.get, self.packs.used_s()
+        get, earlier, used_s = self.uses.get, self.uses.earlier, self.packs.used_s()
         for number, item in enumerate(self.packs.entries()):
-            order = (get(item.blob), used_s.get(item.pack, 0.0), number)
+            order = (get(blob := item.blob), earlier(blob), used_s.get(item.pack, 0.0), number)
             yield _Candidate(order, item.blob, item.size_bytes, packed=True)
         for number, (digest, info) in enumerate(self.shelf.blobs()):
-            order = (get(digest), info.used_s, number)
+            order = (get(digest), earlier(digest), info.used_s, number)
             yield _Candidate(order, digest, info.size_bytes, packed=False)

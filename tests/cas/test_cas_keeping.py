@@ -10,6 +10,7 @@ from mesh.cas import keep as keep_module
 from mesh.cas import scrub
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.scrub import Scrubber
+from mesh.cas.uses import Uses
 from mesh.errors import TooManyPins
 from mesh.limits import SCRUB_FIRST_S, SCRUB_PASS_EVERY_S, SMALL_BLOB_BYTES_MAX
 from mesh.types import Digest
@@ -49,6 +50,40 @@ def test_the_least_recently_used_go_first(size: int) -> None:
     assert store.size_bytes <= 5 * (size + 100)
     left = [number for number, here in enumerate(on_disk(store, digests)) if here]
     assert left == [0, 2, 7, 8, 9]
+
+
+@pytest.mark.parametrize("size", [1000, LARGE])
+def test_the_order_of_use_outlives_the_process(size: int) -> None:
+    disk = new_disk()
+    store = store_on(disk)
+    digests = fill(store, 10, size)
+    store.read(digests[0])
+    store.save()
+    store = store_on(disk)
+    assert store.has(digests[2])
+    store.save()  # of the order before, what was not used meanwhile keeps its place
+    store = store_on(disk)
+    store.trim(5 * (size + 100))
+    left = [number for number, here in enumerate(on_disk(store, digests)) if here]
+    assert left == [0, 2, 7, 8, 9]
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"x", bytes(800_001)])
+def test_a_damaged_order_is_only_a_worse_one(rubbish: bytes) -> None:
+    disk = new_disk()
+    digests = fill(store_on(disk), 4, LARGE)
+    disk.open().write("store/cas/uses", rubbish)
+    store = store_on(disk)
+    store.trim(2 * (LARGE + 100))
+    assert sum(on_disk(store, digests)) == 2
+
+
+def test_the_order_that_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.cas.uses.BLOB_USES_KEPT", 3)
+    uses = Uses(b"".join(bytes([number]) * 8 for number in range(9)))
+    assert [uses.earlier(Digest(bytes([number]) * 32)) for number in (5, 6, 8)] == [0, 1, 3]
+    uses.touch(Digest(b"\x06" * 32))
+    assert uses.dump() == b"\x07" * 8 + b"\x08" * 8 + b"\x06" * 8
 
 
 def test_small_and_large_share_one_order() -> None:
