@@ -246,7 +246,7 @@ class BlobExchange:
     def _lied(self, source: NodeId, error: WireError) -> None:
         self.counters.add(f"fetch.bad-input.{error.reason}")
         self.counters.add(f"lied.{source.hex()[:16]}")
-        self._streams.shun(source, self._config.liar_shunned_s)
+        self._streams.shun_for_lie(source)
 
     # -- peers ----------------------------------------------------------------------------------
     async def serve(self, stream: ByteStream, peer: NodeId, reader: FrameReader) -> None:

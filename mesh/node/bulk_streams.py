@@ -1,7 +1,8 @@
 """Bulk streams to holders: opened when needed, kept for the next fetch, ended with the peer.
 
 A holder that has lied or failed slowly is shunned: nobody asks it for a while, and nobody queues up
-for it. Not here: what is asked (`mesh.node.blobs`, `mesh.node.gather`).
+for it. That outlives its link: who lies gains nothing by connecting anew, and each further lie
+doubles the while. Not here: what is asked (`mesh.node.blobs`, `mesh.node.gather`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from mesh.types import NodeId
 
 SHUN_FACTOR = 4.0
 """A source that failed slowly is left alone for this many times what it cost."""
+LIES_DOUBLED_MAX = 6
+"""A liar is left alone for 64 times as long as after its first lie, at most."""
 
 
 class Shunned(StreamBroken):
@@ -35,6 +38,8 @@ class BulkStreams:
         self._now = now
         self._pools: dict[NodeId, Pool] = {}
         self._shunned_until: dict[NodeId, float] = {}
+        self._lies: dict[NodeId, int] = {}
+        """Of members, as are the keys of the others here: no more than there have been."""
 
     @asynccontextmanager
     async def to(self, node: NodeId) -> AsyncIterator[Bulk]:
@@ -78,6 +83,11 @@ class BulkStreams:
         """Do not ask it for so long."""
         until_s = max(self._shunned_until.get(node, -math.inf), self._now() + seconds)
         self._shunned_until[node] = until_s
+
+    def shun_for_lie(self, node: NodeId) -> None:
+        """It has given other bytes than it should."""
+        lies = self._lies[node] = self._lies.get(node, 0) + 1
+        self.shun(node, self._config.liar_shunned_s * 2 ** min(lies - 1, LIES_DOUBLED_MAX))
 
     def shun_for_cost(self, node: NodeId, since_s: float) -> None:
         """It has failed after a wait that began at `since_s`."""

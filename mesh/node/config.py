@@ -101,7 +101,8 @@ class LinkConfig:
     better than a frozen one. Links slower than 26 KB/s are not worth fetching over."""
 
     liar_shunned_s: float = 600.0
-    """A peer that sent other bytes than the digest says is not asked again for this long."""
+    """A peer that sent other bytes than the digest says is not asked again for this long; twice as
+    long after the second time, and so on."""
 
     bulk_streams_max: int = 3
     """Per peer. Two large blobs at a time, and one that keeps small ones from waiting for them."""
