@@ -91,6 +91,12 @@ SMALL_V6M = (
     *("-mllvm", "-consthoist-gep", "-mllvm", "-arm-global-merge", "-mllvm", "-disable-machine-cse"),
     *("-mllvm", "-split-spill-mode=size"),
 )
+# gcc's -Os still makes copies for constant arguments, one large function of several that are called
+# once, and keeps values over loops. A Cortex-M0+ has no registers for that.
+SMALL_GCC = (
+    *("-fno-inline-functions-called-once", "-fno-ipa-cp", "-fno-tree-loop-im"),
+    *("-fno-move-loop-invariants", "-fno-guess-branch-probability", "-fno-tree-vrp"),
+)
 HOST_FLAGS = ("-std=c11", "-O1", "-g", "-shared", "-fPIC")
 
 
@@ -121,7 +127,7 @@ def arm_flags(target: Target, compiler: str) -> list[str]:
         flags += [*SMALL, *(SMALL_V6M if target.cpu == "cortex-m0plus" else ())]
         flags += ["-target", "thumb-freestanding-eabi", "-fno-sanitize=all"]
     else:
-        flags += ["-Os", "-flto", "-nostdlib", "-Wl,--no-warn-rwx-segments"]
+        flags += ["-Os", "-flto", *SMALL_GCC, "-nostdlib", "-Wl,--no-warn-rwx-segments"]
         flags += ["-fno-tree-loop-distribute-patterns"]  # or memset would call itself
     return flags
 

@@ -37,5 +37,6 @@ def test_a_board_built_with_gcc_takes_a_program_and_runs_it(name: str) -> None:
     bench.chip.adc[0] = 700
     bench.step(60)
     assert not bench.chip.pins.level(5)
+    assert image.flash_bytes <= 16 * 1024
     assert image.ram_bytes + bench.chip.stack_bytes() <= 6 * 1024
     assert not bench.chip.machine.flash.mistakes
