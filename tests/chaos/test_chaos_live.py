@@ -83,7 +83,8 @@ def test_an_isolated_node_is_missed_and_comes_back_and_a_build_succeeds() -> Non
 
 def test_power_fails_and_what_was_synced_is_there_after() -> None:
     cut = Fault(2.2, "power_cut", (1,), 1.0)
-    outcome, seen = played(Scenario(4, 2, phases=CALM, faults=(cut,)))
+    phases = attrs.evolve(CALM, settle_s=15.0)  # a process starts meanwhile: seconds, when busy
+    outcome, seen = played(Scenario(4, 2, phases=phases, faults=(cut,)))
     assert findings(outcome) == []
     epochs = {each.view.epoch for each in seen if each.observer == 0 and each.subject == 1}
     assert len(epochs) == 2, "a second life, whose epoch is greater because the first was kept"
