@@ -8,8 +8,8 @@ end with the same events, each once. What is missing between segments was droppe
 let go since, or is with a gateway that has not been heard.
 
 Nobody can take back what the leaf has signed. `sign` is its own word about a place of its chain;
-what leads there is true, whoever told it, and what says otherwise is not (`of`). Among what the leaf
-has not signed yet the first wins, in the order in which `of` is given it. As long as nobody
+what leads there is true, whoever told it, and what says otherwise is not (`of`). Among what the
+leaf has not signed yet the first wins, in the order in which `of` is given it. As long as nobody
 contradicts, `add` in any order comes to the same as `of`.
 
 Pure. Deliberately not here: whose word counts (`mesh.state`), the disk, messages.

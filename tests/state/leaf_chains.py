@@ -1,4 +1,4 @@
-"""Leaves for tests of the shared state: what they said, signed by their keys, and how gateways tell it."""
+"""Leaves for tests of the shared state: what they said, signed, and how gateways tell it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of leaves in the shared state: each once, whoever told them, in any order; holes are seen."""
+"""Events of leaves in the shared state: each once, in any order; holes are seen."""
 
 from __future__ import annotations
 
