@@ -135,8 +135,8 @@ class LeafLogEvent(TypedDict):
 
 class LeafGapEvent(TypedDict):
     """event=leaf_gap (leaf_logs): so many events from `number` on are not here. `let_go`: they
-    were, and are older than what is kept. `signed`: the leaf's signature covers the chain that goes on
-    behind them, from `head`: nobody else has left them out."""
+    were, and are older than what is kept. `signed`: the leaf's signature covers the chain that goes
+    on behind them, from `head`: nobody else has left them out."""
 
     event: str
     start: str
