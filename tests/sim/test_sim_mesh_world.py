@@ -191,7 +191,7 @@ digest = simulate(story, MeshWorldConfig(seed=11, nodes=4)).digest
 def test_the_same_story_is_the_same_run_whatever_the_hash_seed(tmp_path: Path) -> None:
     here: dict[str, str] = {"folder": str(project(tmp_path))}
     exec(EVERYTHING, here)
-    shutil.rmtree(tmp_path / "out")  # outputs that are in place already are looked at in another order
+    shutil.rmtree(tmp_path / "out")  # what is in place already is looked at in another order
     done = subprocess.run(
         [sys.executable, "-c", f"folder = {here['folder']!r}\n{EVERYTHING}\nprint(digest)"],
         env={**os.environ, "PYTHONHASHSEED": "42"},
