@@ -68,6 +68,8 @@ class Attestation:
     result: ActionResult
     strand: int
     seq: int
+    is_event: bool
+    """It is an event at that place; else a checkpoint there repeats it."""
 
 
 @attrs.frozen
@@ -222,12 +224,14 @@ class Attestations:
             row = self._next[row]
         return found
 
-    def outputs_of(self, action: Digest) -> set[Digest]:
-        """What came out of one action by any row, whether it counts or not."""
+    def outputs_of(self, action: Digest, among: bytearray | None = None) -> set[Digest]:
+        """What came out of one action by any row, whether it counts or not; or by those `among`
+        some (`marked`)."""
         row, found = self._newest(action), set()
         while row:
-            at = (row - 1) * ROW_BYTES
-            found.add(Digest(bytes(self._rows[at + 34 : at + 66])))
+            if among is None or among[row]:
+                at = (row - 1) * ROW_BYTES
+                found.add(Digest(bytes(self._rows[at + 34 : at + 66])))
             row = self._next[row]
         return found
 
@@ -239,13 +243,26 @@ class Attestations:
                 rows = range(first, last[0] if last else len(self._next))
                 yield rows, self._run_strand[at], self._run_seq[at], self._run_step[at]
 
+    def marked(self, low_of: Callable[[int], int], counts: Callable[[int, int], bool]) -> bytearray:
+        """By the number of a row 1 if it is an event not below the `low` of its strand, or repeated
+        by a checkpoint at a place that `counts`."""
+        marks = bytearray(len(self._next))
+        for rows, strand, seq, step in self.runs():
+            if step:
+                rows = rows[min(max(low_of(strand) - seq, 0), len(rows)) :]  # noqa: PLW2901
+            elif not counts(strand, seq):
+                continue
+            marks[rows.start : rows.stop] = b"\1" * len(rows)
+        return marks
+
     def actions_at(self, strand: int, wanted: Callable[[int], bool]) -> set[Digest]:
-        """Actions that have a row of this strand at a place that is `wanted`."""
+        """Actions of which an event of this strand is at a place that is `wanted`."""
         return {
             self.action(row)
             for rows, _, seq, step in self.runs(strand)
+            if step
             for row in rows
-            if wanted(seq + step * (row - rows.start))
+            if wanted(seq + row - rows.start)
         }
 
     def between(self, strand: int, low: int, high: int) -> Iterator[bytes]:
@@ -287,10 +304,11 @@ class Attestations:
         at = (row - 1) * ROW_BYTES
         return bytes(self._rows[at : at + ROW_BYTES])
 
-    def _place(self, row: int) -> tuple[int, int]:
+    def _place(self, row: int) -> tuple[int, int, bool]:
         at = bisect_right(self._run_first, row) - 1
-        seq = self._run_seq[at] + self._run_step[at] * (row - self._run_first[at])
-        return self._run_strand[at], seq
+        step = self._run_step[at]
+        seq = self._run_seq[at] + step * (row - self._run_first[at])
+        return self._run_strand[at], seq, bool(step)
 
     # -- less --------------------------------------------------------------------------------------
     def dead(self, low_of: Callable[[int], int]) -> int:

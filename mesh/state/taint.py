@@ -9,6 +9,10 @@ removed node was linked by an honest one. So:
 - An action is **tainted** when a seed, or what came out of a tainted action, is among its inputs.
   What it consumed is said by `Derivation` events, by the first 16 bytes of the outputs' digests.
 - Nothing that came out of a tainted action is offered, whoever built it.
+- What a checkpoint covers is no seed and came out of nothing: a node that comes later never sees
+  it, one that was here may have thrown it away. What of that is still to be withheld is what admins
+  have listed. Neither is what a checkpoint repeats a seed; its state is not loaded, or forgotten,
+  where the checkpoint does not count.
 
 The closure goes once over the edges; it is made anew only after something that could change it, and
 there is nothing to do while nobody was cut.
@@ -162,7 +166,8 @@ class TaintView:
             nodes: dict[Digest, dict[NodeId, None]] = {}
             for row in self._actions.table.of(action):
                 strand, outputs = self._strands[row.strand], row.result.outputs
-                if outputs not in counting and self._windows.is_withdrawn(strand, row.seq):
+                is_out = row.is_event and self._windows.is_withdrawn(strand, row.seq)
+                if is_out and outputs not in counting:
                     records.setdefault(outputs, {})[row.result.record] = None
                     nodes.setdefault(outputs, {})[strand.feed.node] = None
             for outputs, each in records.items():
@@ -192,7 +197,11 @@ class TaintView:
         for action in self._derivations:
             for each in _consumed(self._derivations.of(action)):
                 consumers.setdefault(each, []).append(action)
-        return closure(first, consumers, self._actions.table.outputs_of)
+        strands, table = self._strands, self._actions.table
+        known = table.marked(
+            lambda strand: strands[strand].low, lambda strand, seq: strands[strand].counts(seq)
+        )
+        return closure(first, consumers, lambda action: table.outputs_of(action, known))
 
 
 def _consumed(entries: Iterable[Entry]) -> Iterator[Consumed]:

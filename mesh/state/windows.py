@@ -113,8 +113,9 @@ class Windows:
         return bool(self.standing.cuts.get(node))
 
     def is_withdrawn(self, strand: Strand, seq: int) -> bool:
-        """Whether a removal is why an event does not count."""
-        return seq >= self._cut_high.get(strand.index, ENDLESS)
+        """Whether a removal is why an event does not count. Not what a checkpoint covers: whoever
+        comes later never sees that, so nothing may depend on whether it was ever here."""
+        return strand.low <= seq and seq >= self._cut_high.get(strand.index, ENDLESS)
 
     @property
     def has_cuts(self) -> bool:

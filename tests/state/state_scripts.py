@@ -116,6 +116,14 @@ class Script:
         if writer.life in self.world.cuts.get(writer.name, {}):
             self.world.readmit(writer.name)
 
+    def life(self, writer: Writer, a: int, b: int) -> None:
+        """Removed and admitted anew."""
+        self.remove(writer, a, b)
+        self.readmit(writer, a, b)
+
+    def tidy(self, writer: Writer, a: int, b: int) -> None:
+        self.world.checkpoint(writer.name, Lane.AC)
+
 
 def some_cut(writer: Writer, random: Random) -> list[FeedPoint]:
     """Heads at random places of some of its feeds."""
@@ -134,12 +142,19 @@ EVERYTHING = (
     *("restart", "restore", "absorb", "fork", "checkpoint", "checkpoint", "remove", "readmit"),
 )
 HONEST = tuple(each for each in EVERYTHING if each != "fork")
+LIVES = ("results", "results", "derivation", "life", "tidy")
+"""What taint is made of, beside checkpoints."""
 NO_CHECKPOINTS = tuple(each for each in EVERYTHING if each != "checkpoint")
 
 
-def worlds(kinds: Sequence[str] = EVERYTHING, max_size: int = 25) -> st.SearchStrategy[World]:
+def worlds(
+    kinds: Sequence[str] = EVERYTHING, max_size: int = 25, writers: int = len(NAMES)
+) -> st.SearchStrategy[World]:
     step = st.tuples(
-        st.sampled_from(kinds), st.integers(0, 3), st.integers(0, 99), st.integers(0, 99)
+        st.sampled_from(kinds),
+        st.integers(0, writers - 1),
+        st.integers(0, 99),
+        st.integers(0, 99),
     )
     return st.lists(step, min_size=1, max_size=max_size).map(lambda steps: Script().run(steps))
 
