@@ -5,7 +5,7 @@
     tell_pins                         registers `pin.<blob id>`: the label, or nothing any more
 
 Shards of a run that end within GATHER_S share an event: a trivial shard is a millisecond of work,
-and an event of its own, written here and folded on every node, is a tenth of that.
+and an event of its own, written here and folded on every node, is a good part of that.
 
 A register is written when it differs from what the mesh shows, so a start that changes nothing
 says nothing. Not here: what is made of it (`mesh.state`), whole records of runs (`mesh.node.runs`).
