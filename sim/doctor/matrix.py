@@ -23,6 +23,9 @@ from sim.scenario.profiles import Wish, draw
 HASH_SEEDS = ("0", "1", "random")
 KNOWN_PYTHONS = ("python3.11", "python3.12", "python3.13")
 PROFILES = ("everything", "builds", "partitions", "crashes", "starved")
+STATE_PROFILES = ("state", "state-keys", "state-roster", "state-gaps", "state-disks")
+"""Made for replicas: they have the faults that only those know, and are short, because what must
+hold of replicas is looked at over and over."""
 PROBE_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 3600.0
 PROBE = "import sim.scenario.play, sim.kernel.run, sim.stage.membership; print('able')"
@@ -31,7 +34,9 @@ PROBE = "import sim.scenario.play, sim.kernel.run, sim.stage.membership; print('
 def cases(seeds: int, nodes: int) -> Iterator[tuple[str, Scenario]]:
     """What is played: every seed with one profile and in one world, in turn."""
     for seed in range(seeds):
-        profile, world = PROFILES[seed % len(PROFILES)], WORLDS[seed % len(WORLDS)]
+        world = WORLDS[seed % len(WORLDS)]
+        profiles = STATE_PROFILES if world == "state" else PROFILES
+        profile = profiles[seed % len(profiles)]
         yield f"{world} {profile} {seed}", draw(Wish(seed, profile, nodes, world))
 
 
