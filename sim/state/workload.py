@@ -114,11 +114,11 @@ class Workload:
     def _register(self, node: StateNode) -> Register:
         number = self._below(KEYS)
         key = f"key {number}" if number else LAST_WORDS
-        values = self.values.setdefault((node.index, key), [])
-        value = None if self._rng() < 0.25 else b"%d" % len(values)
+        count = len(self.values.get((node.index, key), ()))
+        value = None if self._rng() < 0.25 else b"%d" % count
         assert node.replica is not None
         if node.replica.has_room:
-            values.append(value)
+            self.values.setdefault((node.index, key), []).append(value)
         return Register(key, value)
 
     def _deployment(self, node: StateNode) -> Deployment:
