@@ -3,7 +3,9 @@
 Rules
 - The list begins at event 0 and has no gap. It is the part that counts: what is beyond a fork or a
   cut is not in it.
-- For each header there is a mark: whether its body is held, still wanted, or was dropped.
+- For each header there is a mark: whether its body is held, still wanted, was dropped for want of
+  room, or was let go because a checkpoint stood for it. The last is wanted again, should none do so
+  any more.
 
 Not here: signatures, bodies, and when something may be appended (`log`).
 """
@@ -21,7 +23,7 @@ from mesh.log.frame import SignedHeader, open_header
 from mesh.log.model import EMPTY, FeedId, Head
 from mesh.types import DIGEST_BYTES, Digest
 
-WANTED, HELD, DROPPED = range(3)
+WANTED, HELD, DROPPED, LET_GO = range(4)
 
 
 class Headers(Sequence[SignedHeader]):
@@ -119,6 +121,11 @@ class Chain:
             return None
         return index
 
+    def last_lacking(self, before: int) -> int:
+        """Index of the last frame below index `before` whose body is not here and was not dropped
+        for want of room; -1 when there is none."""
+        return max(self.marks.rfind(WANTED, 0, before), self.marks.rfind(LET_GO, 0, before))
+
     def rival_of(self, signed: SignedHeader) -> SignedHeader | None:
         """Another header on the same parent."""
         index = self.find(signed.seq)
@@ -144,6 +151,12 @@ class Chain:
             return []
         last = bisect_left(self._starts, to_seq)
         return self.headers[first : min(last, first + at_most)]
+
+    def mark_let_go(self, covered: int) -> None:
+        """What was dropped below that place had a checkpoint to stand for it."""
+        end = self.find(covered) if covered < self.head.count else len(self.marks)
+        assert end is not None
+        self.marks[:end] = self.marks[:end].replace(bytes((DROPPED,)), bytes((LET_GO,)))
 
     def truncate(self, count: int) -> list[SignedHeader]:
         """Keep only frames that end at or below `count`; returns the headers of the others."""

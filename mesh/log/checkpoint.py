@@ -4,7 +4,8 @@ Rules
 - A checkpoint is an event of kind 2, alone in its frame, on the lane it is about. It names heads of
   its writer's own feeds of that lane: what they hold is in the state it names, or was let go.
 - Only the owner's word counts, and only about its own feeds. Of several checkpoints the one that
-  covers most is in force; one that names a head the feed never had covers nothing.
+  covers most is in force; one that names a head the feed never had covers nothing, and neither does
+  one that a removal of its writer has cut off (`hearing`).
 - A feed that is covered to its end is **folded**: it is not in the version vector any more. Its
   headers are kept by those who have them; nobody has to fetch them.
 - A checkpoint names all epochs of its lane anew, also folded ones: the one before it may be
@@ -15,6 +16,8 @@ Not here: the state itself and the class of the event (`mesh.state`), the droppi
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import attrs
 
@@ -96,10 +99,16 @@ def covers_in(frame: Frame) -> dict[FeedId, Cover]:
     }
 
 
-class Coverage:
-    """All covers that are known, the largest of each feed."""
+def _every(_by: Dot) -> bool:
+    return True
 
-    def __init__(self) -> None:
+
+class Coverage:
+    """All covers that are known, the largest of each feed; of those that count, if there are such.
+    `counts`: whether the word of a checkpoint does."""
+
+    def __init__(self, counts: Callable[[Dot], bool] = _every) -> None:
+        self._counts = counts
         self._covers: dict[FeedId, list[Cover]] = {}
         self._cropped: set[FeedId] = set()
         """Feeds of which there were more than are remembered."""
@@ -108,10 +117,19 @@ class Coverage:
         covers = self._covers.setdefault(feed, [])
         if cover not in covers:
             covers.append(cover)
-            covers.sort(reverse=True)
+            covers.sort(key=lambda each: (self._counts(each.by), each), reverse=True)
             if len(covers) > LOG_COVERS_PER_FEED_MAX:
                 covers.pop()
                 self._cropped.add(feed)
+
+    def forget_cropped(self, node: NodeId) -> bool:
+        """All about feeds of a writer of which there were more covers than are remembered; whether
+        there was any such feed. To be learned again when others of them count than before."""
+        cropped = [feed for feed in self._cropped if feed.node == node]
+        for feed in cropped:
+            self._cropped.discard(feed)
+            del self._covers[feed]
+        return bool(cropped)
 
     def forget(self, source: FeedId, from_seq: int) -> tuple[list[FeedId], bool]:
         """What checkpoints in `source` from that event on say. Returns the feeds that were covered
@@ -127,8 +145,10 @@ class Coverage:
         return touched, incomplete
 
     def in_force(self, feed: FeedId, chain: Chain | None) -> Cover | None:
-        """The largest that fits the feed's history, as far as we have it."""
+        """The largest that counts and fits the feed's history, as far as we have it."""
         for cover in self._covers.get(feed, ()):
+            if not self._counts(cover.by):
+                continue
             if chain is None or chain.head.count < cover.head.count or chain.has_head(cover.head):
                 return cover
         return None
@@ -140,9 +160,11 @@ class Coverage:
 
     def feeds(self, node: NodeId, lane: int) -> list[FeedId]:
         """Feeds of a writer that are covered, if only in part."""
-        return [
-            f for f, covers in self._covers.items() if covers and (f.node, f.lane) == (node, lane)
-        ]
+        return [feed for feed in self.feeds_of(node) if feed.lane == lane]
+
+    def feeds_of(self, node: NodeId) -> list[FeedId]:
+        """The same on all lanes; also by checkpoints that do not count."""
+        return [feed for feed, covers in self._covers.items() if covers and feed.node == node]
 
     def is_folded(self, chain: Chain) -> bool:
         covers = self._covers.get(chain.feed)

@@ -17,11 +17,12 @@ from mesh.limits import (
     LOG_HEADERS_BATCH_MAX,
     LOG_NODES_MAX,
 )
-from mesh.log.chain import DROPPED, HELD, WANTED, Chain, HasPlace
+from mesh.log.chain import DROPPED, HELD, LET_GO, WANTED, Chain, HasPlace
 from mesh.log.checkpoint import Cover, Coverage
 from mesh.log.forks import ForkProof
 from mesh.log.frame import Frame, SignedHeader
-from mesh.log.model import EMPTY, MESH_BYTES, FeedId, Head, Lane, VersionVector
+from mesh.log.hearing import Hearing
+from mesh.log.model import EMPTY, MESH_BYTES, Dot, FeedId, Head, Lane, VersionVector
 from mesh.log.orphans import Orphans
 from mesh.log.rollup import hash_feeds, hash_writers
 from mesh.log.store import FrameStore, MemoryStore
@@ -72,8 +73,10 @@ class Holdings:
         """Of each writer, the feeds that have a chain or a fork."""
         self._disputed: dict[FeedId, list[SignedHeader]] = {}
         self._cuts: dict[NodeId, Mapping[tuple[bytes, int], Head]] = {}
+        self._hearings: dict[NodeId, Hearing] = {}
+        """Of writers that were removed, and of whom something counts."""
         self._orphans = Orphans()
-        self._coverage = Coverage()
+        self._coverage = Coverage(self._is_heard)
         self._node_digests: dict[NodeId, Digest] = {}
         self._digest: bytes | None = None
         self._mesh = config.mesh[:MESH_BYTES]
@@ -168,18 +171,19 @@ class Holdings:
 
     def wanted(self, feed: FeedId, at_most: int = LOG_HEADERS_BATCH_MAX) -> list[SignedHeader]:
         """Headers whose bodies are neither here nor dropped nor covered, newest first: so that a
-        checkpoint is found before what it covers is asked for. An opening is never covered."""
+        checkpoint is found before what it covers is asked for. An opening is never covered. What
+        was let go for a checkpoint that does not count any more is wanted again."""
         chain = self._chains.get(feed)
         found: list[SignedHeader] = []
         if chain is None:
             return found
         covered, at = self._coverage.covered(feed, chain), len(chain.marks)
-        while len(found) < at_most and (at := chain.marks.rfind(WANTED, 0, at)) >= 0:
+        while len(found) < at_most and (at := chain.last_lacking(at)) >= 0:
             if chain.end(at) <= covered:
                 break
             found.append(chain.headers[at])
         if 0 <= at < len(chain.marks) and len(found) < at_most and self.is_opening(feed, 0):
-            found += chain.headers[:1] if chain.marks[0] == WANTED else ()
+            found += chain.headers[:1] if chain.last_lacking(1) == 0 else ()
         return found
 
     def is_opening(self, feed: FeedId, seq: int) -> bool:
@@ -218,15 +222,16 @@ class Holdings:
         )
 
     def lost(self, feed: FeedId) -> int:
-        """Events that were dropped here and that no checkpoint stands for."""
+        """Events that were dropped here and that no checkpoint stands for; those that may come
+        back, since one stood for them once, included."""
         chain = self._chains.get(feed)
-        if chain is None or DROPPED not in chain.marks:
+        if chain is None or not (DROPPED in chain.marks or LET_GO in chain.marks):
             return 0
-        covered = self._coverage.covered(feed, chain)
+        first = chain.find(self._coverage.covered(feed, chain))
         return sum(
             chain.end(index) - chain.start(index)
-            for index, mark in enumerate(chain.marks)
-            if mark == DROPPED and chain.end(index) > covered
+            for index in range(len(chain.marks) if first is None else first, len(chain.marks))
+            if chain.marks[index] in (DROPPED, LET_GO)
         )
 
     def counts(self) -> Counts:
@@ -249,6 +254,14 @@ class Holdings:
         return sum(chain.head.count for chain in self._chains.values())
 
     # -- inside ----------------------------------------------------------------------------------
+    def _is_heard(self, by: Dot) -> bool:
+        """Whether the word of a checkpoint counts, as far as its writer's removals have a say."""
+        hearing, chain = self._hearings.get(by.feed.node), self._chains.get(by.feed)
+        if hearing is None or chain is None:
+            return True
+        end = hearing.end(by.feed, chain.has_head)
+        return end is None or by.seq < end
+
     def _touch(self, feed: FeedId) -> None:
         """Its head, fork or coverage has changed."""
         chain = self._chains.get(feed)

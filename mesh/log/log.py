@@ -12,7 +12,8 @@ Rules
   it has a rival; then the sound one is taken, and of two spoiled ones the lower digest.
 - While the store has no room for more, frames of others are refused ("full"), forks are not. They
   come again.
-- A writer that was removed is cut: only ancestors of the heads that its removal names count.
+- A writer that was removed is cut: only ancestors of the heads that its removal names count. When
+  it is in again its frames are taken as before, but not each of its checkpoints (`hear`).
 - Nothing a peer says raises; it is counted in `Added.refused`.
 
 Not here: the bytes (`frame`), the disk (`segments`), asking others (`mesh.log.sync`), and what
@@ -27,10 +28,11 @@ from itertools import pairwise
 
 from mesh.limits import LOG_DISPUTED_FRAMES_MAX, LOG_HEADERS_BATCH_MAX
 from mesh.log.added import Added, Changes
-from mesh.log.chain import DROPPED, HELD, WANTED, Chain, HasPlace
+from mesh.log.chain import DROPPED, HELD, LET_GO, WANTED, Chain, HasPlace
 from mesh.log.checkpoint import covers_in
 from mesh.log.forks import ForkProof, fork_of
 from mesh.log.frame import Frame, SignedHeader
+from mesh.log.hearing import Hearing
 from mesh.log.holdings import Holdings, LogConfig
 from mesh.log.model import EMPTY, FeedId, Head
 from mesh.log.store import Stored
@@ -84,6 +86,8 @@ class Log(Holdings):
             elif stored.frame is not None:
                 self._try(changes, partial(self._restore, stored, changes))
             yield self._done(changes)
+        for chain in self._chains.values():
+            chain.mark_let_go(self._coverage.covered(chain.feed, chain))
 
     def _restore(self, stored: Stored, changes: Changes) -> None:
         frame = stored.frame
@@ -97,18 +101,19 @@ class Log(Holdings):
             self._add(frame, changes, verified=True, own_disk=True, mark=mark)
 
     # -- what is taken away ----------------------------------------------------------------------
-    def drop(self, headers: Iterable[HasPlace]) -> int:
-        """Let bodies go; returns how many events were in them that no checkpoint stands for."""
+    def drop(self, headers: Iterable[HasPlace], *, for_room: bool = False) -> int:
+        """Let bodies go; returns how many events were in them that no checkpoint stands for.
+        `for_room`: they are not wanted again, whatever becomes of checkpoints."""
         gone, lost = [], 0
         for signed in headers:
             chain = self._chains.get(signed.feed)
             index = chain.index_of(signed) if chain is not None else None
             if chain is None or index is None or chain.marks[index] != HELD:
                 continue
-            chain.marks[index] = DROPPED
             gone.append(chain.headers[index])
-            if gone[-1].end > self._coverage.covered(signed.feed, chain):
-                lost += gone[-1].header.count
+            is_covered = gone[-1].end <= self._coverage.covered(signed.feed, chain)
+            chain.marks[index] = LET_GO if is_covered and not for_room else DROPPED
+            lost += 0 if is_covered else gone[-1].header.count
         self.store.drop(gone)
         return lost
 
@@ -130,6 +135,19 @@ class Log(Holdings):
     def uncut(self, node: NodeId) -> None:
         """The writer is in again: its log grows as before, and what was cut is asked for anew."""
         self._cuts.pop(node, None)
+
+    def hear(self, node: NodeId, hearing: Hearing | None) -> bool:
+        """How far the word of a writer counts that was removed; None: as everybody's. What only
+        checkpoints beyond that have covered is in the version vector again, and wanted. False: that
+        is as it was."""
+        if hearing == self._hearings.get(node):
+            return False
+        if hearing is None:
+            del self._hearings[node]
+        else:
+            self._hearings[node] = hearing
+        self._weigh(node)
+        return True
 
     @property
     def cut_nodes(self) -> frozenset[NodeId]:
@@ -248,6 +266,9 @@ class Log(Holdings):
         if frame.body is not None:
             self._readable(frame, changes)
         self._touch(chain.feed)
+        hearing = self._hearings.get(chain.feed.node)
+        if hearing is not None and hearing.turns_on(chain.feed, chain.head):
+            self._weigh(chain.feed.node)
 
     def _fill(
         self,
@@ -363,14 +384,28 @@ class Log(Holdings):
         """What checkpoints cover, after some of their frames have ceased to count."""
         feed, count = shortened.feed, shortened.head.count
         touched, incomplete = self._coverage.forget(feed, count)
-        for each in self.feeds_of(feed.node) if incomplete else ():
-            chain = self._chains.get(each)
+        if incomplete:
+            self._relearn_covers(feed.node)
+        for each in touched:
+            self._touch(each)
+        if feed.node in self._hearings:
+            self._weigh(feed.node)
+
+    def _weigh(self, node: NodeId) -> None:
+        """Other checkpoints of a writer may count now than before."""
+        touched = self._coverage.feeds_of(node)
+        if self._coverage.forget_cropped(node):
+            self._relearn_covers(node)
+        for feed in touched:
+            self._touch(feed)
+
+    def _relearn_covers(self, node: NodeId) -> None:
+        for feed in self.feeds_of(node):
+            chain = self._chains.get(feed)
             for index in range(len(chain.headers) if chain is not None else 0):
                 assert chain is not None
                 if chain.end(index) - chain.start(index) == 1:  # a checkpoint is alone
                     self._learn_covers(self._frame(chain, index))
-        for each in touched:
-            self._touch(each)
 
     # -- inside: small things ----------------------------------------------------------------------
     def _new_chain(self, feed: FeedId) -> Chain:

@@ -94,5 +94,6 @@ def clear_up(
         log.stop_waiting(held)
     segments.forget(waited)
     lost = tuple(held for held in choice.lost if held not in waited) if waited else choice.lost
-    log.drop((*choice.covered, *lost))
+    log.drop(choice.covered)
+    log.drop(lost, for_room=True)
     return Choice(choice.covered, lost)

@@ -29,7 +29,7 @@ from hashlib import sha256
 
 import attrs
 
-from mesh.identity.standing import Standing
+from mesh.identity.standing import Cut, Standing
 from mesh.log.forks import ForkProof
 from mesh.log.frame import Frame
 from mesh.log.model import FeedId, Lane
@@ -276,6 +276,10 @@ class State:
     def taint(self, node: NodeId | None = None) -> Taint:
         """What is withheld, on account of one node or of all."""
         return self._views.taint.of(node)
+
+    def cuts_of(self, node: NodeId, epoch: bytes) -> tuple[Cut, ...]:
+        """The removals that an epoch is judged by, given how it was opened."""
+        return self._windows.cuts_of(node, epoch)
 
     def is_disputed(self, node: NodeId) -> bool:
         """Whether a node has signed two histories and is not removed: nobody gives it work."""

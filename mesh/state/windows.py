@@ -122,6 +122,10 @@ class Windows:
         """Whether any strand is cut."""
         return bool(self._cut_high)
 
+    def cuts_of(self, node: NodeId, epoch: bytes) -> tuple[Cut, ...]:
+        """The removals that an epoch is judged by."""
+        return self._verdict(FeedId(node, epoch, Lane.CTL)).cuts
+
     def cut_strands(self) -> list[Strand]:
         """Strands that a removal cuts, those that it keeps whole included."""
         return [self._strands[index] for index in sorted(self._cut_high)]

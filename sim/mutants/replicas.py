@@ -257,7 +257,7 @@ REPLICAS: tuple[Mutant, ...] = (
             "return self.unwritten_bytes <",
             "return self.unwritten_bytes < 1 << 30 or self.unwritten_bytes <",
         ),
-        profiles=("state-disks", "state"),
+        profiles=("state-full",),
     ),
     _mutant(
         "by-the-clock",
@@ -365,6 +365,18 @@ REPLICAS: tuple[Mutant, ...] = (
             "if have < 0:",
         ),
         profiles=("state-keys", "state"),
+    ),
+    _mutant(
+        "covers-beyond-the-cut",
+        "bodies are let go for a checkpoint that a removal has cut off",
+        ("views-differ", "fold-differs", "logs-differ"),
+        Edit(
+            "mesh.log.holdings",
+            "Holdings._is_heard",
+            "return end is None or by.seq < end",
+            "return True",
+        ),
+        profiles=("state-roster", "state"),
     ),
     _mutant(
         "counted-by-entry",

@@ -7,9 +7,13 @@ from typing import Any
 from attrs import evolve
 from sync_world import MESH, Pair, chain, events, key
 
+from mesh.identity.records import FeedPoint
 from mesh.log.frame import seal
 from mesh.log.model import FeedId
 from mesh.log.sync.messages import Bodies, Headers, Push, StateDigest
+from mesh.log.sync.vectors import tag_of
+from mesh.state.events import Checkpoint, encode_event
+from mesh.types import Digest
 
 
 def feeds(writers: int, frames: int, each: int = 4) -> list[Any]:
@@ -250,3 +254,25 @@ def test_many_writers_that_begin_alike_are_told_apart() -> None:
     assert pair.equal
     assert len(pair.logs[0].heads) == 500
     assert not pair.blamed
+
+
+def test_a_folded_feed_that_goes_by_the_same_short_name_hides_nothing() -> None:
+    """Names are clear among what is in the version vector, and folded feeds are not."""
+    writer = key(1)
+    by_tag: dict[bytes, int] = {}
+    for epoch in range(1, 400):
+        feed = chain(writer, [[b"x"]], epoch=epoch)[0].feed
+        folded = by_tag.setdefault(tag_of(feed)[:1], epoch)
+        if folded != epoch:
+            break
+    old = chain(writer, events("old", 2), epoch=folded)
+    covers = (FeedPoint(old[0].feed.epoch, 1, 2, old[-1].signed.head.digest),)
+    covering = encode_event(Checkpoint(covers, Digest(bytes(32)), 10, 1))
+    new = chain(writer, [[covering], *events("new", 3)], epoch=epoch)
+    pair = Pair()
+    pair.give(0, [*old, *new])
+    pair.give(1, [*old, *new[:2]])
+    assert list(pair.logs[0].heads) == [new[0].feed]
+    pair.connect()
+    assert pair.equal
+    assert pair.sent["WantHeaders"] == 1

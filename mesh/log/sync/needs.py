@@ -24,7 +24,7 @@ from mesh.log.sync.vectors import Entry, Opened, mark_of
 def compare(log: Log, writers: Writers, session: Session, section: Opened) -> None:
     """Note what the peer has and we lack of one writer."""
     for entry in section.entries:
-        need = _need_of(writers, section.writer, entry)
+        need = _need_of(log, writers, section.writer, entry)
         if is_settled(log, writers, session, need):
             session.drop_need(need)
         elif not session.has_need(need):
@@ -42,9 +42,12 @@ def forks_lacked(log: Log, writers: Writers, section: Opened) -> list[FeedName]:
     return lacked
 
 
-def _need_of(writers: Writers, writer: bytes, entry: Entry) -> Need:
+def _need_of(log: Log, writers: Writers, writer: bytes, entry: Entry) -> Need:
     name = FeedName(writer, entry.tag)
     ours = writers.feeds_named(name)
+    if len(ours) > 1:
+        equal = [feed for feed in ours if has_mark(log, feed, entry.count, entry.mark)]
+        ours = equal or [feed for feed in ours if feed in log.heads] or ours
     return Need(name, entry.count, entry.mark, ours[0] if len(ours) == 1 else None)
 
 

@@ -3,8 +3,10 @@
 Rules
 - An answer is bounded by what was asked and by our own limits, whichever is less; what it costs is
   taken from the peer's bucket before it is made.
-- Feeds are named in our own words (`messages`); a name that fits several of ours, because we got
-  another feed since, means the first: the asker sees from the header which one it is.
+- Feeds are named in our own words (`messages`). Names are clear among what is in the version
+  vector; one that fits a folded feed, too, does not mean that. A name that fits several of the
+  others, because we got another feed since, means the first: the asker sees from the header which
+  one it is.
 
 Not here: whether a peer is answered at all (`core`), its buckets (`session`).
 """
@@ -63,7 +65,8 @@ class Writers:
         return [node for node in self.nodes if node.startswith(prefix)]
 
     def feeds_named(self, name: FeedName) -> list[FeedId]:
-        """Feeds, also folded ones and those of which only a fork is known, that go by the name."""
+        """Feeds, also folded ones and those of which only a fork is known, that go by the name;
+        folded ones last."""
         return [
             feed
             for node in self.named(name.writer)
@@ -73,7 +76,9 @@ class Writers:
 
     def _tagged(self, node: NodeId) -> list[tuple[bytes, FeedId]]:
         if node not in self._tags:
-            self._tags[node] = [(tag_of(feed), feed) for feed in self._log.feeds_of(node)]
+            log = self._log
+            feeds = sorted(log.feeds_of(node), key=lambda f: not (f in log.heads or f in log.forks))
+            self._tags[node] = [(tag_of(feed), feed) for feed in feeds]
         return self._tags[node]
 
     # -- lists -----------------------------------------------------------------------------------

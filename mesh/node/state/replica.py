@@ -26,6 +26,7 @@ from mesh.identity.standing import Cut, Standing
 from mesh.limits import EVENT_FEEDS_MAX, LOG_FEED_ROTATE_FRAMES, STATE_SLICE_ROWS
 from mesh.log.added import Added
 from mesh.log.frame import Frame, Sign
+from mesh.log.hearing import Hearing, kept_by
 from mesh.log.log import Log, LogConfig
 from mesh.log.model import EMPTY, EPOCH_BYTES, FeedId, Head, Lane
 from mesh.log.store import FrameStore
@@ -90,8 +91,9 @@ class Replica:
         self.unlogged = 0
         """Events of our own that were refused for want of room."""
         for added in self.log.load():
-            self._learned(added)
+            self._fold(added)
         self._cut_removed()
+        self._hear(self.standing.cuts)
         self.state.slice_rows = config.slice_rows
         self._admission = config.admission
         self._is_over = False
@@ -145,9 +147,12 @@ class Replica:
 
     def stand(self, standing: Standing) -> None:
         """The roster has changed."""
+        removed = self.standing.cuts.keys() | standing.cuts.keys()
         self.standing = standing
         self._changed(self.state.stand(standing))
         self._cut_removed()
+        if self._hear(removed):
+            self.sync.look_for_gaps()
         self._renew()
 
     def checkpoint(
@@ -295,7 +300,11 @@ class Replica:
         return acts
 
     def _learned(self, added: Added) -> None:
-        """Fold it."""
+        self._fold(added)
+        if self._hear(_judged_anew(added) & self.standing.cuts.keys()):
+            self.sync.look_for_gaps()
+
+    def _fold(self, added: Added) -> None:
         if added.frames or added.forks or added.withdrawn:
             self._changed(self.state.apply(added.frames, added.forks, added.withdrawn))
 
@@ -307,6 +316,19 @@ class Replica:
                 tell(changes)
 
     # -- who may write ---------------------------------------------------------------------------
+    def _hear(self, nodes: Iterable[NodeId]) -> bool:
+        """Tell the log how far the word of these counts. Whether that is news."""
+        news = [node for node in sorted(nodes) if self.log.hear(node, self._hearing(node))]
+        return bool(news)
+
+    def _hearing(self, node: NodeId) -> Hearing | None:
+        cuts = self.standing.cuts.get(node)
+        if cuts is None:
+            return None
+        epochs = {feed.epoch for feed in self.log.feeds_of(node)}
+        named = {epoch: kept_by(self.state.cuts_of(node, epoch)) for epoch in epochs}
+        return Hearing(kept_by(cuts), named)
+
     def _may_write(self, node: NodeId) -> bool:
         return node in self.standing.lives
 
@@ -316,13 +338,20 @@ class Replica:
         lives, cuts = self.standing.lives, self.standing.cuts
         for node in self.log.nodes():
             if node not in lives and node not in cuts:
-                self._learned(self.log.cut(node, {}))
+                self._fold(self.log.cut(node, {}))
         for node, each in cuts.items():
             if all(life.cuts for life in lives.get(node, ())):
-                self._learned(self.log.cut(node, _kept(each)))
+                self._fold(self.log.cut(node, _kept(each)))
         for node in self.log.cut_nodes:
             if any(not life.cuts for life in lives.get(node, ())):
                 self.log.uncut(node)
+
+
+def _judged_anew(added: Added) -> set[NodeId]:
+    """Whose epochs may be under another admission now, as far as anybody can tell."""
+    openings = (frame.feed for frame in added.frames if frame.signed.seq == 0)
+    feeds = [*(feed for feed in openings if feed.lane == Lane.CTL), *added.withdrawn]
+    return {feed.node for feed in (*feeds, *(proof.feed for proof in added.forks))}
 
 
 def _kept(cuts: Iterable[Cut]) -> dict[tuple[bytes, int], Head]:
