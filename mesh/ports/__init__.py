@@ -65,7 +65,6 @@ class Entropy(Protocol):
 
 
 @quick
-@quick
 @attrs.frozen
 class Arrived:
     """A datagram that came in."""

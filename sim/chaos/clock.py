@@ -8,7 +8,6 @@ hand in what they have seen with `post`; everything else belongs to the thread t
 
 from __future__ import annotations
 
-import heapq
 import queue
 import time
 from collections.abc import Callable
@@ -54,7 +53,7 @@ class LiveWorld(World):
 
     def step(self) -> None:
         """Run the next event, which is due; the time is then what it really is."""
-        when_ns, _, event = heapq.heappop(self._heap)
+        when_ns, event = self.take_event()
         now_ns = max(when_ns, self._elapsed_ns(), self.now_ns)
         self.late_s = (now_ns - when_ns) / NS_PER_S
         self.latest_s = max(self.latest_s, self.late_s)

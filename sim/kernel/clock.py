@@ -104,13 +104,21 @@ class SimClock(trio.abc.Clock):
     def _run_events(self, deadline_s: float) -> float:
         world, runner = self._world, self._runner
         runnable, (calls, last_calls) = runner.runnable, runner.call_queues
+        moved_s = deadline_s
+
+        def enough() -> bool:
+            """Whether the event gave tasks something to do, or moved the deadline."""
+            nonlocal moved_s
+            if runnable or calls or last_calls:
+                return True
+            moved_s = runner.next_deadline_s()
+            return moved_s != deadline_s
+
         deadline_ns = _or_never(deadline_s)
-        while world.step_by(deadline_ns):
+        while world.run_by(deadline_ns, enough):
             if runnable or calls or last_calls:
                 return 0.0
-            moved_s = runner.next_deadline_s()
-            if moved_s != deadline_s:  # by the event
-                deadline_s, deadline_ns = moved_s, _or_never(moved_s)
+            deadline_s, deadline_ns = moved_s, _or_never(moved_s)
         if deadline_s == inf:
             return self._nothing_will_happen()
         world.advance_to(max(world.now_ns, deadline_ns))

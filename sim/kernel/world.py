@@ -5,6 +5,8 @@ Rules
 - Events at the same time run in the order they were made.
 - Every stream of randomness depends on the seed and its own name only, so that using one more never
   shifts the others.
+- The heap holds one number per event, made of its time and its turn: numbers compare several times
+  as fast as tuples, and what is to be done lies beside it.
 - Nothing here looks at a real clock, and nothing here knows trio: `run_until` is enough for cores,
   `sim.kernel.clock` runs trio on the same heap.
 - An exception of an event goes to `on_error` when that is set, and to the caller otherwise.
@@ -18,20 +20,21 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
-import attrs
-
 from sim.kernel.findings import FINDINGS_MAX, Finding, Livelock, finding_of
 from sim.kernel.nanoseconds import NS_PER_S, to_ns, to_s
 from sim.kernel.trace import Trace
 
 EVENTS_AT_ONCE_MAX = 100_000
 """More events than this at one instant are a loop."""
+TURN_BITS = 48
+"""Of an event's number in the heap; the upper ones are its time."""
 
 
-@attrs.define(eq=False)
 class Event:
-    """A call to be made; `cancel` makes it do nothing."""
+    """A call to be made; `cancel` makes it do nothing. Made without an `__init__`, whose call would
+    cost more than the event."""
 
+    __slots__ = ("action",)
     action: Callable[[], object] | None
 
     def cancel(self) -> None:
@@ -49,7 +52,8 @@ class World:
         self.findings: list[Finding] = []
         self.on_error: Callable[[Exception], None] | None = None
         self.events_done = 0
-        self._heap: list[tuple[int, int, Event]] = []
+        self._heap: list[int] = []
+        self._events: dict[int, Event] = {}
         self._streams: list[tuple[str, Random]] = []
         self._salt = ""
         self._made = 0
@@ -75,26 +79,35 @@ class World:
     # -- events ----------------------------------------------------------------------------------
     def at(self, when_s: float, action: Callable[[], object]) -> Event:
         """Run `action` at that time, or now if it has passed; never when it is infinite."""
-        return self.at_ns(to_ns(when_s), action) if when_s != inf else Event(action)
+        return self.at_ns(to_ns(when_s), action) if when_s != inf else _never(action)
 
     def after(self, delay_s: float, action: Callable[[], object]) -> Event:
         """As `at`, `delay_s` from now."""
-        return self.at_ns(self.now_ns + to_ns(delay_s), action) if delay_s != inf else Event(action)
+        when_ns = self.now_ns + to_ns(delay_s) if delay_s != inf else None
+        return self.at_ns(when_ns, action) if when_ns is not None else _never(action)
 
     def at_ns(self, when_ns: int, action: Callable[[], object]) -> Event:
-        event = Event(action)
-        self._made += 1
+        event = Event()
+        event.action = action
+        self._made = made = self._made + 1
         if when_ns < self.now_ns:  # noqa: PLR1730 - a third of what `max` costs
             when_ns = self.now_ns
-        heappush(self._heap, (when_ns, self._made, event))
+        number = when_ns << TURN_BITS | made
+        self._events[number] = event
+        heappush(self._heap, number)
         return event
 
     def next_event_ns(self) -> int | None:
         """When the next event is due; cancelled ones at the front are forgotten first."""
-        heap = self._heap
-        while heap and heap[0][2].action is None:
-            heappop(heap)
-        return heap[0][0] if heap else None
+        heap, events = self._heap, self._events
+        while heap and events[heap[0]].action is None:
+            del events[heappop(heap)]
+        return heap[0] >> TURN_BITS if heap else None
+
+    def take_event(self) -> tuple[int, Event]:
+        """Take the next one out, with its time, to be run by the caller."""
+        number = heappop(self._heap)
+        return number >> TURN_BITS, self._events.pop(number)
 
     # -- what happened ---------------------------------------------------------------------------
     def note(self, *what: object) -> None:
@@ -114,18 +127,16 @@ class World:
     def run_until(self, end_s: float) -> None:
         """Run all events up to `end_s`, and be there then."""
         end_ns = to_ns(end_s)
-        while self.step_by(end_ns):
-            pass
+        self.run_by(end_ns)
         self.advance_to(max(end_ns, self.now_ns))
 
     def run_while(self, condition: Callable[[], bool], end_s: float) -> bool:
         """Run events while `condition()` holds; True when it ceased to hold before `end_s`."""
         end_ns = to_ns(end_s)
-        while condition():
-            if not self.step_by(end_ns):
-                self.advance_to(max(end_ns, self.now_ns))
-                return False
-        return True
+        if not condition() or self.run_by(end_ns, lambda: not condition()):
+            return True
+        self.advance_to(max(end_ns, self.now_ns))
+        return False
 
     def advance_to(self, now_ns: int) -> None:
         """Move the time, between events."""
@@ -133,31 +144,40 @@ class World:
         if now_ns > self.now_ns:
             self.now_ns, self.now_s, self._at_once = now_ns, to_s(now_ns), 0
 
-    def step_by(self, end_ns: int) -> bool:
-        """Run the next event; False when there is none up to `end_ns`. Raises Livelock."""
-        heap = self._heap
-        while heap:
-            when_ns, _, event = heap[0]
-            action = event.action
+    def run_by(self, end_ns: int, enough: Callable[[], bool] | None = None) -> bool:
+        """Run events up to `end_ns`, `enough` being asked after each; whether it said so. Raises
+        Livelock."""
+        heap, events = self._heap, self._events
+        end = (end_ns + 1) << TURN_BITS
+        while heap and heap[0] < end:
+            number = heappop(heap)
+            action = events.pop(number).action
             if action is None:  # cancelled
-                heappop(heap)
                 continue
-            if when_ns > end_ns:
-                return False
-            heappop(heap)
+            self.events_done += 1
+            when_ns = number >> TURN_BITS
             if when_ns != self.now_ns:
                 assert when_ns > self.now_ns, "time does not go back"
-                self.now_ns, self.now_s, self._at_once = when_ns, when_ns / NS_PER_S, 0
-            self.events_done += 1
-            self._at_once += 1
-            if self._at_once > EVENTS_AT_ONCE_MAX:
-                raise Livelock(f"more than {EVENTS_AT_ONCE_MAX} events at {self.now_s} s")
-            if self.on_error is None:
-                action()
-                return True
+                self.now_ns, self.now_s, self._at_once = when_ns, when_ns / NS_PER_S, 1
+            else:
+                self._count_at_once()
             try:
                 action()
-            except Exception as error:  # noqa: BLE001 - a bug of what is simulated, not of the world
-                self.on_error(error)
-            return True
+            except Exception as error:
+                if self.on_error is None:
+                    raise
+                self.on_error(error)  # a bug of what is simulated, not of the world
+            if enough is not None and enough():
+                return True
         return False
+
+    def _count_at_once(self) -> None:
+        self._at_once += 1
+        if self._at_once > EVENTS_AT_ONCE_MAX:
+            raise Livelock(f"more than {EVENTS_AT_ONCE_MAX} events at {self.now_s} s")
+
+
+def _never(action: Callable[[], object]) -> Event:
+    event = Event()
+    event.action = action
+    return event
