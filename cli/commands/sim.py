@@ -34,7 +34,7 @@ NODES_MAX = 2000
 PROFILES = (
     *("calm", "mild", "pairs", "loss", "partitions", "crashes", "starved", "clocks", "disks"),
     *("streams", "hostile", "liars", "serial", "builds", "state", "state-keys"),
-    *("state-roster", "state-gaps", "state-disks", "everything"),
+    *("state-roster", "state-gaps", "state-disks", "state-full", "everything"),
 )
 """Those of `sim.scenario.profiles`; a test compares the two."""
 RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")

@@ -117,6 +117,14 @@ PROFILES: Mapping[str, Profile] = {
         lasts_s=(0.5, 6.0),
         world="state",
     ),
+    "state-full": Profile(
+        "replicas whose disks are full, or fail to write, for long",
+        kinds=("disk_full", "disk_write_errors", "isolate", "bounce"),
+        faults=(2, 6),
+        chaos_s=18.0,
+        lasts_s=(6.0, 16.0),
+        world="state",
+    ),
     "everything": Profile(
         "all of it",
         groups=("network", "stream", "node", "clock", "disk", "serial", "hostile"),

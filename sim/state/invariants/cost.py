@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mesh.limits import LOG_ORPHANS_MAX
+from mesh.log.model import Lane
 from mesh.log.records import Kind
 from sim.oracles.model import Report
 from sim.scenario.model import Scenario
@@ -16,8 +17,9 @@ EQUAL_BYTES_MAX = 64
 FEED_BYTES = 13
 SECTION_BYTES = 48
 """What a list costs besides its feeds, for each writer in it."""
-UNWRITTEN_SLACK_BYTES = 3_000
-"""What is taken into the last room, and proofs of forks, which are always taken."""
+UNWRITTEN_SLACK_BYTES = 1_000 * len(Lane)
+"""What is taken into the last room: while there still was some, events may have been written on
+every lane that are sealed, a frame each, when it is gone. And proofs of forks are always taken."""
 
 
 class QuietWhenEqual(StateOracle):
