@@ -25,7 +25,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable
-from pathlib import Path
 
 import attrs
 
@@ -206,7 +205,7 @@ class IncludeScanner:
         if known is not None:
             return known
         host = self._host(path)
-        said = self._memory.directives(self._hasher.digest(Path(host)), host)
+        said = self._memory.directives(self._hasher.digest(host), host)
         through: dict[str, None] = {}
         beside = (posixpath.dirname(path),)
         project = (

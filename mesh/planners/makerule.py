@@ -66,7 +66,7 @@ def _plain(text: str) -> tuple[str, ...] | None:
     target, colon, rest = joined.partition(": ")
     usual = colon and ":" not in target and not any(each in joined for each in ("\\", "\n"))
     words = rest.split(" ")
-    if not usual or any(word.endswith(":") for word in words):
+    if not usual or ": " in rest or rest.endswith(":"):
         return None
     return tuple(dict.fromkeys(word for word in words if word))
 

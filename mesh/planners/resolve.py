@@ -44,7 +44,7 @@ from mesh.planners.predecessor import Predecessors, Present
 from mesh.planners.scan import Scan, Scanner, ScanStore
 from mesh.planners.systemheaders import IncludeMemory
 from mesh.planners.toolchain import Hasher, Toolchains, Tools
-from mesh.planners.tree import TreeBuilder
+from mesh.planners.tree import Seen, TreeBuilder
 from mesh.planners.validate import host_path, shown
 from mesh.types import Digest, digest_of
 from mesh.wire.blobid import blob_id
@@ -69,10 +69,11 @@ class ResolverConfig:
 
 class Glance:
     """What was looked up for steps that are resolved at one moment, by one thread: where their
-    folders lead, which tools they mean. Never kept: the next moment it may be otherwise."""
+    folders lead, which files are there, which tools they mean. Nothing that was made after it was
+    begun is in it for certain: a step whose needs were placed since then wants a new one."""
 
     def __init__(self) -> None:
-        self.linked_folders: dict[str, str | None] = {}
+        self.seen = Seen()
         self.tools: dict[object, Tools] = {}
         self.toolchains: dict[
             tuple[str, tuple[tuple[str, Digest], ...]], tuple[Toolchain, bytes, Digest]
@@ -138,7 +139,7 @@ class Resolver:
         Raises MissingInput, InputChanged, ToolNotFound, TooManyFiles, UnusablePath.
         """
         glance = glance or Glance()
-        builder = TreeBuilder(self._mounts, self._hasher, self._made, glance.linked_folders)
+        builder = TreeBuilder(self._mounts, self._hasher, self._made, glance.seen)
         self._add_inputs(builder, step)
         tools = self._toolchains.of_step(step, self._mounts, glance.tools)
         own_tools, found, scan = tools, None, Scan()
@@ -192,14 +193,12 @@ class Resolver:
 
     def _add_scan(self, builder: TreeBuilder, scan: Scan, tools: dict[str, Digest]) -> int:
         """Add what the scan found; returns the newest mtime of system files, in ns."""
-        newest_ns = 0
         for path in scan.project:
             builder.add(path)
         for path in scan.folders:
             builder.add_folder(path)
-        for path in scan.system:
-            tools[path], mtime_ns = self._outside.look(path)
-            newest_ns = max(newest_ns, mtime_ns)
+        system, newest_ns = self._outside.look_at_all(scan.system)
+        tools.update(system)
         return newest_ns
 
     def _pack(

@@ -54,7 +54,7 @@ Tools = Mapping[str, Digest]
 class Hasher(Protocol):
     """What is needed of `mesh.cas.filehash.FileHasher`."""
 
-    def digest(self, path: Path) -> Digest:
+    def digest(self, path: Path | str) -> Digest:
         """SHA-256 of the file. Raises OSError, InputChanged."""
         ...
 
@@ -82,8 +82,7 @@ class Toolchains:
         their files only.
         """
         commands = shell.commands_of(step.argv)
-        # Of the words of a command that is no compiler's, only the program makes a difference.
-        told = tuple(words if cc.parse(words) else words[:1] for words in commands)
+        told = tuple(_telling(words) for words in commands)
         key = (told, step.tools, step.cwd, step.env)
         tools = known.get(key) if known is not None else None
         if tools is None:
@@ -155,9 +154,22 @@ class Toolchains:
 
     def _digest(self, path: str) -> Digest:
         try:
-            return self._hasher.digest(Path(path))
+            return self._hasher.digest(path)
         except OSError as error:
             raise ToolNotFound(tool=path, how=f"it cannot be read: {error.strerror}") from error
+
+
+def _telling(words: tuple[str, ...]) -> object:
+    """What of a command makes a difference to its tools: of other words the program alone."""
+    call = cc.parse(words)
+    if call is None or call.driver[0] != words[0]:
+        return words[:1]
+    return (
+        call.driver,
+        call.target_options,
+        tuple(_helpers(call)),
+        (call.library_dirs, tuple(_link_files(call))) if call.links else None,
+    )
 
 
 def _program(name: str, cwd: str, search: str, mounts: tuple[Mount, ...]) -> str | None:

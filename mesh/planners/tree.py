@@ -19,6 +19,8 @@ import stat
 from collections.abc import Container
 from pathlib import Path
 
+import attrs
+
 from mesh.action.model import DIRECTORY, EXECUTABLE, FILE, SYMLINK, Tree, TreeEntry
 from mesh.errors import TooManyFiles
 from mesh.limits import LINKS_FOLLOWED_MAX, TREE_ENTRIES_MAX
@@ -29,6 +31,15 @@ from mesh.types import Digest
 from mesh.wire.blobid import blob_id
 
 
+@attrs.define(eq=False)
+class Seen:
+    """What builders that work at one moment, in one thread, learn of folders and plain files."""
+
+    linked_folders: dict[str, str | None] = attrs.field(factory=dict)
+    files: dict[str, tuple[TreeEntry, Path, int]] = attrs.field(factory=dict)
+    """Entry, where it is on this machine, mtime in ns."""
+
+
 class TreeBuilder:
     """Collects entries; used once, by one thread."""
 
@@ -37,14 +48,13 @@ class TreeBuilder:
         mounts: tuple[Mount, ...],
         hasher: Hasher,
         leave_out: Container[str] = frozenset(),
-        linked_folders: dict[str, str | None] | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self._mounts = mounts
         self._hasher = hasher
         self._leave_out = leave_out
         self._entries: dict[str, TreeEntry] = {}
-        # Builders that work at the same moment may share what they learn of folders.
-        self._linked_folders = {} if linked_folders is None else linked_folders
+        self._seen = Seen() if seen is None else seen
         self.sources: dict[Digest, Path] = {}
         """Where the content of each entry can be read."""
         self.inline: dict[Digest, bytes] = {}
@@ -72,6 +82,10 @@ class TreeBuilder:
     def add(self, path: str, depth: int = 0) -> None:
         """Add a file, a link or a folder. Raises FileNotFoundError, InputChanged."""
         if path in self._entries:
+            return
+        seen = self._seen.files.get(path)
+        if seen is not None:
+            self._put_file(*seen)
             return
         host = host_path(path, self._mounts)
         assert host is not None, f"{path} is in no mount; plans are checked for that"
@@ -109,12 +123,16 @@ class TreeBuilder:
     def _add_file(self, path: str, host: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
             return  # sockets, pipes and devices are no inputs
-        source = Path(host)
-        digest = self._hasher.digest(source)
-        self.newest_ns = max(self.newest_ns, found.st_mtime_ns)
-        self.sources[digest] = source
+        digest = self._hasher.digest(host)
         kind = EXECUTABLE if found.st_mode & stat.S_IXUSR else FILE
-        self._put(TreeEntry(path, kind, digest, found.st_size))
+        entry = TreeEntry(path, kind, digest, found.st_size)
+        seen = self._seen.files[path] = (entry, Path(host), found.st_mtime_ns)
+        self._put_file(*seen)
+
+    def _put_file(self, entry: TreeEntry, source: Path, mtime_ns: int) -> None:
+        self.newest_ns = max(self.newest_ns, mtime_ns)
+        self.sources[entry.digest] = source
+        self._put(entry)
 
     def _add_link(self, host: str, depth: int) -> bool:
         """Record a link and what it leads to; False when it leads outside and must be followed."""
@@ -168,8 +186,8 @@ class TreeBuilder:
 
     def _linked_folder(self, folder: str) -> str | None:
         """The first component of `folder`, below its mount, that is a link; None usually."""
-        if folder in self._linked_folders:
-            return self._linked_folders[folder]
+        if folder in self._seen.linked_folders:
+            return self._seen.linked_folders[folder]
         found: str | None = None
         if any(os.fspath(mount.host) == folder for mount in self._mounts) or folder == "/":
             found = None
@@ -177,7 +195,7 @@ class TreeBuilder:
             found = self._linked_folder(posixpath.dirname(folder))
             if found is None and os.path.islink(folder):  # noqa: PTH114
                 found = folder
-        self._linked_folders[folder] = found
+        self._seen.linked_folders[folder] = found
         return found
 
     def _put(self, entry: TreeEntry) -> None:

@@ -29,6 +29,7 @@ from mesh.errors import BlobLost, InputChanged, MeshError, NoNodeFits, RunTimedO
 from mesh.node.grants import ShardJob
 from mesh.node.runs.after import DoneStep, ProjectTree
 from mesh.node.runs.buildlogs import BuildLogs
+from mesh.node.runs.chunks import Answers, Chunks, ChunksConfig
 from mesh.node.runs.failure import (
     exit_code_of,
     failure_of_error,
@@ -46,7 +47,7 @@ from mesh.node.runs.record import RunRecord
 from mesh.node.work import Outcome
 from mesh.planners.base import Plan, PlanRequest, Step
 from mesh.planners.registry import make_plan
-from mesh.planners.resolve import Glance, Resolved, Resolver
+from mesh.planners.resolve import Resolver
 from mesh.scheduler import model as m
 from mesh.scheduler.graph import RunGraph, indices, ranks
 from mesh.types import NodeId, RunId
@@ -84,6 +85,7 @@ class Run:
         self._ready: deque[int] = deque()
         self._active: dict[int, Active] = {}
         self._wake = trio.Event()
+        self._ready_since_s = 0.0
         self._over = trio.Event()
         self._resolved_count = 0
         self._command_status: int | None = None
@@ -176,10 +178,14 @@ class Run:
 
     # -- resolving and looking up ---------------------------------------------------------------
     def _enqueue(self, ready: Sequence[int]) -> None:
-        self._ready.extend(sorted(ready, key=lambda index: -self._ranks_s[index]))
-        self._wake.set()
+        if ready:
+            self._ready.extend(sorted(ready, key=lambda index: -self._ranks_s[index]))
+            self._ready_since_s = self._now()
+            self._wake.set()
 
     async def _resolve_ready(self) -> None:
+        config = ChunksConfig(self._resolver, self._plan, self._parts.env.exec, self._over.is_set)
+        chunks = Chunks(config)
         while True:
             while not self._ready:
                 self._wake = wake = trio.Event()
@@ -190,25 +196,11 @@ class Run:
             chunk = [index for index in chunk if self._graph.activate(index)]
             for index in chunk:
                 self._record.phase(index, "hashing", self._now())
-            resolved = await self._parts.env.exec.run_sync(self._resolve_chunk, chunk)
+            resolved = await chunks.resolve(chunk, self._ready_since_s, self._now())
             self._resolved_count += len(chunk)
             await self._look_up(self._take_in(resolved))
 
-    def _resolve_chunk(self, chunk: list[int]) -> list[tuple[int, Resolved | MeshError]]:
-        """In a worker thread."""
-        answers: list[tuple[int, Resolved | MeshError]] = []
-        glance = Glance()
-        for index in chunk:
-            if self._over.is_set():
-                break  # stopped or cancelled: a scan may take long, and nobody waits for it
-            try:
-                step = self._plan.steps[index]
-                answers.append((index, self._resolver.resolve(step, glance)))
-            except MeshError as error:
-                answers.append((index, error))
-        return answers
-
-    def _take_in(self, answers: list[tuple[int, Resolved | MeshError]]) -> list[int]:
+    def _take_in(self, answers: Answers) -> list[int]:
         good = []
         for index, answer in answers:
             if isinstance(answer, MeshError):

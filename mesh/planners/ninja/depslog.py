@@ -26,6 +26,8 @@ class DepsLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ids: dict[bytes, int] = {}
+        self._numbers: dict[str, int] = {}
+        """The same for paths as they are asked for: each comes a hundred times."""
         self._pending = bytearray()
         self._good_bytes = self._load()
 
@@ -53,7 +55,12 @@ class DepsLog:
         self._pending.clear()
 
     def _number(self, path: str) -> int:
-        raw = os.fsencode(path)
+        known = self._numbers.get(path)
+        if known is None:
+            known = self._numbers[path] = self._number_of(os.fsencode(path))
+        return known
+
+    def _number_of(self, raw: bytes) -> int:
         known = self._ids.get(raw)
         if known is not None:
             return known
