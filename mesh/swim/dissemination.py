@@ -7,8 +7,8 @@ this misses. Deliberately not here: whom to tell, and when.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
-from heapq import nsmallest
 
 import attrs
 
@@ -36,6 +36,9 @@ class Rumours:
     def __init__(self) -> None:
         self.queue: dict[Topic, _Rumour] = {}
         """To be looked at only: empty when there is nothing to tell."""
+        self._ranked: list[_Rumour] = []
+        """The same, in the order in which they are told. While hundreds join at once the queue is
+        as long as the roster, and every packet asks for its first."""
         self._order = 0
 
     def __len__(self) -> int:
@@ -47,7 +50,8 @@ class Rumours:
         self._drop(topic)
         self._order += 1
         size = size_bytes(statement)
-        self.queue[topic] = _Rumour(topic, statement, size, self._order)
+        rumour = self.queue[topic] = _Rumour(topic, statement, size, self._order)
+        insort(self._ranked, rumour, key=_rank)
 
     def drop(self, subject: bytes, authors: Iterable[bytes]) -> None:
         """Say nothing more of what these said about it."""
@@ -55,7 +59,17 @@ class Rumours:
             self._drop((subject, author))
 
     def _drop(self, topic: Topic) -> None:
-        self.queue.pop(topic, None)
+        rumour = self.queue.pop(topic, None)
+        if rumour is not None:
+            del self._ranked[bisect_left(self._ranked, _rank(rumour), key=_rank)]
+
+    def _told(self, rumour: _Rumour, limit: int) -> None:
+        """Once more; it is told after the others now, or never again."""
+        self._drop(rumour.topic)
+        rumour.told += 1
+        if rumour.told < limit:
+            self.queue[rumour.topic] = rumour
+            insort(self._ranked, rumour, key=_rank)
 
     def take(self, limit: int, used_bytes: int = 0, skip: bytes = b"") -> list[Statement]:
         """Statements for one packet that already holds `used_bytes` of them; counts them as told.
@@ -66,16 +80,14 @@ class Rumours:
             return []
         room = FACTS_BYTES_MAX - used_bytes
         chosen: list[Statement] = []
-        for rumour in nsmallest(FACTS_MAX, self.queue.values(), key=_rank):
+        for rumour in self._ranked[:FACTS_MAX]:
             if len(chosen) >= FACTS_MAX - RESERVED:
                 break
             if rumour.size_bytes > room or rumour.topic[0] == skip:
                 continue
             room -= rumour.size_bytes
             chosen.append(rumour.statement)
-            rumour.told += 1
-            if rumour.told >= limit:
-                self._drop(rumour.topic)
+            self._told(rumour, limit)
         return chosen
 
 
