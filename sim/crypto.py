@@ -32,7 +32,8 @@ BOXES_MAX = 1 << 9
 """Datagrams under way, and those of a while before: they may be delivered twice."""
 BUFFER_BYTES = 2048
 """More than a datagram has."""
-KEY_BYTES = bindings.crypto_box_BEFORENMBYTES
+KEY_BYTES, NONCE_BYTES = bindings.crypto_box_BEFORENMBYTES, bindings.crypto_box_NONCEBYTES
+PADDING, BOX_AT = bytes(bindings.crypto_box_ZEROBYTES), bindings.crypto_box_BOXZEROBYTES
 TAG_BYTES = 16
 CERTIFICATE_USERS = ("mesh.identity.records", "mesh.identity.trust")
 
@@ -80,13 +81,25 @@ class _Boxes:
     sealed it knew the answer. Any other box, a changed one say, is really opened."""
 
     def __init__(self) -> None:
-        self._real_seal = _quick_seal()
+        self._real_seal = bindings.crypto_box_afternm
         self._real_open = bindings.crypto_box_open_afternm
         self._new: dict[bytes, tuple[bytes, bytes, bytes]] = {}
         self._old: dict[bytes, tuple[bytes, bytes, bytes]] = {}
+        self._buffer = _buffer()
 
     def seal(self, message: bytes, nonce: bytes, key: bytes) -> bytes:
-        sealed: bytes = self._real_seal(message, nonce, key)
+        """In one buffer for all boxes: PyNaCl makes one for each, which costs three times as much
+        as sealing a ping."""
+        sealed: bytes
+        padded = PADDING + message
+        size = len(padded)
+        fits = size <= BUFFER_BYTES and len(nonce) == NONCE_BYTES and len(key) == KEY_BYTES
+        if self._buffer is not None and fits:
+            buffer, view, encrypt = self._buffer
+            encrypt(buffer, padded, size, nonce, key)
+            sealed = view[BOX_AT:size]
+        else:
+            sealed = self._real_seal(message, nonce, key)
         self._new[sealed] = (message, nonce, key)
         if len(self._new) >= BOXES_MAX:
             self._new, self._old = {}, self._new
@@ -100,29 +113,15 @@ class _Boxes:
         return plain
 
 
-def _quick_seal() -> Callable[[bytes, bytes, bytes], bytes]:
-    """`bindings.crypto_box_afternm` with one buffer for all boxes: PyNaCl makes one for each,
-    which costs three times as much as sealing a ping. As PyNaCl does it where it has changed."""
-    plainly: Callable[[bytes, bytes, bytes], bytes] = bindings.crypto_box_afternm
+def _buffer() -> tuple[Any, Any, Callable[[Any, bytes, int, bytes, bytes], int]] | None:
+    """A buffer, a view of it, and what encrypts into it; None where PyNaCl has changed."""
     try:
         from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
 
-        buffer, encrypt = ffi.new("unsigned char[]", BUFFER_BYTES), lib.crypto_box_afternm
+        buffer = ffi.new("unsigned char[]", BUFFER_BYTES)
+        return buffer, ffi.buffer(buffer), lib.crypto_box_afternm
     except (ImportError, AttributeError):
-        return plainly
-    view, padding = ffi.buffer(buffer), bytes(bindings.crypto_box_ZEROBYTES)
-    start, nonce_bytes = bindings.crypto_box_BOXZEROBYTES, bindings.crypto_box_NONCEBYTES
-
-    def seal(message: bytes, nonce: bytes, key: bytes) -> bytes:
-        padded = padding + message
-        size = len(padded)
-        if size > BUFFER_BYTES or len(nonce) != nonce_bytes or len(key) != KEY_BYTES:
-            return plainly(message, nonce, key)
-        encrypt(buffer, padded, size, nonce, key)
-        sealed: bytes = view[start:size]
-        return sealed
-
-    return seal
+        return None
 
 
 def _seal(message: bytes, nonce: bytes, key: bytes) -> bytes:

@@ -10,10 +10,12 @@ protocol.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol, TypeVar
 
 from mesh.ports import Refused
 from mesh.types import Address
+from sim.kernel.nanoseconds import to_ns
 from sim.net.network import Network
 from sim.world import Event, World
 
@@ -101,7 +103,7 @@ class Host:
             self.act(self._machine.receive(data, source, now_s, now_s))
         elif self.starved is not None:
             self._read_s = max(self._read_s, now_s + self.starved())
-            self._world.at(self._read_s, lambda: self._read(data, source, now_s))
+            self._world.at(self._read_s, partial(self._read, data, source, now_s))
         else:
             self._read(data, source, now_s)
 
@@ -121,9 +123,10 @@ class Host:
     def _arm(self, due_s: float | None) -> None:
         """Have the timer fire when the core wants it."""
         if self._timer is not None:
-            self._disarm()
+            self._timer.cancel()
+            self._timer = self._timer_s = None
         if due_s is not None and self.running and not self.frozen:
-            self._timer, self._timer_s = self._world.at(due_s, self._fire), due_s
+            self._timer, self._timer_s = self._world.at_ns(to_ns(due_s), self._fire), due_s
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -62,6 +62,7 @@ class SwimNode:
         self.node_id, self._curve_private = node_key(index)
         self.address: Address = (f"10.0.{index >> 8}.{index & 255}", 7946)
         self.epoch = FIRST_EPOCH
+        self._send = mesh.network.send
         self.endpoint: Endpoint
         self.host: Host
         self._boot()
@@ -79,7 +80,7 @@ class SwimNode:
 
     def _perform(self, output: object) -> None:
         if isinstance(output, Transmit):
-            self._mesh.network.send(output.data, self.address, output.address)
+            self._send(output.data, self.address, output.address)
             return
         if isinstance(output, AskStream):
             self._mesh.ask_stream(self, output.node)

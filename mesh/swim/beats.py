@@ -23,12 +23,11 @@ from collections.abc import Container
 
 import attrs
 
-from mesh.swim.choice import Rng
+from mesh.swim.choice import NEVER_S, Rng
 from mesh.swim.config import SwimConfig
 from mesh.swim.table import Member, Table
 from mesh.types import NodeId
 
-NEVER_S = float("inf")
 GRACE_S = 0.2
 """A beat may be so late without being missed: what a busy machine takes to schedule a timer."""
 
@@ -46,30 +45,34 @@ class Beats:
         self._config = config
         self._table = table
         self._rng = rng
-        self._next_s: float | None = None
+        self._next_s = NEVER_S
         self._expected: dict[NodeId, _Expected] = {}
         self._missed_s = NEVER_S
         """The earliest of those that are expected."""
+        self.due_s = NEVER_S
+        """When there is something to do, NEVER_S for never; to be looked at only."""
         self._next_node: NodeId | None = None
         self._next_of: tuple[bytes, int] | None = None
 
     # -- our own ---------------------------------------------------------------------------------
     def begin(self, now_s: float) -> None:
         """There is somebody to beat for; at a random phase, so that nodes do not beat in step."""
-        if self._config.beats and self._next_s is None:
+        if self._config.beats and self._next_s == NEVER_S:
             self._next_s = now_s + self._rng() * self._config.beat_interval_s
+            self._look()
 
     def stop(self) -> None:
-        self._next_s = None
+        self._next_s = NEVER_S
         self._expected.clear()
-        self._missed_s = NEVER_S
+        self._look()
 
     def take_due(self, now_s: float) -> Member | None:
         """Whom to send a beat now, if it is time and anybody is there."""
-        if self._next_s is None or now_s < self._next_s:
+        if now_s < self._next_s:
             return None
         node = self._successor()
-        self._next_s = None if node is None else now_s + self._config.beat_interval_s
+        self._next_s = NEVER_S if node is None else now_s + self._config.beat_interval_s
+        self._look()
         return None if node is None else self._table.get(node)
 
     def _successor(self) -> NodeId | None:
@@ -84,21 +87,19 @@ class Beats:
     # -- others' ---------------------------------------------------------------------------------
     def heard(self, node: NodeId, within_s: float, late_s: float, arrived_s: float) -> bool:
         """A beat that arrived at `arrived_s` promised another `within_s` later; `late_s` is what
-        it or we may be late. Returns whether `next_s` is another now."""
+        it or we may be late. Returns whether `due_s` is another now."""
         due_s = arrived_s + within_s
         self._expected[node] = _Expected(due_s, due_s + GRACE_S + late_s)
-        own_s, before_s = self._next_s, self._missed_s
+        before_s = self.due_s
         self._look()
-        now_s = self._missed_s
-        return now_s != before_s and (own_s is None or now_s < own_s or before_s < own_s)
+        return self.due_s != before_s
 
     def take_missed(self, now_s: float) -> list[NodeId]:
         """Members whose beat did not come, nor anything else since it was due. Each beat once."""
         if now_s < self._missed_s:
             return []
-        late = [node for node, each in self._expected.items() if each.missed_s <= now_s]
         missed: list[NodeId] = []
-        for node in late:
+        for node in [n for n, each in self._expected.items() if each.missed_s <= now_s]:
             due_s = self._expected.pop(node).due_s
             member = self._table.get(node)
             if member is not None and member.reachable and member.heard_s < due_s:
@@ -116,15 +117,12 @@ class Beats:
         self._expected = {node: each for node, each in self._expected.items() if node in ids}
         self._look()
 
-    def _look(self) -> None:
-        self._missed_s = NEVER_S
-        for each in self._expected.values():
-            if each.missed_s < self._missed_s:  # noqa: PLR1730 - a third of what `min` costs
-                self._missed_s = each.missed_s
-
     # -- when ------------------------------------------------------------------------------------
-    def next_s(self) -> float | None:
-        own_s, missed_s = self._next_s, self._missed_s
-        if own_s is not None and own_s <= missed_s:
-            return own_s
-        return None if missed_s == NEVER_S else missed_s
+    def _look(self) -> None:
+        """Something is due at another time."""
+        missed_s, own_s = NEVER_S, self._next_s
+        for each in self._expected.values():
+            if each.missed_s < missed_s:  # noqa: PLR1730 - a third of what `min` costs
+                missed_s = each.missed_s
+        self._missed_s = missed_s
+        self.due_s = own_s if own_s < missed_s else missed_s

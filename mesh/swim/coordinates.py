@@ -13,6 +13,7 @@ long as others do not move us back. Deliberately not here: what near members are
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import hypot
 
 import attrs
@@ -108,6 +109,7 @@ def encode(place: Coordinate) -> bytes:
     )
 
 
+@lru_cache(maxsize=1024)
 def decode(data: bytes) -> Coordinate:
     """Whatever the bytes, it is a place; of another size, the origin."""
     if len(data) != PLACE_BYTES:

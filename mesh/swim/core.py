@@ -248,7 +248,7 @@ class Swim:
             self._facts.cases.suspicions.forgive(self._prober.forgive_absence(now_s))
         self._now_s = now_s
         self._tell_lateness(now_s)
-        effects: list[Effect] = list(self._damper.take_due(now_s)) if self._damper.flaps else []
+        effects: list[Effect] = [*self._damper.take_due(now_s)] if self._damper.flaps else []
         if not self._facts.leaving:
             cases = self._facts.cases
             if cases.open or cases.suspicions.running:
@@ -263,9 +263,11 @@ class Swim:
     def _probe(self, now_s: float) -> list[Effect]:
         done = self._prober.run(now_s)
         effects: list[Effect] = [*done.sends]
-        if done.watched and self._config.stream_probes:
-            effects += [AskStream(node) for node in done.watched]
         self._own_trouble = self._prober.own_trouble(now_s)
+        if not (done.watched or done.silent):
+            return effects  # as nearly always
+        if self._config.stream_probes:
+            effects += [AskStream(node) for node in done.watched]
         if self._own_trouble is PathTrouble.MUTE:
             self._counters["accusations-withheld"] += len(done.silent)
             return effects

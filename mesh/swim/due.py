@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import attrs
 
-from mesh.swim.choice import sooner
+from mesh.swim.choice import NEVER_S, sooner
 from mesh.swim.flapping import Damper
 from mesh.swim.membership import Membership
 from mesh.swim.messages import Beat, Ping
@@ -36,13 +36,17 @@ class Due:
         if self.damper.flaps and (other_s := self.damper.next_s()) is not None:
             due_s = sooner(due_s, other_s)
         if facts.leaving:
-            return due_s
+            return _or_none(due_s)
         suspicions = facts.cases.suspicions
         if suspicions.running and (other_s := suspicions.next_s()) is not None:
             due_s = sooner(due_s, other_s)
         if self.reconnector.attempts and (other_s := self.reconnector.next_s()) is not None:
             due_s = sooner(due_s, other_s)
-        return due_s
+        return _or_none(due_s)
+
+
+def _or_none(due_s: float) -> float | None:
+    return None if due_s == NEVER_S else due_s
 
 
 def is_quiet(message: object) -> bool:

@@ -29,6 +29,10 @@ class State(IntEnum):
     LEFT = 4
 
 
+LEFT, SUSPECT = State.LEFT, State.SUSPECT
+"""For what is asked at every datagram: Python 3.11 takes 0.2 us to find a member of an enum."""
+
+
 class PathTrouble(Enum):
     """What is wrong with the way of datagrams to a member, or with ourselves; see `paths`."""
 
@@ -41,6 +45,9 @@ class PathTrouble(Enum):
     """Ourselves: others are heard, and none of them hears us."""
     DEAF = "deaf"
     """Ourselves: nobody is heard at all."""
+
+
+NO_TROUBLE = PathTrouble.NONE
 
 
 @attrs.frozen

@@ -55,10 +55,14 @@ class Health:
         late_ms = self.late_s(now_s) * 1000
         if late_ms < LATE_LEVELS_MS[1] / 4:
             return 0
-        return next((level for level in LATE_LEVELS_MS if level >= late_ms), LATE_LEVELS_MS[-1])
+        return _level(late_ms)
 
     def _faded_s(self, now_s: float) -> float:
         if not self._late_s:
             return 0.0
         age_s = max(0.0, now_s - self._late_at_s)
         return float(self._late_s * 0.5 ** (age_s / LATE_HALF_LIFE_S))
+
+
+def _level(late_ms: float) -> int:
+    return next((level for level in LATE_LEVELS_MS if level >= late_ms), LATE_LEVELS_MS[-1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mesh.swim.book import Letter
 from mesh.swim.config import SwimConfig
-from mesh.swim.effects import SendDatagram, State
+from mesh.swim.effects import LEFT, SendDatagram
 from mesh.swim.membership import Membership
 from mesh.swim.messages import (
     PAYLOAD_BYTES_MAX,
@@ -97,7 +97,7 @@ class Packets:
     def facts_for(self, member: Member | None, taken_bytes: int = 0) -> tuple[Statement, ...]:
         """What to tell `member` (None: somebody unknown) in one packet; counts as told."""
         quiet = not (self._facts.rumours.queue or self._facts.leaving)
-        if quiet and member is not None and not member.charges and member.state != State.LEFT:
+        if quiet and member is not None and not member.charges and member.state != LEFT:
             return ()  # as nearly always
         first = _against(member)
         if self._facts.leaving or member is None:
@@ -124,7 +124,7 @@ def _against(member: Member | None) -> list[Statement]:
     """Charges against it, for it to refute; the newest first. Of one that left, its own words."""
     if member is None:
         return []
-    if member.state == State.LEFT:
+    if member.state == LEFT:
         return [member.statement]
     if not member.charges:
         return []

@@ -17,7 +17,7 @@ from collections.abc import Container
 
 import attrs
 
-from mesh.swim.effects import PathTrouble
+from mesh.swim.effects import NO_TROUBLE, PathTrouble
 from mesh.types import NodeId
 
 UNANSWERED_MIN = 3
@@ -91,20 +91,21 @@ class Paths:
         """What is wrong with the way to one member."""
         path = self._silent.get(node)
         if path is None or path.unanswered < UNANSWERED_MIN:
-            return PathTrouble.NONE
+            return NO_TROUBLE
         if path.heard_s > path.first_s:
             return PathTrouble.OUT
         recent = now_s - path.proof_s < PROOF_S and path.proof_s > path.first_s
-        return PathTrouble.SILENT if recent else PathTrouble.NONE
+        return PathTrouble.SILENT if recent else NO_TROUBLE
 
     def own_trouble(self, now_s: float) -> PathTrouble:
         """What is wrong with ourselves."""
-        if len(self._silent) < SUBJECTS_MIN:
-            return PathTrouble.NONE
+        return NO_TROUBLE if len(self._silent) < SUBJECTS_MIN else self._ours(now_s)
+
+    def _ours(self, now_s: float) -> PathTrouble:
         silent = [path for path in self._silent.values() if path.first_s > self._answered_s]
         if len(silent) < SUBJECTS_MIN or sum(p.unanswered for p in silent) < OWN_UNANSWERED_MIN:
-            return PathTrouble.NONE
+            return NO_TROUBLE
         first_s = min(path.first_s for path in silent)
         if now_s - first_s < OWN_TROUBLE_S:
-            return PathTrouble.NONE
+            return NO_TROUBLE
         return PathTrouble.MUTE if self._heard_s > first_s else PathTrouble.DEAF

@@ -20,10 +20,10 @@ import attrs
 
 from mesh.limits import SWIM_PROBES_MAX
 from mesh.swim.beats import Beats
-from mesh.swim.choice import Rng, sample, sooner
+from mesh.swim.choice import NEVER_S, Rng, sample, sooner
 from mesh.swim.config import SwimConfig
 from mesh.swim.coordinates import Place
-from mesh.swim.effects import PathTrouble, SendDatagram, State
+from mesh.swim.effects import NO_TROUBLE, PathTrouble, SendDatagram, State
 from mesh.swim.membership import Membership
 from mesh.swim.messages import PingFor, Relayed, Statement, Witness, prefix_of
 from mesh.swim.packets import Packets
@@ -65,7 +65,7 @@ class Prober:
         self._order = ProbeOrder(rng)
         self._relays = Relays()
         self._probes: dict[int, Probe] = {}
-        self._next_s: float | None = None
+        self._next_s = NEVER_S
         self.timing = Timing(config)
         self.vigils = Vigils()
         self.paths = Paths()
@@ -76,15 +76,14 @@ class Prober:
         self.counters: Counter[str] = Counter()
 
     # -- when ------------------------------------------------------------------------------------
-    def next_timer_s(self) -> float | None:
-        due_s, other_s = self._own_s(), self.beats.next_s()
-        if other_s is not None and (due_s is None or other_s < due_s):
-            due_s = other_s
+    def next_timer_s(self) -> float:
+        """NEVER_S when nothing is pending."""
+        due_s = sooner(self._own_s(), self.beats.due_s)
         if self._relays.waiting and (other_s := self._relays.next_s()) is not None:
             due_s = sooner(due_s, other_s)
         return due_s
 
-    def _own_s(self) -> float | None:
+    def _own_s(self) -> float:
         due_s = self._next_s
         if self.vigils.running and (vigils_s := self.vigils.next_s()) is not None:
             due_s = sooner(due_s, vigils_s)
@@ -97,12 +96,12 @@ class Prober:
         """A member to be probed from now on."""
         self._order.add(node)
         self.beats.begin(now_s)
-        if self._next_s is None:  # a random phase, so that nodes do not probe in step
+        if self._next_s == NEVER_S:  # a random phase, so that nodes do not probe in step
             self._next_s = now_s + self._rng() * self._config.probe_interval_s
 
     def stop(self) -> None:
         """Judge nobody any more."""
-        self._next_s = None
+        self._next_s = NEVER_S
         self._probes.clear()
         self.vigils.clear()
         self.beats.stop()
@@ -111,7 +110,7 @@ class Prober:
         """If our timer fires late, we did not run (starved, stopped, asleep) and others' silence in
         that time proves nothing: who is judged gets it back. Returns how long it was, 0 for not."""
         due_s = self._own_s()
-        if due_s is None or now_s - due_s <= self._config.late_timer_s:
+        if now_s - due_s <= self._config.late_timer_s:
             return 0.0
         late_s = now_s - due_s
         for probe in self._probes.values():
@@ -130,7 +129,7 @@ class Prober:
 
     def own_trouble(self, now_s: float) -> PathTrouble:
         """Whether we seem to be mute or deaf."""
-        return self.paths.own_trouble(now_s) if self._config.one_way else PathTrouble.NONE
+        return self.paths.own_trouble(now_s) if self._config.one_way else NO_TROUBLE
 
     # -- our own probes --------------------------------------------------------------------------
     def run(self, now_s: float) -> Round:
@@ -143,8 +142,9 @@ class Prober:
             self._go_on(now_s, done)
         if self.vigils.running:
             self._keep_vigils(now_s, done)
-        done.sends += self._beat(now_s)
-        if self._next_s is not None and now_s >= self._next_s:
+        if now_s >= self.beats.due_s:
+            done.sends += self._beat(now_s)
+        if now_s >= self._next_s:
             done.sends += self._start(now_s)
         return done
 
@@ -185,7 +185,7 @@ class Prober:
         node = self._order.next(self._facts.table.reachable_ids)
         member = None if node is None else self._facts.table.get(node)
         if member is None:
-            self._next_s = None
+            self._next_s = NEVER_S
             return []
         return self._probe(member, now_s)
 
@@ -293,15 +293,17 @@ class Prober:
         if self._probes:
             self._end_probes(node, at_s)
         vigil = self.vigils.heard(node, at_s) if self.vigils.running else None
-        if vigil is None:
-            return []
+        return [] if vigil is None else self._end_vigil(vigil, now_s)
+
+    # Functions of their own, because a function with a comprehension in it is a slower one.
+    def _end_vigil(self, vigil: Vigil, now_s: float) -> list[SendDatagram]:
         self.counters["vigils-in-vain"] += 1
-        if self._facts.table.get(node) is None:
+        if self._facts.table.get(vigil.node) is None:
             return []
         return [self._ask_for(relay, now_s) for relay in vigil.askers]
 
     def _end_probes(self, node: NodeId, at_s: float) -> None:
-        """Those before `at_s`; a function of its own, because its loop makes all of it slower."""
+        """Those before `at_s`."""
         for probe in [p for p in self._probes.values() if p.node == node and at_s > p.sent_s]:
             del self._probes[probe.number]
 

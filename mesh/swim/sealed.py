@@ -67,17 +67,15 @@ class ReplayWindow:
     """
 
     def __init__(self) -> None:
-        self._top = -1
+        self._top = -SWIM_REPLAY_WINDOW
         self._seen = 0
 
     def accept(self, counter: int) -> bool:
         """Record `counter`; False when it was seen or is too old to know."""
         ahead = counter - self._top
-        if self._top < 0 or ahead >= SWIM_REPLAY_WINDOW:
-            self._top, self._seen = counter, 1
-            return True
         if ahead > 0:
-            self._top, self._seen = counter, (self._seen << ahead | 1) & _WINDOW_MASK
+            near = ahead < SWIM_REPLAY_WINDOW
+            self._top, self._seen = counter, (self._seen << ahead | 1) & _WINDOW_MASK if near else 1
             return True
         bit = 1 << min(-ahead, SWIM_REPLAY_WINDOW)  # it may be 2 ** 48 behind: too far to shift
         if -ahead >= SWIM_REPLAY_WINDOW or self._seen & bit:
@@ -182,15 +180,13 @@ class Sealer:
 
     def open(self, datagram: bytes) -> Opened | None:
         """Check and open; None when refused. Never raises."""
-        if len(datagram) < DATAGRAM_SEAL_BYTES:
-            return self._refuse("malformed")
-        if len(datagram) > DATAGRAM_BYTES_MAX:
-            return self._refuse("oversized")
+        if not DATAGRAM_SEAL_BYTES <= len(datagram) <= DATAGRAM_BYTES_MAX:
+            return self._refuse("oversized" if len(datagram) > DATAGRAM_BYTES_MAX else "malformed")
         head = datagram[:_COUNTER_AT]
         known = self._senders.get(head) or self._sender(head)
         if known is None:
             return self._refuse("unknown-version" if head[0] != VERSION else "unknown-sender")
-        sender, peer, epoch, nonce_head, prefix = known
+        _, peer, _, nonce_head, prefix = known
         counter = datagram[_COUNTER_AT:HEADER_BYTES]
         nonce = nonce_head + counter + prefix
         try:
@@ -198,7 +194,7 @@ class Sealer:
             plain = bindings.crypto_box_open_afternm(boxed, nonce, peer.shared_key)
         except (CryptoError, ValueError, TypeError):
             return self._refuse("bad-box")
-        return self._judge(sender, peer, (epoch, int.from_bytes(counter, "big")), plain)
+        return self._judge(known, int.from_bytes(counter, "big"), plain)
 
     def _sender(self, head: bytes) -> _Sender | None:
         """Who begins a datagram so."""
@@ -209,10 +205,8 @@ class Sealer:
             return None
         return node, peer, int.from_bytes(epoch, "big"), epoch + _COUNTER_PAD, prefix
 
-    def _judge(
-        self, sender: NodeId, peer: _Peer, numbers: tuple[int, int], plain: bytes
-    ) -> Opened | None:
-        epoch, counter = numbers
+    def _judge(self, known: _Sender, counter: int, plain: bytes) -> Opened | None:
+        sender, peer, epoch, _, _ = known
         payload = plain[_RECEIVER_BYTES:]
         if not 0 < epoch <= EPOCH_MAX:
             return self._refuse("malformed")

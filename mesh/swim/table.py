@@ -17,7 +17,7 @@ from hashlib import blake2b
 import attrs
 
 from mesh.limits import SWIM_TOMBSTONE_S, SWIM_TOMBSTONES_MAX
-from mesh.swim.effects import NO_LOAD, MemberView, State
+from mesh.swim.effects import NO_LOAD, SUSPECT, MemberView, State
 from mesh.swim.messages import HASH_BYTES, Statement, prefix_of
 from mesh.swim.records import Charge, Record
 from mesh.types import Address, NodeId
@@ -81,7 +81,7 @@ class Member:
     @property
     def reachable(self) -> bool:
         """Alive, or only suspected: who is probed and gossiped to."""
-        return self.state <= State.SUSPECT
+        return self.state <= SUSPECT
 
     def is_restless(self, now_s: float, renewals_max: int) -> bool:
         """Count one more record; whether there were too many within a second."""
@@ -123,10 +123,10 @@ class ReachableIds:
 
     def __contains__(self, node: object, /) -> bool:
         member = self._members.get(node)  # type: ignore[call-overload]
-        return member is not None and member.state <= State.SUSPECT
+        return member is not None and member.state <= SUSPECT
 
     def __iter__(self) -> Iterator[NodeId]:
-        return (node for node, each in self._members.items() if each.state <= State.SUSPECT)
+        return (node for node, each in self._members.items() if each.state <= SUSPECT)
 
 
 class Table:
@@ -251,7 +251,7 @@ class Table:
 
     def reachable(self) -> list[Member]:
         """Alive and suspect members."""
-        return [member for member in self if member.state <= State.SUSPECT]
+        return [member for member in self if member.state <= SUSPECT]
 
     def size(self) -> int:
         """Reachable members and ourselves: the N of all formulas."""

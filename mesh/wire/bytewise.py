@@ -23,6 +23,7 @@ Not here: frames of many kilobytes, for which the general decoder is quicker.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import Any
 
 import attrs
@@ -127,7 +128,8 @@ def form_calls(put: Put, take: Take) -> Form:
 
 
 FORM_UINT = Form(
-    f"(SMALL[{{v}}] if {{v}} < {SMALL_HEADS} else head({UINT}, {{v}}))",
+    f"(SMALL[{{v}}] if {{v}} < {SMALL_HEADS} else two(25, {{v}}) if {{v}} < 65536"
+    f" else head({UINT}, {{v}}))",
     (
         "{v} = data[at]",
         "if {v} < 24: at += 1",
@@ -200,6 +202,7 @@ _SPACE: dict[str, Any] = {
     "FALSE": FALSE,
     "NULL": NULL,
     "head": head,
+    "two": Struct(">BH").pack,
     "take_long": take_long,
     "Odd": Odd,
 }

@@ -346,13 +346,15 @@ def encode_message(value: object) -> bytes:
 
 def decode_message(data: bytes) -> Any:
     """Decode any registered message. Raises WireError and nothing else, whatever the bytes."""
-    if len(data) > FRAME_BYTES_MAX:
+    size_bytes = len(data)
+    if size_bytes > FRAME_BYTES_MAX:
         raise WireError("oversized")
     cls = _BY_FIRST.get(data[:3]) or _BY_FIRST.get(data[:2])
     # Long ones with many items are quicker below; one long byte string is a slice here.
-    here = cls is not None and (len(data) <= DATAGRAM_BYTES_MAX or cls in _BULKY)
-    if cls is not None and here and (value := _quickly(cls, data)) is not None:
-        return value
+    if cls is not None and (size_bytes <= DATAGRAM_BYTES_MAX or cls in _BULKY):
+        value = _quickly(cls, data)
+        if value is not None:
+            return value
     item = cbor.decode(data)
     if type(item) is not list or not item or type(item[0]) is not int:
         raise WireError("message", "not an array that starts with a kind")

@@ -39,8 +39,7 @@ class Trace:
         """Like note((kind, route, data)), several times as fast."""
         self.count += 1
         batch = self._batch
-        batch.append(f"{now_ns} {len(data)} {kind} {route} ".encode())
-        batch.append(data)
+        batch += f"{now_ns} {len(data)} {kind} {route} ".encode(), data
         if len(batch) >= BATCH:
             self._hash_batch()
         for listener in self.listeners:

@@ -115,6 +115,11 @@ class Link:
         return not (any(rough) or self.burst or self.mtu_bytes or self.bandwidth_bytes_per_s)
 
     @property
+    def quick(self) -> bool:
+        """Every datagram arrives, once, as it was sent: nothing is drawn but its time."""
+        return self.plain and not self.loss and not self.duplication
+
+    @property
     def stateful(self) -> bool:
         return self.burst is not None or self.bandwidth_bytes_per_s is not None
 

@@ -149,22 +149,30 @@ class Network:
         if self.taps:
             for tap in self.taps:
                 tap(data, source, destination)
-        world = self.world
-        world.trace.packet(world.now_ns, "udp", source[0] + ">" + destination[0], data)
-        road = self.roads.road(source[0], destination[0])
-        if road.blocked & DATAGRAMS:
+        world, host, other = self.world, source[0], destination[0]
+        world.trace.packet(world.now_ns, "udp", host + ">" + other, data)
+        road = self.roads.road(host, other)
+        if road.quick:  # as `_launch` does it
+            delay_s = road.link.delay_s(self.random)
+            action = partial(self.deliver, data, source, destination)
+            world.at_ns(world.now_ns + int(delay_s * NS_PER_S), action)
+            if self.observers:
+                self.observe("udp", source, destination, size_bytes, delay_s)
+        elif road.blocked & DATAGRAMS:
             self._lose("cut", data, source, destination)
-            return
+        else:
+            self._send_with_luck(road, data, source, destination)
+
+    def _send_with_luck(
+        self, road: Road, data: bytes, source: Address, destination: Address
+    ) -> None:
+        """Where datagrams are lost, or come twice, or worse."""
         link, random = road.link, self.random
         for _ in TWICE if link.duplication and random() < link.duplication else ONCE:
             if link.loss and random() < link.loss:
                 self._lose("lost", data, source, destination)
             elif link.plain and road.cable is None:
-                delay_s = link.delay_s(random)
-                action = partial(self.deliver, data, source, destination)
-                world.at_ns(world.now_ns + int(delay_s * NS_PER_S), action)
-                if self.observers:
-                    self.observe("udp", source, destination, size_bytes, delay_s)
+                self._launch(link.delay_s(random), data, source, destination)
             else:
                 self._send_roughly(road, data, source, destination)
 
@@ -178,8 +186,9 @@ class Network:
 
     def _launch(self, delay_s: float, data: bytes, source: Address, destination: Address) -> None:
         # Cut to whole nanoseconds here, which is what `World.after` does with more care.
-        when_ns = self.world.now_ns + int(delay_s * NS_PER_S)
-        self.world.at_ns(when_ns, partial(self.deliver, data, source, destination))
+        world = self.world
+        when_ns = world.now_ns + int(delay_s * NS_PER_S)
+        world.at_ns(when_ns, partial(self.deliver, data, source, destination))
         if self.observers:
             self.observe("udp", source, destination, len(data), delay_s)
 

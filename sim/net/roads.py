@@ -75,10 +75,12 @@ class Road:
     blocked: int
     cable: Cable | None
     settings: dict[str, float]
+    quick: bool = attrs.field(init=False)
+    """Nothing can happen to a datagram; asked for each."""
 
-    @property
-    def plain(self) -> bool:
-        return self.link.plain and self.cable is None
+    @quick.default
+    def _is_quick(self) -> bool:
+        return self.link.quick and not self.blocked and self.cable is None
 
 
 class Roads:
