@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 
@@ -30,6 +31,7 @@ from attackers import a_vote, gossip, inject, judges_of
 from mesh.swim.config import LAN, SwimConfig
 from mesh.swim.effects import State
 from mesh.types import Address
+from sim.crypto import crypto
 from sim.net import ANY, DATAGRAMS
 from sim.net.refusals import QUOTE_BYTES
 from sim.swim_world import SwimNode, SwimWorld
@@ -61,7 +63,8 @@ def main() -> None:
     rows: list[list[str]] = []
     values: dict[str, float] = {}
     no_effect: list[str] = []
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    fork = get_context("fork")  # so that the workers remember as we do
+    with crypto("remembered"), ProcessPoolExecutor(len(os.sched_getaffinity(0)), fork) as pool:
         for story in chosen:
             seeds = range(story.seeds * options.more)
             on = mean(pool.map(story.play, seeds, [story.with_it] * len(seeds)))
