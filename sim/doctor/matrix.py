@@ -23,7 +23,9 @@ from sim.scenario.profiles import Wish, draw
 HASH_SEEDS = ("0", "1", "random")
 KNOWN_PYTHONS = ("python3.11", "python3.12", "python3.13")
 PROFILES = ("everything", "builds", "partitions", "crashes", "starved")
-STATE_PROFILES = ("state", "state-keys", "state-roster", "state-gaps", "state-disks")
+STATE_PROFILES = (
+    *("state", "state-keys", "state-roster", "state-gaps", "state-disks", "state-full"),
+)
 """Made for replicas: they have the faults that only those know, and are short, because what must
 hold of replicas is looked at over and over."""
 PROBE_TIMEOUT_S = 60.0
@@ -36,7 +38,7 @@ def cases(seeds: int, nodes: int) -> Iterator[tuple[str, Scenario]]:
     for seed in range(seeds):
         world = WORLDS[seed % len(WORLDS)]
         profiles = STATE_PROFILES if world == "state" else PROFILES
-        profile = profiles[seed % len(profiles)]
+        profile = profiles[seed // len(WORLDS) % len(profiles)]
         yield f"{world} {profile} {seed}", draw(Wish(seed, profile, nodes, world))
 
 
