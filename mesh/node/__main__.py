@@ -53,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     config = _config(arguments)
     # Most of what a node makes lives for one message; the default of 700 scans it all too often.
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.freeze()  # what is loaded by now stays
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     status = 0
     try:
@@ -104,6 +105,7 @@ def _config(arguments: argparse.Namespace) -> NodeConfig:
         trust=_trust(str(said.get("trust", "any"))),
         max_buffer_size_mb=int(said.get("max_buffer_size_mb") or LOG_BUFFER_DEFAULT_MB),
         max_buffer_age_hours=int(said.get("max_buffer_age_hours") or LOG_BUFFER_DEFAULT_HOURS),
+        compilers_env=dict(os.environ),
         said=options.encode(said),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -57,6 +58,9 @@ class NodeConfig:
 
     sandbox: str = "auto"
     """`auto`, `bwrap` or `plain`."""
+
+    compilers_env: Mapping[str, str] | None = None
+    """Where to find the compilers that are looked at before anybody builds; None: later."""
 
     profile: str = ""
     """Timing of membership: `lan`, `wan` or `loopback`; empty: by the address it is bound to."""

@@ -30,6 +30,7 @@ from mesh.node.runs.archive import RunArchive
 from mesh.node.runs.record import RunRecord
 from mesh.node.runtime import MeshRuntime
 from mesh.node.workshop import Workshop, open_workshop
+from mesh.planners.warmup import get_ready
 from mesh.ports import Env
 from mesh.ports.disk import AlreadyLocked
 
@@ -105,6 +106,7 @@ class Node:
         async with open_workshop(self.env, self.config) as self.workshop:
             server = ControlServer(self.env.control, handlers_of(self))
             async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._get_ready)
                 with broken_disk_as_error():
                     identity = trust.load(self.env)
                 if identity is not None and identity.me() is not None:
@@ -122,6 +124,12 @@ class Node:
     def cache_bytes(self) -> int | None:
         """Size of the blob store; None as long as it has not been counted."""
         return self.workshop.store.size_bytes if self._cache_counted else None
+
+    async def _get_ready(self) -> None:
+        """The first build finds the planners loaded and the compilers hashed."""
+        shop, env = self.workshop, self.config.compilers_env
+        if env is not None:
+            await self.env.exec.run_sync(get_ready, shop.toolchains, shop.includes, env)
 
     async def _count_cache(self) -> None:
         """Know the store's size; from then on, keep it within its bound."""

@@ -49,8 +49,6 @@ from mesh.node.work import WorkDriver, WorkParts
 from mesh.node.workshop import Workshop
 from mesh.planners.base import Plan
 from mesh.planners.resolve import ResolverConfig
-from mesh.planners.systemheaders import IncludeMemory
-from mesh.planners.toolchain import Toolchains
 from mesh.ports import ByteStream, Env
 from mesh.scheduler.config import SchedulerConfig
 from mesh.swim.config import profile_for
@@ -91,8 +89,6 @@ class MeshRuntime:
         self._config = config
         self._workshop = workshop
         self._epoch = next_epoch(env.disk, env.clock, env.entropy)
-        self._toolchains = Toolchains(workshop.hasher)
-        self._include_memory = IncludeMemory()
         self._platform = this_platform()
         self.identity = identity
         self.counters = Counters()
@@ -443,7 +439,7 @@ class MeshRuntime:
 
     def _resolver_config(self, plan: Plan) -> ResolverConfig:
         shop = self._workshop
-        return ResolverConfig(plan, shop.hasher, shop.scans, self._toolchains, self._include_memory)
+        return ResolverConfig(plan, shop.hasher, shop.scans, shop.toolchains, shop.includes)
 
     def _warnings(self) -> list[str]:
         warning = self._workshop.runner.sandbox.warning

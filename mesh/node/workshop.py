@@ -17,6 +17,8 @@ from mesh.cas.files import read_cache
 from mesh.errors import EnvironmentFault
 from mesh.node.config import NodeConfig
 from mesh.node.scans import DiskScans
+from mesh.planners.systemheaders import IncludeMemory
+from mesh.planners.toolchain import Toolchains
 from mesh.ports import Env
 from mesh.ports.actions import ActionRunner, ActionSetup
 from mesh.scheduler.history import History
@@ -36,6 +38,8 @@ class Workshop:
     history: History
     scans: DiskScans
     runner: ActionRunner
+    toolchains: Toolchains
+    includes: IncludeMemory
 
     def save(self) -> None:
         """Write down what makes the next start warm. Losing it costs time only: never raises."""
@@ -61,6 +65,8 @@ async def open_workshop(env: Env, config: NodeConfig) -> AsyncIterator[Workshop]
             history=History.load(read_cache(env.disk, HISTORY_FILE)),
             scans=DiskScans(env.disk),
             runner=runner,
+            toolchains=Toolchains(hasher),
+            includes=IncludeMemory(),
         )
         try:
             yield workshop

@@ -34,7 +34,7 @@ def make_plan(request: PlanRequest) -> Plan:
 
         return check_plan(plan_command(request))
     looked_for: list[str] = []
-    for planner in _planners():
+    for planner in load_planners():
         found = planner.plan(request)
         if isinstance(found, Plan):
             return check_plan(found)
@@ -43,7 +43,8 @@ def make_plan(request: PlanRequest) -> Plan:
     raise NoPlan(kind=request.kind.value, root=request.cwd, looked_for="; ".join(looked_for))
 
 
-def _planners() -> list[Planner]:
+def load_planners() -> list[Planner]:
+    """All there are, in the order in which they are asked. Raises BadPlanner."""
     from mesh.planners.ninja import NinjaPlanner
     from mesh.planners.steps import StepsPlanner
     from mesh.planners.vitte import VittePlanner

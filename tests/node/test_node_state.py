@@ -175,6 +175,8 @@ async def test_what_one_has_built_is_a_hit_for_everybody_and_after_a_restart(tmp
         alice, bob = mesh.nodes
         assert (await run(alice, root))["ok"]
         for node in mesh.nodes:
+            rows = node.runtime.results.rows
+            await until(lambda rows=rows: len(set(rows())) == 4, "the results")
             shutil.rmtree(root / "out")
             view = await run(node, root)
             assert view["ok"]
