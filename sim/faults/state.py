@@ -32,8 +32,9 @@ def _deed(name: str) -> Begin:
         from sim.state.deeds import DEEDS
         from sim.state.deeds_less import LESS
         from sim.state.deeds_roster import ROSTER
+        from sim.state.deeds_theft import THEFT
 
-        return {**DEEDS, **LESS, **ROSTER}[name](stage, fault)
+        return {**DEEDS, **LESS, **ROSTER, **THEFT}[name](stage, fault)
 
     return begin
 
@@ -62,6 +63,11 @@ KINDS = (
     _kind("equivocate", "somebody with the key of {who} signs a second history"),
     _kind("two_faces", "somebody with the key of {who} tells two halves two things, in secret"),
     _kind("remove", "{who}: removed from the mesh; its key goes on writing"),
+    _kind(
+        "steal",
+        "somebody with the key of {who} writes for it; it is removed, and is in again in the end",
+        lasts=True,
+    ),
     _kind("twin", "a copy of the disk of {who}, with its key, runs elsewhere for a moment"),
     _kind(
         "lie",

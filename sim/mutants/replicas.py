@@ -1,7 +1,7 @@
 """Planted bugs of the replicated log: what each invariant of `sim.state.invariants` is there for.
 
-Deliberately not here: bugs of blobs (`sim.mutants.blobs`) and of single roster records (their
-tests have attacks of their own).
+Deliberately not here: bugs of blobs (`sim.mutants.blobs`), and of removals and admissions
+(`sim.mutants.removals`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ CORE = "mesh.log.sync.core"
 FETCHING = "mesh.log.sync.fetching"
 REPLICA = "mesh.node.state.replica"
 PROFILES = ("state", "state-keys", "state-disks", "state-roster", "state-gaps")
-WINDOWS = "mesh.state.windows"
 
 
-def _mutant(
+def mutant(
     name: str,
     breaks: str,
     oracles: tuple[str, ...],
@@ -27,7 +26,7 @@ def _mutant(
 
 
 REPLICAS: tuple[Mutant, ...] = (
-    _mutant(
+    mutant(
         "heads-without-digest",
         "version vectors say how many events, and not which",
         ("logs-differ", "fork-unknown", "views-differ", "event-lost", "honest-blamed"),
@@ -39,19 +38,19 @@ REPLICAS: tuple[Mutant, ...] = (
             'b"+%b" % _number(head.count)',
         ),
     ),
-    _mutant(
+    mutant(
         "epoch-reused",
         "a process writes on under the epoch of the last one",
         ("signed-twice", "honest-forked"),
         Edit(REPLICA, "Replica.new_epoch", "self.config.token(EPOCH_BYTES)", "bytes(EPOCH_BYTES)"),
     ),
-    _mutant(
+    mutant(
         "first-seen-wins",
         "of two histories the one that came first is kept, and nobody is told",
         ("logs-differ", "fork-unknown", "chatty", "event-lost"),
         Edit(LOG, "Log._wins", "self._end_at(fork_of(ours, theirs), changes)", "pass"),
     ),
-    _mutant(
+    mutant(
         "two-epochs-are-a-fork",
         "two headers without a common history are taken for a proof",
         ("honest-forked",),
@@ -67,13 +66,13 @@ REPLICAS: tuple[Mutant, ...] = (
             "        return",
         ),
     ),
-    _mutant(
+    mutant(
         "never-absorbs",
         "who gets back what its disk had lost says nothing of it",
         ("last-words",),
         Edit(REPLICA, "Replica._look_after_own", "if unknown:", "if not unknown and unknown:"),
     ),
-    _mutant(
+    mutant(
         "deletions-forgotten",
         "a register that was taken back falls back to what it held",
         ("went-back", "last-words"),
@@ -84,7 +83,7 @@ REPLICAS: tuple[Mutant, ...] = (
             "in self._writes.counting(key) if entry.event.value is not None}",
         ),
     ),
-    _mutant(
+    mutant(
         "waits-for-everybody",
         "bodies go only when a member that may never come back agrees",
         ("hoards",),
@@ -95,7 +94,7 @@ REPLICAS: tuple[Mutant, ...] = (
             "return len(log.nodes()) < 0 and cover is not None and",
         ),
     ),
-    _mutant(
+    mutant(
         "future-refused",
         "frames whose clock is a day ahead are refused",
         ("event-lost", "went-back", "last-words", "logs-differ", "honest-blamed"),
@@ -107,44 +106,7 @@ REPLICAS: tuple[Mutant, ...] = (
             " or signed.header.wall_ms > 1_790_000_000_000 + 86_400_000:",
         ),
     ),
-    _mutant(
-        "cut-by-time",
-        "of a removed node everything counts that bears an earlier time",
-        ("late-word",),
-        Edit(
-            WINDOWS,
-            "Windows._high",
-            "min(self._kept(strand, cut) for cut in verdict.cuts)",
-            "ENDLESS",
-        ),
-        Edit(
-            LOG,
-            "Log._cut_of",
-            "return cuts.get((feed.epoch, feed.lane), EMPTY) if cuts is not None else None",
-            "return None",
-        ),
-    ),
-    _mutant(
-        "cut-without-head",
-        "a cut counts events, and does not say of which history",
-        ("late-word", "honest-forked", "views-differ", "fold-differs", "logs-differ", "event-lost"),
-        Edit(
-            WINDOWS, "Windows._kept", "return ancestry.get(strand.index, 0)", "return point.count"
-        ),
-        Edit(
-            LOG,
-            "Log._rival_of",
-            "signed.end > cut.count or (signed.end == cut.count and signed.digest != cut.digest)",
-            "signed.end > cut.count",
-        ),
-        Edit(
-            LOG,
-            "Log._cut_chain",
-            "leads_there = chain.head.count < cut.count or chain.has_head(cut)",
-            "leads_there = True",
-        ),
-    ),
-    _mutant(
+    mutant(
         "k-counts-records",
         "one builder that says a thing twice counts as two",
         ("minority",),
@@ -161,7 +123,7 @@ REPLICAS: tuple[Mutant, ...] = (
             "side[place] = claim",
         ),
     ),
-    _mutant(
+    mutant(
         "oldest-first",
         "headers travel oldest first",
         ("honest-blamed", "logs-differ", "event-lost"),
@@ -172,19 +134,19 @@ REPLICAS: tuple[Mutant, ...] = (
             "for each in signed",
         ),
     ),
-    _mutant(
+    mutant(
         "always-compares",
         "equal replicas tell each other all their writers",
         ("chatty", "body-missing"),
         Edit(CORE, "Sync._on_digest", "if message.digest == mine:", "if message.digest == b'':"),
     ),
-    _mutant(
+    mutant(
         "bodies-unchecked",
         "a body is taken without looking at its root",
         ("views-differ", "fold-differs", "uncaught", "audit", "body-missing"),
         Edit(LOG, "Log._fill", "frame.check_body()", "pass"),
     ),
-    _mutant(
+    mutant(
         "waits-for-ever",
         "a question that nobody answers keeps its lease",
         ("logs-differ", "event-lost", "body-missing"),
@@ -198,19 +160,19 @@ REPLICAS: tuple[Mutant, ...] = (
             'float("inf")',
         ),
     ),
-    _mutant(
+    mutant(
         "gone-for-good",
         "who had not a body once is never asked again",
         ("body-missing",),
         Edit(FETCHING, "Fetching._take_bodies", "now_s + SYNC_GONE_RETRY_S", "now_s + 1e9"),
     ),
-    _mutant(
+    mutant(
         "never-compares",
         "what a push lost is not looked for",
         ("logs-differ", "event-lost", "fork-unknown"),
         Edit(CORE, "Sync._on_digest", "if message.digest == mine:", "if True:"),
     ),
-    _mutant(
+    mutant(
         "headers-dropped",
         "with a body its header goes, too",
         ("audit", "logs-differ", "honest-blamed", "uncaught", "event-lost", "silent-loss"),
@@ -219,23 +181,24 @@ REPLICAS: tuple[Mutant, ...] = (
             "Holdings.headers",
             "return tuple(chain.between(from_seq, to_seq, at_most)) if chain is not None else ()",
             "between = chain.between(from_seq, to_seq, at_most) if chain is not None else ()\n"
-            "    return tuple(s for s in between if chain.marks[chain.find(s.seq)] != DROPPED)",
+            "    marks = {s: chain.marks[chain.find(s.seq)] for s in between}\n"
+            "    return tuple(s for s in between if marks[s] in (WANTED, HELD))",
         ),
         profiles=("state-disks", "state"),
     ),
-    _mutant(
+    mutant(
         "dropped-in-silence",
         "what went for want of room is not counted as lost",
         ("silent-loss",),
         Edit(
             "mesh.log.holdings",
             "Holdings.lost",
-            "if mark == DROPPED and chain.end(index) > covered",
-            "if mark == DROPPED and chain.end(index) < covered",
+            "range(len(chain.marks) if first is None else first, len(chain.marks))",
+            "range(first or 0)",
         ),
         profiles=("state-disks", "state"),
     ),
-    _mutant(
+    mutant(
         "nothing-dropped",
         "bodies stay although there is no room for them",
         ("silent-loss", "hoards"),
@@ -247,7 +210,7 @@ REPLICAS: tuple[Mutant, ...] = (
         ),
         profiles=("state-disks", "state"),
     ),
-    _mutant(
+    mutant(
         "room-without-end",
         "what a disk does not take waits in memory, however much it is",
         ("unwritten",),
@@ -259,7 +222,7 @@ REPLICAS: tuple[Mutant, ...] = (
         ),
         profiles=("state-full",),
     ),
-    _mutant(
+    mutant(
         "by-the-clock",
         "events under an older clock than one that was seen of their writer do not count",
         ("went-back", "last-words", "views-differ", "fold-differs"),
@@ -274,87 +237,7 @@ REPLICAS: tuple[Mutant, ...] = (
             "    clocks[header.node] = header.wall_ms",
         ),
     ),
-    _mutant(
-        "invite-by-arrival",
-        "who came first, as far as one has heard, is let in on an invite",
-        ("rosters-differ", "overused", "logs-differ", "views-differ"),
-        Edit(
-            "mesh.identity.fold",
-            "fold",
-            "ordered = sorted(records, key=rooted_order)",
-            "ordered = list(records)",
-        ),
-        profiles=("state-roster", "state"),
-    ),
-    _mutant(
-        "invite-without-end",
-        "the uses of an invite are not counted",
-        ("overused",),
-        Edit(
-            "mesh.identity.fold",
-            "_fits",
-            "if admit.node not in nodes and len(nodes) >= invite.fact.uses:",
-            "if admit.node not in nodes and len(nodes) > invite.fact.uses:",
-        ),
-        profiles=("state-roster", "state"),
-    ),
-    _mutant(
-        "removed-have-no-say",
-        "records of an admin that is out are refused, whenever they were written",
-        ("rosters-differ", "logs-differ", "views-differ"),
-        Edit(
-            "mesh.identity.roster",
-            "Roster._check_rooted",
-            "author_is_admin = _granted_role(under) is Role.ADMIN",
-            "author_is_admin = _granted_role(under) is Role.ADMIN"
-            " and signed.author in self._fold.members",
-        ),
-        profiles=("state-roster", "state"),
-    ),
-    _mutant(
-        "removed-admit-on",
-        "what an admin writes after its removal stands",
-        ("uninvited",),
-        Edit(
-            "mesh.identity.fold",
-            "_author_stands",
-            "return all(signed.ref in leave.keeps for leave in leaves.ending(admission))",
-            "return True",
-        ),
-        profiles=("state-roster", "state"),
-    ),
-    _mutant(
-        "cut-for-ever",
-        "who is admitted anew is not heard by those who had cut its log",
-        ("logs-differ", "event-lost", "last-words", "views-differ"),
-        Edit(REPLICA, "Replica._cut_removed", "for node in self.log.cut_nodes:", "for node in ():"),
-        profiles=("state-roster", "state"),
-    ),
-    _mutant(
-        "pending-kept",
-        "of a guest that turns out to be one too many the log stays where it was heard",
-        ("logs-differ", "chatty", "views-differ"),
-        Edit(
-            REPLICA,
-            "Replica._cut_removed",
-            "if node not in lives and node not in cuts:",
-            "if node not in lives and node in cuts:",
-        ),
-        profiles=("state-roster", "state"),
-    ),
-    _mutant(
-        "writes-on-under-the-old",
-        "who was admitted anew goes on in an epoch of the admission that has ended",
-        ("last-words", "event-lost"),
-        Edit(
-            REPLICA,
-            "Replica._renew",
-            "self._admission, self._is_over = best.ref, True",
-            "self._is_over = False",
-        ),
-        profiles=("state-roster", "state"),
-    ),
-    _mutant(
+    mutant(
         "shorter-meanwhile",
         "an answer is judged by a log that has been shortened since the question",
         ("honest-blamed",),
@@ -366,19 +249,7 @@ REPLICAS: tuple[Mutant, ...] = (
         ),
         profiles=("state-keys", "state"),
     ),
-    _mutant(
-        "covers-beyond-the-cut",
-        "bodies are let go for a checkpoint that a removal has cut off",
-        ("views-differ", "fold-differs", "logs-differ"),
-        Edit(
-            "mesh.log.holdings",
-            "Holdings._is_heard",
-            "return end is None or by.seq < end",
-            "return True",
-        ),
-        profiles=("state-roster", "state"),
-    ),
-    _mutant(
+    mutant(
         "counted-by-entry",
         "events of a leaf that two gateways wrote down are two",
         ("leaf-events",),
@@ -390,7 +261,7 @@ REPLICAS: tuple[Mutant, ...] = (
         ),
         profiles=("state",),
     ),
-    _mutant(
+    mutant(
         "leaves-not-kept",
         "a checkpoint keeps nothing of what leaves have said",
         ("leaf-events",),
@@ -401,7 +272,7 @@ REPLICAS: tuple[Mutant, ...] = (
             "return []",
         ),
     ),
-    _mutant(
+    mutant(
         "chain-not-followed",
         "a gateway takes a leaf's list from where it begins, whatever it has of it",
         ("leaf-events",),

@@ -84,7 +84,10 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "state-keys": Profile(
         "replicas whose keys are stolen and whose disks are copied",
-        kinds=("equivocate", "two_faces", "remove", "twin", "old_disk", "isolate"),
+        kinds=(
+            *("equivocate", "two_faces", "remove", "steal", "twin", "old_disk", "isolate"),
+            *("checkpoint", "prune"),
+        ),
         faults=(1, 6),
         chaos_s=12.0,
         lasts_s=(0.5, 6.0),

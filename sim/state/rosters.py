@@ -98,13 +98,14 @@ class Rosters:
         return None
 
     # -- writing ---------------------------------------------------------------------------------
-    def remove(self, by: StateNode, subject: int) -> bool:
-        """One node removes another, as far as it knows its log. False: it may not, or it is out."""
+    def remove(self, by: StateNode, subject: int, cut: Cut | None = None) -> bool:
+        """One node removes another, as far as it knows its log, or at the given cut. False: it may
+        not, or it is out."""
         node_id = self._stage.node_id(subject)
         if by.identity is None or not by.holds_for_member(node_id):
             return False
         try:
-            record = by.identity.write_leave(node_id, cut_of(by, node_id))
+            record = by.identity.write_leave(node_id, cut_of(by, node_id) if cut is None else cut)
         except (NotAllowed, EnvironmentFault, OSError):
             return False
         self.written(by, record)

@@ -6,10 +6,14 @@ Deliberately not here: what must hold (`invariants`).
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from mesh.log.frame import Frame
 from mesh.log.model import FeedId
 from mesh.types import Digest
+
+if TYPE_CHECKING:
+    from sim.state.deeds_theft import Known
 
 
 class Watch:
@@ -26,6 +30,9 @@ class Watch:
         """Nodes that may be blamed."""
         self.equivocators: set[FeedId] = set()
         """Feeds that were really signed twice, by a stolen key."""
+        self.thieves: set[FeedId] = set()
+        """Feeds that only thieves of a key have written."""
+        self.thefts: list[Known] = []
         self.poisoned: set[Digest] = set()
         """Outputs that a stolen key claimed after its removal."""
         self.shown: list[tuple[int, int, FeedId]] = []

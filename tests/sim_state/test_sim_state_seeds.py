@@ -6,6 +6,7 @@ import pytest
 
 from sim.mutants.hunt import hunt
 from sim.mutants.plant import planted
+from sim.mutants.removals import REMOVALS
 from sim.mutants.replicas import REPLICAS
 from sim.scenario.files import dumps, loads
 from sim.scenario.model import Fault, Scenario
@@ -57,6 +58,35 @@ def test_a_restored_disk_and_a_copied_key_fork_nothing() -> None:
 def test_a_stolen_key_writes_in_vain_after_its_removal() -> None:
     done = outcome(Fault(7.0, "remove", (2,)))
     assert done.ok, done.findings[0]
+
+
+THEFT = (
+    Fault(6.5, "checkpoint", (0, 1, 2)),
+    Fault(7.0, "steal", (2,), 4.0),
+    Fault(8.0, "prune", (0, 1, 3)),
+)
+"""Bodies are let go for what the thief says, and are wanted again."""
+
+
+def test_a_thief_is_believed_by_nobody_and_what_was_made_from_its_word_is_withheld() -> None:
+    done = outcome(*THEFT)
+    assert done.ok, done.findings[0]
+    assert (done.figures["thefts"], done.figures["withdrawn"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "oracle"),
+    [
+        ("covers-beyond-the-cut", "covers-differ"),
+        ("ended-admission-heard", "thief-heard"),
+        ("unnamed-heard", "thief-heard"),
+        ("taint-ends-at-once", "taint-forgotten"),
+    ],
+)
+def test_what_lets_a_thief_have_its_way_is_seen(name: str, oracle: str) -> None:
+    with planted(next(each for each in REMOVALS if each.name == name)):
+        done = outcome(*THEFT)
+    assert oracle in [each.oracle for each in done.findings]
 
 
 def test_checkpoints_and_clearing_up_change_nothing_that_is_seen() -> None:
@@ -159,7 +189,7 @@ def test_what_retention_hides_is_seen(name: str, squeezed_bytes: int) -> None:
     ],
 )
 def test_a_planted_bug_is_found(name: str) -> None:
-    mutant = next(each for each in REPLICAS if each.name == name)
+    mutant = next(each for each in (*REPLICAS, *REMOVALS) if each.name == name)
     hunted = hunt(mutant, 10)
     assert hunted.killed, hunted
     assert hunted.oracle in mutant.oracles

@@ -4,6 +4,7 @@
     history    what is kept: whole, provable, nothing that a peer has is lost
     equality   after the heal: the same log, the same views, the fold of everything at once
     rosters    who is in
+    theft      stolen keys that are found out, and what was made from their word
     leaf       what gateways make of a leaf
     views      registers never go back, the last word counts, no removed writer's late word does
     cost       how much is said and held
@@ -22,11 +23,12 @@ from sim.state.invariants.cost import (
     QuietWhenEqual,
     SmallLists,
 )
-from sim.state.invariants.equality import EqualLogs, EqualViews, FoldOfAll
+from sim.state.invariants.equality import EqualCovers, EqualLogs, EqualViews, FoldOfAll
 from sim.state.invariants.history import LostShown, NothingLost, NothingWanted, Whole
 from sim.state.invariants.leaf import LeafOnce
 from sim.state.invariants.rosters import EqualRosters, InvitesAsOften, RemovedAdmitNobody
 from sim.state.invariants.signing import ForksKnown, HonestUnblamed, HonestUnforked, NeverTwice
+from sim.state.invariants.theft import TaintedWithheld, ThiefUnheard
 from sim.state.invariants.views import LastWords, NeverBack, NoLatePoison, NoMinorityTrust
 
 INVARIANTS: tuple[type[Oracle], ...] = (
@@ -54,5 +56,8 @@ INVARIANTS: tuple[type[Oracle], ...] = (
     RemovedAdmitNobody,
     InvitesAsOften,
     LeafOnce,
+    EqualCovers,
+    ThiefUnheard,
+    TaintedWithheld,
 )
 assert len({each.name for each in INVARIANTS}) == len(INVARIANTS), "each has a name of its own"

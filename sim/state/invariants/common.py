@@ -16,8 +16,9 @@ from sim.state.node import StateNode
 from sim.state.stage import StateStage
 
 ENDS_A_PROCESS = frozenset({"crash", "bounce", "power_cut", "old_disk", "amnesia", "away"})
-WRITES_FOR_ANOTHER = frozenset({"equivocate", "two_faces", "remove", "feud", "readmit"})
-SPOILS_A_DISK = frozenset({"old_disk", "amnesia", "disk_rot", "disk_tear"})
+WRITES_FOR_ANOTHER = frozenset({"equivocate", "two_faces", "remove", "feud", "readmit", "steal"})
+SWAPS_A_DISK = frozenset({"old_disk", "amnesia"})
+SPOILS_A_DISK = frozenset({*SWAPS_A_DISK, "disk_rot", "disk_tear"})
 
 
 class StateOracle(Oracle):
@@ -53,7 +54,8 @@ class StateOracle(Oracle):
 
     def stolen(self) -> set[NodeId]:
         """Nodes whose keys somebody else has used."""
-        return {feed.node for feed in self.state.watch.equivocators}
+        watch = self.state.watch
+        return {feed.node for feed in watch.equivocators | watch.thieves}
 
 
 def is_lacking(log: Log) -> bool:

@@ -60,3 +60,23 @@ class FoldOfAll(StateOracle):
             if again.digest() != replica.state.digest():
                 self.fail(f"node {node.index}: folded anew, its log says other things", node.index)
                 return
+
+
+class EqualCovers(StateOracle):
+    """9: the log lets bodies go exactly as far as the views have something in their place."""
+
+    name = "covers-differ"
+
+    def settled(self, core: tuple[int, ...]) -> None:
+        for node, replica in self.members(core):
+            log, standing_in = replica.log, replica.state.covered()
+            if is_lacking(log) or replica.state.wanted():
+                continue
+            for writer in log.nodes():
+                for feed in log.feeds_of(writer):
+                    if log.covered(feed) != standing_in.get(feed, 0):
+                        text = (
+                            f"{standing_in.get(feed, 0)} events of {feed}, not {log.covered(feed)}"
+                        )
+                        self.fail(f"node {node.index}: states stand for {text}", node.index)
+                        return
