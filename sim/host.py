@@ -55,6 +55,8 @@ class Host:
         self.address = address
         self._machine = machine
         self._perform = perform
+        self._next_timer_s, self._when_due = machine.next_timer_s, self._fire
+        # Looked up once, and not at every event.
         self._timer: Event | None = None
         self._timer_s: float | None = None
         """None while no timer is set."""
@@ -68,9 +70,11 @@ class Host:
 
     def act(self, outputs: Iterable[object]) -> None:
         """Carry out what a core returned (also from commands), then look at its timer again."""
+        perform = self._perform
         for output in outputs:
-            self._perform(output)
-        due_s = self._machine.next_timer_s()
+            perform(output)
+        next_timer_s = self._next_timer_s
+        due_s = next_timer_s()
         if due_s != self._timer_s:
             self._arm(due_s)
 
@@ -126,7 +130,7 @@ class Host:
             self._timer.cancel()
             self._timer = self._timer_s = None
         if due_s is not None and self.running and not self.frozen:
-            self._timer, self._timer_s = self._world.at_ns(to_ns(due_s), self._fire), due_s
+            self._timer, self._timer_s = self._world.at_ns(to_ns(due_s), self._when_due), due_s
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -332,13 +332,13 @@ class Swim:
         member = self.table.get(sender)
         if member is None:
             return []
-        effects: list[Effect] = []
-        if host != member.host and (moved := self._facts.hear_from(member, host)):
+        moved = host != member.host and self._facts.hear_from(member, host)
+        if moved:
             self._due_known = False
-            effects += self._after(moved, now_s)
+        effects = self._after(moved, now_s) if moved else []
         if arrived_s > member.heard_s:  # noqa: PLR1730 - a third of what `max` costs
             member.heard_s = arrived_s
-        return effects + self._prober.heard(sender, arrived_s, now_s)
+        return [*effects, *self._prober.heard(sender, arrived_s, now_s)]
 
     def _drop(self, reason: str) -> list[Effect]:
         self._counters[reason] += 1

@@ -36,17 +36,13 @@ class Due:
         if self.damper.flaps and (other_s := self.damper.next_s()) is not None:
             due_s = sooner(due_s, other_s)
         if facts.leaving:
-            return _or_none(due_s)
+            return due_s if due_s != NEVER_S else None
         suspicions = facts.cases.suspicions
         if suspicions.running and (other_s := suspicions.next_s()) is not None:
             due_s = sooner(due_s, other_s)
         if self.reconnector.attempts and (other_s := self.reconnector.next_s()) is not None:
             due_s = sooner(due_s, other_s)
-        return _or_none(due_s)
-
-
-def _or_none(due_s: float) -> float | None:
-    return None if due_s == NEVER_S else due_s
+        return due_s if due_s != NEVER_S else None
 
 
 def is_quiet(message: object) -> bool:

@@ -71,6 +71,9 @@ class Probe:
         self.ends_s += late_s
 
 
+_NOBODY = (None, 0.0)
+
+
 class Pings:
     """Numbers of our pings and when they left; old ones are forgotten, the newest kept."""
 
@@ -89,6 +92,8 @@ class Pings:
 
     def close(self, number: int, node: NodeId, arrived_s: float) -> float | None:
         """Seconds since that ping left, or None when `node` was not pinged with that number."""
-        if self._sent.get(number, (None, 0.0))[0] != node:
+        pinged, sent_s = self._sent.get(number, _NOBODY)
+        if pinged != node:
             return None
-        return max(0.0, arrived_s - self._sent.pop(number)[1])
+        del self._sent[number]
+        return arrived_s - sent_s if arrived_s > sent_s else 0.0

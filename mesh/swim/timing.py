@@ -52,7 +52,8 @@ class RoundTrips:
 
     def expected_s(self, now_s: float) -> float:
         """A round trip that hardly any exceeds."""
-        return max(self.mean_s + DEVIATIONS * self.deviation_s, self.worst_s(now_s))
+        usual_s, worst_s = self.mean_s + DEVIATIONS * self.deviation_s, self.worst_s(now_s)
+        return usual_s if usual_s > worst_s else worst_s
 
 
 class Timing:
@@ -84,7 +85,8 @@ class Timing:
         expected_s = self._usual_s(now_s) if known is None else known.expected_s(now_s)
         late_s = told_late_s(member) + own_late_s
         wait_s = max(config.probe_timeout_min_s, 1.5 * expected_s)
-        return min(wait_s, config.probe_timeout_s) + min(late_s, self._extra_max_s())
+        extra_s = min(late_s, self._extra_max_s()) if late_s else 0.0
+        return min(wait_s, config.probe_timeout_s) + extra_s
 
     def patience_s(self, member: Member, own_late_s: float) -> float:
         """How long it must stay silent before we accuse it."""

@@ -56,6 +56,8 @@ class Form:
     """Lines that read at `at`, set `{v}` and move `at`; the value is checked afterwards."""
     put_with: Put | None = None
     take_with: Take | None = None
+    takes: str = ""
+    """The type of whatever is taken, if that is certain: then it is not asked for."""
 
 
 # -- items ---------------------------------------------------------------------------------------
@@ -139,6 +141,7 @@ FORM_UINT = Form(
         "    at += 3",
         "else: {v}, at = take_long(data, at)",
     ),
+    takes="int",
 )
 FORM_INT = form_calls(_put_int, _take_int)
 FORM_BOOLEAN = Form("(TRUE if {v} else FALSE)", ("{v} = BOOLEANS[data[at]]", "at += 1"))
@@ -153,7 +156,8 @@ def form_fixed(size_bytes: int) -> Form:
     first = head(BYTES, size_bytes)
     start, end = len(first), len(first) + size_bytes
     known = repr(first).replace("{", "{{").replace("}", "}}")
-    check = f"if data[at:at + {start}] != {known}: raise Odd"
+    begins = f"data[at:at + {start}] != {known}" if start > 1 else f"data[at] != {first[0]}"
+    check = f"if {begins}: raise Odd"
     read = f"{{v}} = data[at + {start}:at + {end}]"
     return Form(f"{known}, {{v}}", (check, read, f"at += {end}"))
 
@@ -260,5 +264,6 @@ def _checked(field: Field, variable: str, check: str) -> list[str]:
 def _taken(field: Field, form: Form, variable: str, function: str) -> list[str]:
     lines = [f"    {line.format(v=variable, f=function)}" for line in form.take]
     if field.refused_if:
-        lines.append(f"    if {field.refused_if.format(v=variable)}: raise Odd")
+        refused_if = field.refused_if.removeprefix(f"type({{v}}) is not {form.takes} or ")
+        lines.append(f"    if {refused_if.format(v=variable)}: raise Odd")
     return lines

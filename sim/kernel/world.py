@@ -57,7 +57,7 @@ class World:
         self._streams: list[tuple[str, Random]] = []
         self._salt = ""
         self._made = 0
-        self._at_once = 0
+        self._at_once, self._at_once_ns = 0, -1
 
     # -- randomness ------------------------------------------------------------------------------
     def rng(self, name: str) -> Random:
@@ -142,7 +142,7 @@ class World:
         """Move the time, between events."""
         assert now_ns >= self.now_ns, "time does not go back"
         if now_ns > self.now_ns:
-            self.now_ns, self.now_s, self._at_once = now_ns, to_s(now_ns), 0
+            self.now_ns, self.now_s = now_ns, to_s(now_ns)
 
     def run_by(self, end_ns: int, enough: Callable[[], bool] | None = None) -> bool:
         """Run events up to `end_ns`, `enough` being asked after each; whether it said so. Raises
@@ -156,10 +156,10 @@ class World:
                 continue
             self.events_done += 1
             when_ns = number >> TURN_BITS
-            if when_ns != self.now_ns:
-                assert when_ns > self.now_ns, "time does not go back"
-                self.now_ns, self.now_s, self._at_once = when_ns, when_ns / NS_PER_S, 1
+            if when_ns > self.now_ns:
+                self.now_ns, self.now_s = when_ns, when_ns / NS_PER_S
             else:
+                assert when_ns == self.now_ns, "time does not go back"
                 self._count_at_once()
             try:
                 action()
@@ -172,6 +172,9 @@ class World:
         return False
 
     def _count_at_once(self) -> None:
+        """One more event at the instant of the one before."""
+        if self._at_once_ns != self.now_ns:
+            self._at_once_ns, self._at_once = self.now_ns, 1
         self._at_once += 1
         if self._at_once > EVENTS_AT_ONCE_MAX:
             raise Livelock(f"more than {EVENTS_AT_ONCE_MAX} events at {self.now_s} s")

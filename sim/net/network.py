@@ -84,6 +84,7 @@ class Network:
         self._receivers: dict[Address, Receiver] = {}
         self._refusal_receivers: dict[Address, Callable[[Refused], None]] = {}
         self._refusal_rate = RefusalRate()
+        self._arrival = self.deliver  # bound once, and not for every datagram
 
     @property
     def counters(self) -> Counter[str]:
@@ -154,7 +155,7 @@ class Network:
         road = self.roads.road(host, other)
         if road.quick:  # as `_launch` does it
             delay_s = road.link.delay_s(self.random)
-            action = partial(self.deliver, data, source, destination)
+            action = partial(self._arrival, data, source, destination)
             world.at_ns(world.now_ns + int(delay_s * NS_PER_S), action)
             if self.observers:
                 self.observe("udp", source, destination, size_bytes, delay_s)
