@@ -70,7 +70,7 @@ PROBING = (
     Mutant(
         "rumours-for-ever",
         "a rumour is told again and again",
-        (Edit(DISSEMINATION, "Rumours.take", "rumour.told += 1", "rumour.told += 0"),),
+        (Edit(DISSEMINATION, "Rumours._told", "rumour.told += 1", "rumour.told += 0"),),
         ("calm",),
         ("chatty", "storm"),
     ),
