@@ -77,6 +77,7 @@ def main() -> None:
         "state of a checkpoint": longest(checkpoint(one, others)),
         "drafting a checkpoint": longest(drafting(one)),
         "finishing it, in a thread": longest(finishing(one)),
+        "taint of as many actions": longest(tainting(rows)),
     }
     print_table(
         f"turns of the event loop, {rows:,} results of one writer, {rows:,} of the others",
@@ -224,22 +225,9 @@ def taint(actions: int, rounds: int) -> dict[str, float]:
     """A graph in which each action consumes what two of the others made, all of it from one result
     that a removal withdraws; from the removal to the answer. The floor: the same edges put into a
     dict of lists, and walked."""
-    rng = random.Random(2)
-    made = [Digest(rng.randbytes(32)) for _ in range(actions)]
-    edges = [(max(0, at - 1), rng.randrange(at) if at else 0) for at in range(actions)]
+    made, edges = graph(actions)
     seconds, floors, found = list[float](), list[float](), 0
-    events = list[bytes]()
-    for at in range(1, actions):
-        consumed = sorted({made[source][:CONSUMED_BYTES] for source in edges[at]})
-        events.append(encode_event(ActionResult(made[at], made[at], made[at], BUILT, 1)))
-        events.append(encode_event(Derivation(made[at], tuple(consumed))))
-    first = encode_event(ActionResult(made[0], made[0], made[0], BUILT, 1))
-    frames = [
-        *sealed(KEYS[0], Lane.CTL, [encode_event(Open(ADMISSION, (), ""))]),
-        *sealed(KEYS[1], Lane.CTL, [encode_event(Open(ADMISSION, (), ""))]),
-        *sealed(KEYS[0], Lane.AC, [first]),
-        *sealed(KEYS[1], Lane.AC, events),
-    ]
+    frames = tangled(made, edges)
     state = state_of(frames)
     for _ in range(rounds):
         floors.append(timed(lambda: walk(made, edges)))
@@ -257,6 +245,28 @@ def taint(actions: int, rounds: int) -> dict[str, float]:
     print_table(f"taint over {actions:,} actions, two edges each", ["", "s"], rows)
     ratio = median(a / b for a, b in zip(seconds, floors, strict=True))
     return {"taint_s": median(seconds), "ratio_taint_dict": ratio}
+
+
+def graph(actions: int) -> tuple[list[Digest], list[tuple[int, int]]]:
+    rng = random.Random(2)
+    made = [Digest(rng.randbytes(32)) for _ in range(actions)]
+    return made, [(max(0, at - 1), rng.randrange(at) if at else 0) for at in range(actions)]
+
+
+def tangled(made: list[Digest], edges: list[tuple[int, int]]) -> list[Frame]:
+    """The first is the removed writer's, all others somebody else's."""
+    events = list[bytes]()
+    for at in range(1, len(made)):
+        consumed = sorted({made[source][:CONSUMED_BYTES] for source in edges[at]})
+        events.append(encode_event(ActionResult(made[at], made[at], made[at], BUILT, 1)))
+        events.append(encode_event(Derivation(made[at], tuple(consumed))))
+    first = encode_event(ActionResult(made[0], made[0], made[0], BUILT, 1))
+    return [
+        *sealed(KEYS[0], Lane.CTL, [encode_event(Open(ADMISSION, (), ""))]),
+        *sealed(KEYS[1], Lane.CTL, [encode_event(Open(ADMISSION, (), ""))]),
+        *sealed(KEYS[0], Lane.AC, [first]),
+        *sealed(KEYS[1], Lane.AC, events),
+    ]
 
 
 def walk(made: list[Digest], edges: list[tuple[int, int]]) -> set[int]:
@@ -317,6 +327,12 @@ def drafting(one: list[Frame]) -> tuple[State, Turn]:
 def finishing(one: list[Frame]) -> tuple[State, Turn]:
     owner, _ = drafting(one)
     return owner, owner.checkpoint(Lane.AC).finish
+
+
+def tainting(actions: int) -> tuple[State, Turn]:
+    """What all the others made comes from one result that is withdrawn."""
+    state = state_of(tangled(*graph(actions)), STATE_SLICE_ROWS)
+    return state, lambda: state.stand(removed())
 
 
 def longest(story: tuple[State, Turn]) -> tuple[int, float, float]:

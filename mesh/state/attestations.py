@@ -226,10 +226,10 @@ class Attestations:
 
     def outputs_of(self, action: Digest, among: bytearray | None = None) -> set[Digest]:
         """What came out of one action by any row, whether it counts or not; or by those `among`
-        some (`marked`)."""
+        some (`marked`), and none that came after those were marked."""
         row, found = self._newest(action), set()
         while row:
-            if among is None or among[row]:
+            if among is None or (row < len(among) and among[row]):
                 at = (row - 1) * ROW_BYTES
                 found.add(Digest(bytes(self._rows[at + 34 : at + 66])))
             row = self._next[row]

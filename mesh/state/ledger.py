@@ -61,6 +61,10 @@ class Ledger(Generic[K]):
         """All keys."""
         return iter(self._entries)
 
+    def has(self, key: K) -> bool:
+        """Whether there is any, also one that does not count."""
+        return key in self._entries
+
     def counting(self, key: K) -> list[Entry]:
         """Those that count, by dot, each once."""
         found = {entry.dot: entry for entry in self._entries.get(key, ()) if entry.counts}

@@ -15,7 +15,8 @@ removed node was linked by an honest one. So:
   where the checkpoint does not count.
 
 The closure goes once over the edges; it is made anew only after something that could change it, and
-there is nothing to do while nobody was cut.
+there is nothing to do while nobody was cut. It can be made in slices. Until it is made nothing is
+offered of an action that has consumed others' outputs: that is a miss, and never wrong.
 
 Content addresses make this a second line: an action whose poisoned input nobody produces any more
 is not asked for. It matters where the poisoned file is already in somebody's tree.
@@ -25,7 +26,8 @@ Not here: deleting the blobs (whoever holds them asks for `closure`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from typing import TypeVar, cast
 
 import attrs
 
@@ -37,6 +39,8 @@ from mesh.state.windows import Moved, Windows
 from mesh.state.withdrawals import Pair
 from mesh.types import Digest, NodeId
 
+T = TypeVar("T")
+_AT_ONCE = 1 << 62
 Consumed = bytes
 """The first CONSUMED_BYTES of an `outputs` digest."""
 
@@ -61,16 +65,25 @@ class Taint:
     """Actions that were made from it, in order."""
 
 
-def closure(
+@attrs.frozen
+class Closure:
+    """All actions that consumed a seed, or what came out of such an action, and so on."""
+
+    tainted: frozenset[Digest]
+    consumed: frozenset[Consumed]
+    """By what they are: an action that consumes one of these is one of them."""
+
+
+def closing(
     seeds: Iterable[Consumed],
     consumers: Mapping[Consumed, Collection[Digest]],
     outputs_of: Callable[[Digest], Iterable[Digest]],
-) -> set[Digest]:
-    """All actions that consumed a seed, or what came out of such an action, and so on. Each action
-    and each edge is looked at once."""
+    actions_max: int,
+) -> Generator[None, None, Closure]:
+    """Each action and each edge is looked at once, about so many in each piece."""
     tainted: set[Digest] = set()
     queue = list(dict.fromkeys(seeds))
-    seen = set(queue)
+    seen, room = set(queue), actions_max
     while queue:
         for action in consumers.get(queue.pop(), ()):
             if action in tainted:
@@ -81,7 +94,33 @@ def closure(
                 if consumed not in seen:
                     seen.add(consumed)
                     queue.append(consumed)
-    return tainted
+            room -= 1
+            if room <= 0:
+                yield
+                room = actions_max
+    return Closure(frozenset(tainted), frozenset(seen))
+
+
+def closure(
+    seeds: Iterable[Consumed],
+    consumers: Mapping[Consumed, Collection[Digest]],
+    outputs_of: Callable[[Digest], Iterable[Digest]],
+) -> frozenset[Digest]:
+    """The actions, all at once."""
+    return finished(closing(seeds, consumers, outputs_of, _AT_ONCE)).tainted
+
+
+def finished(work: Generator[None, None, T]) -> T:
+    """What comes of it in the end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return cast("T", done.value)
+
+
+NOTHING = Closure(frozenset(), frozenset())
+Seeds = dict[tuple[Digest, Digest], Withdrawn]
 
 
 class TaintView:
@@ -92,40 +131,54 @@ class TaintView:
         self._strands = strands
         self._windows = windows
         self._derivations: Ledger[Digest] = Ledger()
-        self._seeds: dict[tuple[Digest, Digest], Withdrawn] = {}
+        self._seeds: Seeds = {}
         self._watched: set[Digest] = set()
         """Actions of seeds, and tainted ones: a new row of theirs changes something."""
-        self._tainted: set[Digest] = set()
+        self._closure = NOTHING
         self._listed: dict[Pair, dict[NodeId, None]] = {}
         """What admins list as withdrawn, and on whose account."""
         self._is_old = False
         self._cut_changes = 0
+        self._renewals = 0
+        """How often it was begun to find all this anew; the last one is in force."""
+        self._meanwhile: tuple[set[Digest], set[Consumed]] | None = None
+        """While that is going on: actions with new rows, and what new derivations name."""
 
     # -- asking ------------------------------------------------------------------------------------
+    @property
+    def is_old(self) -> bool:
+        """Whether it must be made anew, or that is going on."""
+        changed = self._cut_changes != self._windows.cut_changes
+        return self._is_old or changed or self._meanwhile is not None
+
     def is_tainted(self, action: Digest) -> bool:
-        """Whether nothing of this action is to be offered."""
-        self._renew()
-        return action in self._tainted
+        """Whether nothing of this action is to be offered; while `is_old`, whether that may be."""
+        return action in self._closure.tainted or (self.is_old and self._derivations.has(action))
 
     def of(self, node: NodeId | None = None) -> Taint:
         """All that is withheld; on account of one node, or of all."""
-        self._renew()
         seeds = [
             self._seeds[key]
             for key in sorted(self._seeds)
             if node is None or node in self._seeds[key].nodes
         ]
-        derived = self._closure(seeds) if node is not None else self._tainted
-        return Taint(tuple(seeds), tuple(sorted(derived)))
+        found = self._closure
+        if node is not None:
+            found = finished(self._closing(seeds, _AT_ONCE))
+        return Taint(tuple(seeds), tuple(sorted(found.tainted)))
 
     # -- folding -----------------------------------------------------------------------------------
     def derived(self, entry: Entry, derivation: Derivation) -> None:
         self._derivations.add(derivation.action, entry)
-        self._is_old |= bool(self._seeds)
+        if self._meanwhile is not None:
+            self._meanwhile[1].update(derivation.consumed)
+        self._is_old |= not self._closure.consumed.isdisjoint(derivation.consumed)
 
     def came(self, strand: Strand, actions: Collection[Digest]) -> None:
         """Results of these actions came in on a strand."""
-        if self._windows.is_cut(strand.feed.node) or not self._watched.isdisjoint(actions):
+        if self._meanwhile is not None:
+            self._meanwhile[0].update(actions)
+        if self._windows.is_strand_cut(strand) or not self._watched.isdisjoint(actions):
             self._is_old = True
 
     def list_withdrawn(self, listed: dict[Pair, dict[NodeId, None]]) -> None:
@@ -150,34 +203,67 @@ class TaintView:
         ]
 
     # -- the closure -------------------------------------------------------------------------------
-    def _renew(self) -> None:
-        if not self._is_old and self._cut_changes == self._windows.cut_changes:
-            return
-        self._is_old, self._cut_changes = False, self._windows.cut_changes
-        self._seeds = self._find_seeds()
-        self._tainted = self._closure(self._seeds.values())
-        self._watched = self._tainted | {action for action, _ in self._seeds}
+    def renew(self) -> None:
+        """Make it anew, if it must be, at once."""
+        if self.is_old:
+            for _ in self.renewing(_AT_ONCE):
+                pass
 
-    def _find_seeds(self) -> dict[tuple[Digest, Digest], Withdrawn]:
-        seeds: dict[tuple[Digest, Digest], Withdrawn] = {}
-        for action in self._withdrawn_actions():
-            counting = self._actions.claims(action)
-            records: dict[Digest, dict[Digest, None]] = {}
-            nodes: dict[Digest, dict[NodeId, None]] = {}
-            for row in self._actions.table.of(action):
-                strand, outputs = self._strands[row.strand], row.result.outputs
-                is_out = row.is_event and self._windows.is_withdrawn(strand, row.seq)
-                if is_out and outputs not in counting:
-                    records.setdefault(outputs, {})[row.result.record] = None
-                    nodes.setdefault(outputs, {})[strand.feed.node] = None
-            for outputs, each in records.items():
-                by = tuple(sorted(nodes[outputs]))
-                seeds[action, outputs] = Withdrawn(action, outputs, tuple(sorted(each)), by)
-        for (action, outputs), on_account_of in self._listed.items():
-            if (action, outputs) not in seeds and outputs not in self._actions.claims(action):
+    def renewing(self, rows_max: int) -> Iterator[None]:
+        """The same in pieces of about so many rows or actions. What becomes known meanwhile, and
+        would change it, makes it old again; another call makes this one come to nothing."""
+        self._renewals += 1
+        number = self._renewals
+        self._is_old, self._cut_changes = False, self._windows.cut_changes
+        self._meanwhile = rows, consumed = set[Digest](), set[Consumed]()
+        seeds: Seeds = {}
+        for _ in self._finding_seeds(seeds, rows_max):
+            yield
+            if number != self._renewals:
+                return
+        work = self._closing(seeds.values(), rows_max)
+        found: Closure | None = None
+        while found is None:
+            try:
+                next(work)
+            except StopIteration as done:
+                found = cast("Closure", done.value)
+                continue
+            yield
+            if number != self._renewals:
+                return
+        self._seeds, self._closure, self._meanwhile = seeds, found, None
+        self._watched = {*found.tainted, *(action for action, _ in seeds)}
+        if not (self._watched.isdisjoint(rows) and found.consumed.isdisjoint(consumed)):
+            self._is_old = True
+
+    def _finding_seeds(self, seeds: Seeds, rows_max: int) -> Iterator[None]:
+        for number, action in enumerate(self._withdrawn_actions(), 1):
+            self._look_at(action, seeds)
+            if number % rows_max == 0:
+                yield
+        for number, (pair, on_account_of) in enumerate(list(self._listed.items()), 1):
+            action, outputs = pair
+            if pair not in seeds and outputs not in self._actions.claims(action):
                 by = tuple(sorted(on_account_of))
-                seeds[action, outputs] = Withdrawn(action, outputs, (), by)
-        return seeds
+                seeds[pair] = Withdrawn(action, outputs, (), by)
+            if number % rows_max == 0:
+                yield
+
+    def _look_at(self, action: Digest, seeds: Seeds) -> None:
+        """What of an action only withdrawn events attest."""
+        counting = self._actions.claims(action)
+        records: dict[Digest, dict[Digest, None]] = {}
+        nodes: dict[Digest, dict[NodeId, None]] = {}
+        for row in self._actions.table.of(action):
+            strand, outputs = self._strands[row.strand], row.result.outputs
+            is_out = row.is_event and self._windows.is_withdrawn(strand, row.seq)
+            if is_out and outputs not in counting:
+                records.setdefault(outputs, {})[row.result.record] = None
+                nodes.setdefault(outputs, {})[strand.feed.node] = None
+        for outputs, each in records.items():
+            by = tuple(sorted(nodes[outputs]))
+            seeds[action, outputs] = Withdrawn(action, outputs, tuple(sorted(each)), by)
 
     def _withdrawn_actions(self) -> set[Digest]:
         found: set[Digest] = set()
@@ -189,19 +275,25 @@ class TaintView:
             found |= self._actions.table.actions_at(strand.index, is_out)
         return found
 
-    def _closure(self, seeds: Iterable[Withdrawn]) -> set[Digest]:
+    def _closing(self, seeds: Iterable[Withdrawn], rows_max: int) -> Generator[None, None, Closure]:
         first = {seed.outputs[:CONSUMED_BYTES] for seed in seeds}
         if not first:
-            return set()
+            return NOTHING
         consumers: dict[Consumed, list[Digest]] = {}
-        for action in self._derivations:
+        for number, action in enumerate(list(self._derivations), 1):
             for each in _consumed(self._derivations.of(action)):
                 consumers.setdefault(each, []).append(action)
+            if number % rows_max == 0:
+                yield
         strands, table = self._strands, self._actions.table
         known = table.marked(
             lambda strand: strands[strand].low, lambda strand, seq: strands[strand].counts(seq)
         )
-        return closure(first, consumers, lambda action: table.outputs_of(action, known))
+        return (
+            yield from closing(
+                first, consumers, lambda action: table.outputs_of(action, known), rows_max
+            )
+        )
 
 
 def _consumed(entries: Iterable[Entry]) -> Iterator[Consumed]:

@@ -170,11 +170,13 @@ class State:
     @property
     def is_behind(self) -> bool:
         """Whether there is something left to do."""
-        return bool(self._jobs)
+        return bool(self._jobs) or (self.slice_rows is not None and self._views.taint.is_old)
 
     def go_on(self) -> Changes:
         """Do the next slice."""
         parts, room = list[Changes](), self.slice_rows or 1
+        if not self._jobs and self.is_behind:
+            self._jobs.append((self._views.taint, self._renew_taint()))
         while self._jobs and room > 0:
             _, job = self._jobs[0]
             into = next(job, None)
@@ -222,6 +224,10 @@ class State:
             into.judge.update(actions)
             yield into
 
+    def _renew_taint(self) -> Iterator[Collected]:
+        for _ in self._views.taint.renewing(self._rows_max):
+            yield Collected()
+
     def _compact_actions(self) -> Iterator[Collected]:
         if self._views.actions.is_mostly_dead():
             for _ in self._views.actions.compacting(self._rows_max):
@@ -256,12 +262,15 @@ class State:
     ) -> Trusted | Divergent | None:
         """What is to be believed of an action, by the mesh's policy unless another is given. None:
         nothing, or nothing that may be offered."""
-        if self._views.taint.is_tainted(action):
+        if self.taint_has(action):
             return None
         return self._views.actions.lookup(action, policy or self.policy().actions)
 
     def taint_has(self, action: Digest) -> bool:
-        """Whether nothing of an action may be offered, whoever built it."""
+        """Whether nothing of an action may be offered, whoever built it. While `is_behind`: whether
+        that may be."""
+        if self.slice_rows is None:
+            self._views.taint.renew()
         return self._views.taint.is_tainted(action)
 
     def policy(self) -> MeshPolicy:
@@ -273,8 +282,11 @@ class State:
     def programs(self) -> Sequence[str]:
         return self._views.deployments.keys()
 
-    def taint(self, node: NodeId | None = None) -> Taint:
-        """What is withheld, on account of one node or of all."""
+    def taint(self, node: NodeId | None = None, *, at_once: bool = True) -> Taint:
+        """What is withheld, on account of one node or of all. Without `at_once`: as it was
+        when that was last looked at."""
+        if at_once:
+            self._views.taint.renew()
         return self._views.taint.of(node)
 
     def cuts_of(self, node: NodeId, epoch: bytes) -> tuple[Cut, ...]:

@@ -117,6 +117,10 @@ class Windows:
         comes later never sees that, so nothing may depend on whether it was ever here."""
         return strand.low <= seq and seq >= self._cut_high.get(strand.index, ENDLESS)
 
+    def is_strand_cut(self, strand: Strand) -> bool:
+        """Whether a removal cuts a strand, if only in that it names its end."""
+        return strand.index in self._cut_high
+
     @property
     def has_cuts(self) -> bool:
         """Whether any strand is cut."""

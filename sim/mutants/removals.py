@@ -169,7 +169,7 @@ REMOVALS: tuple[Mutant, ...] = (
         "taint-ends-at-once",
         "what was made from a withdrawn result is offered",
         ("taint-forgotten",),
-        Edit("mesh.state.taint", "closure", "tainted.add(action)", "continue"),
+        Edit("mesh.state.taint", "closing", "tainted.add(action)", "continue"),
         profiles=("state-keys", "state"),
     ),
     mutant(

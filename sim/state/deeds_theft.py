@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 NOTICED_S = 1.5
 BREATH_S = 0.5
 """Between a thief's frames, so that disks take them."""
-STOLEN_KEY = "stolen"
-"""The register that thieves write."""
+STOLEN_KEY = "stolen {}"
+"""The register that a thief writes."""
 
 
 @attrs.frozen
@@ -141,7 +141,7 @@ def _write(state: StateStage, theft: Theft, when: str, admission: bytes | None) 
     result = ActionResult(theft.action, theft.outputs, digest("record"), 0, 1)
     opening: list[Event] = [Open(admission, (), "thief")] if admission is not None else []
     said: list[tuple[Lane, list[Event]]] = [
-        (Lane.CTL, [*opening, Register(STOLEN_KEY, when.encode())]),
+        (Lane.CTL, [*opening, Register(STOLEN_KEY.format(theft.number), when.encode())]),
         (Lane.AC, [result]),
     ]
     for number, (lane, events) in enumerate(said):

@@ -123,3 +123,60 @@ def test_every_one_of_many_inputs_is_found(count: int) -> None:
         alice.write(Lane.AC, Derivation(digest("p"), consumed))
         world.remove("bob")
         assert world.fold().taint().derived == (digest("p"),)
+
+
+@pytest.mark.parametrize("slice_rows", [1, 3, 50])
+def test_while_taint_is_looked_for_nothing_that_may_be_tainted_is_offered(slice_rows: int) -> None:
+    """Also of what comes in meanwhile. What consumed nothing of others is offered throughout."""
+    world = World()
+    alice, bob = world.join("alice"), world.join("bob")
+    bob.write(Lane.AC, result("x0", "0"))
+    for at in range(30):
+        consumed = (digest(f"x{at}>{at}")[:16],)
+        alice.write(Lane.AC, Derivation(digest(f"x{at + 1}"), consumed))
+        alice.write(Lane.AC, result(f"x{at + 1}", str(at + 1)))
+    alice.write(Lane.AC, result("apart"))
+    state = world.fold()
+    state.slice_rows = slice_rows
+    chain = [digest(f"x{at + 1}") for at in range(30)]
+    assert all(state.lookup(each) for each in chain)
+
+    world.remove("bob")
+    state.stand(world.standing())
+    alice.write(Lane.AC, Derivation(digest("late"), (digest("x30>30")[:16],)), result("late"))
+    turns, told = 0, False
+    while state.is_behind:
+        assert all(state.lookup(each) is None for each in chain)
+        assert state.lookup(digest("apart")) is not None
+        state.go_on()
+        turns += 1
+        if turns == 2 or not (told or state.is_behind):
+            state.apply(world.frames)
+            told = True
+    assert told
+    assert state.lookup(digest("late")) is None
+    assert state.taint(at_once=False) == world.fold().taint()
+    assert len(state.taint().derived) == 31
+    assert turns > 31 // slice_rows
+
+
+def test_what_touches_nothing_tainted_does_not_make_it_look_again() -> None:
+    world = World()
+    alice, bob = world.join("alice"), world.join("bob")
+    bob.write(Lane.AC, result("x", "bad"))
+    alice.write(Lane.AC, Derivation(digest("p"), (digest("x>bad")[:16],)), result("p"))
+    world.remove("bob")
+    state = world.fold()
+    state.slice_rows = 10
+    while state.is_behind:
+        state.go_on()
+    alice.write(Lane.AC, Derivation(digest("q"), (digest("y>ok")[:16],)), result("q"))
+    state.apply(world.frames)
+    assert not state.is_behind
+    assert state.lookup(digest("q")) is not None
+    alice.write(Lane.AC, Derivation(digest("r"), (digest("x>bad")[:16],)), result("r"))
+    state.apply(world.frames)
+    assert state.is_behind
+    while state.is_behind:
+        state.go_on()
+    assert state.taint(at_once=False).derived == tuple(sorted((digest("p"), digest("r"))))

@@ -29,7 +29,7 @@ def log_health(
     log, view = replica.log, replica.state
     counts = log.counts()
     divergences = view.actions.divergences()
-    taint = view.taint()
+    taint = view.taint(at_once=False)
     return {
         "feeds": counts.feeds,
         "frames": counts.frames,

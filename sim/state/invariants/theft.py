@@ -35,7 +35,7 @@ class ThiefUnheard(StateOracle):
                 theft, owner = known.theft, self.state.node_id(known.theft.owner)
                 if not ends(replica.standing, owner, known):
                     continue
-                register = replica.state.registers.get(owner, STOLEN_KEY)
+                register = replica.state.registers.get(owner, STOLEN_KEY.format(theft.number))
                 claims = replica.state.actions.claims(theft.action)
                 if claims or (register is not None and register.value is not None):
                     text = f"node {node.index} believes who stole the key of node {theft.owner}"
