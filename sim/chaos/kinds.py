@@ -65,7 +65,7 @@ WHY_NOT: Mapping[str, str] = {
     **dict.fromkeys(
         (
             *("equivocate", "remove", "twin", "lie", "flood", "checkpoint", "prune"),
-            *("two_faces", "squeeze", "away", "feud", "readmit", "overuse"),
+            *("two_faces", "squeeze", "away", "feud", "readmit", "overuse", "steal"),
         ),
         "a fault of replicas; real nodes have no such switch",
     ),
