@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import attrs
@@ -226,7 +226,7 @@ class Attestations:
 
     def outputs_of(self, action: Digest, among: bytearray | None = None) -> set[Digest]:
         """What came out of one action by any row, whether it counts or not; or by those `among`
-        some (`marked`), and none that came after those were marked."""
+        some (`marking`), and none that came after those were marked."""
         row, found = self._newest(action), set()
         while row:
             if among is None or (row < len(among) and among[row]):
@@ -243,27 +243,38 @@ class Attestations:
                 rows = range(first, last[0] if last else len(self._next))
                 yield rows, self._run_strand[at], self._run_seq[at], self._run_step[at]
 
-    def marked(self, low_of: Callable[[int], int], counts: Callable[[int, int], bool]) -> bytearray:
+    def marking(
+        self, low_of: Callable[[int], int], counts: Callable[[int, int], bool], runs_max: int
+    ) -> Generator[None, None, bytearray]:
         """By the number of a row 1 if it is an event not below the `low` of its strand, or repeated
-        by a checkpoint at a place that `counts`."""
-        marks = bytearray(len(self._next))
-        for rows, strand, seq, step in self.runs():
+        by a checkpoint at a place that `counts`. About so many runs of rows in each piece; what is
+        added meanwhile is not in it."""
+        marks, end = bytearray(len(self._next)), len(self._next)
+        for number, (rows, strand, seq, step) in enumerate(self.runs(), 1):
+            if rows.start >= end:
+                break
             if step:
                 rows = rows[min(max(low_of(strand) - seq, 0), len(rows)) :]  # noqa: PLW2901
             elif not counts(strand, seq):
-                continue
-            marks[rows.start : rows.stop] = b"\1" * len(rows)
+                rows = rows[:0]  # noqa: PLW2901
+            stop = min(rows.stop, end)
+            if rows and rows.start < stop:
+                marks[rows.start : stop] = b"\1" * (stop - rows.start)
+            if number % runs_max == 0:
+                yield
         return marks
 
-    def actions_at(self, strand: int, wanted: Callable[[int], bool]) -> set[Digest]:
-        """Actions of which an event of this strand is at a place that is `wanted`."""
-        return {
-            self.action(row)
-            for rows, _, seq, step in self.runs(strand)
-            if step
-            for row in rows
-            if wanted(seq + row - rows.start)
-        }
+    def actions_at(
+        self, strands: Container[int], wanted: Callable[[int, int], bool]
+    ) -> Iterator[Digest | None]:
+        """Actions of which an event of one of these strands is at a place that is `wanted`, perhaps
+        several times; for each other row or run None, so that whoever asks can count."""
+        for rows, strand, seq, step in self.runs():
+            if not step or strand not in strands:
+                yield None
+                continue
+            for row in rows:
+                yield self.action(row) if wanted(strand, seq + row - rows.start) else None
 
     def between(self, strand: int, low: int, high: int) -> Iterator[bytes]:
         """Rows of a strand at the places from `low` below `high`, those of one run together."""

@@ -69,8 +69,8 @@ class Taint:
 class Closure:
     """All actions that consumed a seed, or what came out of such an action, and so on."""
 
-    tainted: frozenset[Digest]
-    consumed: frozenset[Consumed]
+    tainted: set[Digest]
+    consumed: set[Consumed]
     """By what they are: an action that consumes one of these is one of them."""
 
 
@@ -98,14 +98,14 @@ def closing(
             if room <= 0:
                 yield
                 room = actions_max
-    return Closure(frozenset(tainted), frozenset(seen))
+    return Closure(tainted, seen)
 
 
 def closure(
     seeds: Iterable[Consumed],
     consumers: Mapping[Consumed, Collection[Digest]],
     outputs_of: Callable[[Digest], Iterable[Digest]],
-) -> frozenset[Digest]:
+) -> set[Digest]:
     """The actions, all at once."""
     return finished(closing(seeds, consumers, outputs_of, _AT_ONCE)).tainted
 
@@ -119,7 +119,7 @@ def finished(work: Generator[None, None, T]) -> T:
             return cast("T", done.value)
 
 
-NOTHING = Closure(frozenset(), frozenset())
+NOTHING = Closure(set(), set())
 Seeds = dict[tuple[Digest, Digest], Withdrawn]
 
 
@@ -132,8 +132,7 @@ class TaintView:
         self._windows = windows
         self._derivations: Ledger[Digest] = Ledger()
         self._seeds: Seeds = {}
-        self._watched: set[Digest] = set()
-        """Actions of seeds, and tainted ones: a new row of theirs changes something."""
+        self._seed_actions: set[Digest] = set()
         self._closure = NOTHING
         self._listed: dict[Pair, dict[NodeId, None]] = {}
         """What admins list as withdrawn, and on whose account."""
@@ -178,7 +177,7 @@ class TaintView:
         """Results of these actions came in on a strand."""
         if self._meanwhile is not None:
             self._meanwhile[0].update(actions)
-        if self._windows.is_strand_cut(strand) or not self._watched.isdisjoint(actions):
+        if self._windows.is_strand_cut(strand) or self._watches(actions):
             self._is_old = True
 
     def list_withdrawn(self, listed: dict[Pair, dict[NodeId, None]]) -> None:
@@ -233,13 +232,20 @@ class TaintView:
             if number != self._renewals:
                 return
         self._seeds, self._closure, self._meanwhile = seeds, found, None
-        self._watched = {*found.tainted, *(action for action, _ in seeds)}
-        if not (self._watched.isdisjoint(rows) and found.consumed.isdisjoint(consumed)):
-            self._is_old = True
+        self._seed_actions = {action for action, _ in seeds}
+        self._is_old |= self._watches(rows) or not found.consumed.isdisjoint(consumed)
+
+    def _watches(self, actions: Collection[Digest]) -> bool:
+        """Whether a new row of one of these actions changes something."""
+        tainted, of_seeds = self._closure.tainted, self._seed_actions
+        return not (tainted.isdisjoint(actions) and of_seeds.isdisjoint(actions))
 
     def _finding_seeds(self, seeds: Seeds, rows_max: int) -> Iterator[None]:
+        looked_at = set[Digest]()
         for number, action in enumerate(self._withdrawn_actions(), 1):
-            self._look_at(action, seeds)
+            if action is not None and action not in looked_at:
+                looked_at.add(action)
+                self._look_at(action, seeds)
             if number % rows_max == 0:
                 yield
         for number, (pair, on_account_of) in enumerate(list(self._listed.items()), 1):
@@ -265,15 +271,14 @@ class TaintView:
             by = tuple(sorted(nodes[outputs]))
             seeds[action, outputs] = Withdrawn(action, outputs, tuple(sorted(each)), by)
 
-    def _withdrawn_actions(self) -> set[Digest]:
-        found: set[Digest] = set()
-        for strand in self._windows.cut_strands():
-
-            def is_out(seq: int, strand: Strand = strand) -> bool:
-                return self._windows.is_withdrawn(strand, seq)
-
-            found |= self._actions.table.actions_at(strand.index, is_out)
-        return found
+    def _withdrawn_actions(self) -> Iterator[Digest | None]:
+        strands, windows = self._strands, self._windows
+        cut = {strand.index for strand in windows.cut_strands()}
+        if not cut:
+            return iter(())
+        return self._actions.table.actions_at(
+            cut, lambda strand, seq: windows.is_withdrawn(strands[strand], seq)
+        )
 
     def _closing(self, seeds: Iterable[Withdrawn], rows_max: int) -> Generator[None, None, Closure]:
         first = {seed.outputs[:CONSUMED_BYTES] for seed in seeds}
@@ -286,8 +291,10 @@ class TaintView:
             if number % rows_max == 0:
                 yield
         strands, table = self._strands, self._actions.table
-        known = table.marked(
-            lambda strand: strands[strand].low, lambda strand, seq: strands[strand].counts(seq)
+        known = yield from table.marking(
+            lambda strand: strands[strand].low,
+            lambda strand, seq: strands[strand].counts(seq),
+            rows_max,
         )
         return (
             yield from closing(
