@@ -54,7 +54,9 @@ class Param:
             value = exp(log(self.low) + share * (log(self.high) - log(self.low)))
         else:
             value = self.low + share * (self.high - self.low)
-        return round(value) if self.whole else float(f"{value:.3g}")
+        if self.whole:
+            return round(value)
+        return min(self.high, max(self.low, float(f"{value:.3g}")))  # 1.001 would become 1
 
     def check(self, value: Value, where: tuple[str | int, ...]) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)

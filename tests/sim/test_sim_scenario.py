@@ -3,9 +3,11 @@ that are the same whenever they are played."""
 
 from __future__ import annotations
 
+from random import Random
+
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sim.faults import KINDS
@@ -57,10 +59,20 @@ def test_text_that_is_not_json_is_told_its_line(text: str, line: int, why: str) 
     assert why in caught.value.why
 
 
+@example(20347, "clocks", 2)
 @given(st.integers(0, 10**9), st.sampled_from(sorted(PROFILES)), st.integers(2, 40))
 def test_files_say_all_of_a_scenario(seed: int, profile: str, nodes: int) -> None:
     scenario = draw(Wish(seed, profile, nodes, "mesh"))
     assert loads(dumps(scenario)) == scenario
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0005, 0.5, 0.9999])
+def test_what_is_drawn_can_be_played(share: float) -> None:
+    dice = Random(0)
+    dice.random = lambda: share  # type: ignore[method-assign]
+    for kind in KINDS.values():
+        for param in kind.params:
+            param.check(param.draw(dice), (kind.name,))
 
 
 def test_the_same_seed_draws_the_same_scenario_and_another_one_another() -> None:
