@@ -98,6 +98,8 @@ class Replica:
         self._admission = config.admission
         self._is_over = False
         """Whether the admission under which our epoch was opened has ended, and another begun."""
+        self._opened: Frame | None = None
+        """The frame that begins our epoch."""
         self._named: dict[FeedId, Head] = {}
         """Own heads of other epochs, as far as we have said that we know them."""
         writing = WriterConfig(
@@ -204,7 +206,11 @@ class Replica:
         return self.look_for_gaps(now_s)
 
     def look_for_gaps(self, now_s: float) -> list[Act]:
-        """Bodies that the disk has spoiled are wanted again from others."""
+        """Bodies that the disk has spoiled are wanted again from others. How our epoch was opened
+        we know while it lasts: were that lost on all disks, nobody who comes could judge it."""
+        opened = self._opened
+        if opened is not None and any(each.seq == 0 for each in self.log.wanted(opened.feed)):
+            self._learned(self.log.add_frame(opened, verified=True))
         self.sync.look_for_gaps()
         return self._take(self.sync.handle_timer(now_s), now_s)
 
@@ -279,6 +285,8 @@ class Replica:
         if not frames:
             return []
         for frame in frames:
+            if frame.feed.lane == Lane.CTL and frame.signed.seq == 0:
+                self._opened = frame
             added = self.log.add_frame(frame, verified=True)
             for tell in self.on_sealed:
                 tell(frame)

@@ -114,8 +114,7 @@ class LostShown(StateOracle):
 
     def _is_gone(self, log: Log, feed: FeedId, digest: Digest) -> bool:
         """Whether the header is here, its body is not, and nothing stands for it. A log that had
-        cut the feed off has forgotten it with all that went, and wants it as any other body when the
-        writer is in again."""
+        cut the feed off has forgotten what went, and wants it when the writer is in again."""
         wanted = log.wanted(feed) if self.state.rosters.cuts_of(feed.node) else ()
         if any(signed.digest == digest for signed in wanted):
             return False
