@@ -120,7 +120,25 @@ def finished(work: Generator[None, None, T]) -> T:
 
 
 NOTHING = Closure(set(), set())
-Seeds = dict[tuple[Digest, Digest], Withdrawn]
+
+
+class Seeds:
+    """What taint begins with; `consumed`: how derivations name it."""
+
+    def __init__(self) -> None:
+        self.by_pair: dict[Pair, Withdrawn] = {}
+        self.actions: set[Digest] = set()
+        self.consumed: set[Consumed] = set()
+
+    def add(self, seed: Withdrawn) -> None:
+        self.by_pair[seed.action, seed.outputs] = seed
+        self.actions.add(seed.action)
+        self.consumed.add(seed.outputs[:CONSUMED_BYTES])
+
+    def because_of(self, node: NodeId | None) -> list[Withdrawn]:
+        """By action and outputs; those on account of one node, or all."""
+        ordered = (self.by_pair[pair] for pair in sorted(self.by_pair))
+        return [seed for seed in ordered if node is None or node in seed.nodes]
 
 
 class TaintView:
@@ -131,8 +149,7 @@ class TaintView:
         self._strands = strands
         self._windows = windows
         self._derivations: Ledger[Digest] = Ledger()
-        self._seeds: Seeds = {}
-        self._seed_actions: set[Digest] = set()
+        self._seeds = Seeds()
         self._closure = NOTHING
         self._listed: dict[Pair, dict[NodeId, None]] = {}
         """What admins list as withdrawn, and on whose account."""
@@ -156,14 +173,10 @@ class TaintView:
 
     def of(self, node: NodeId | None = None) -> Taint:
         """All that is withheld; on account of one node, or of all."""
-        seeds = [
-            self._seeds[key]
-            for key in sorted(self._seeds)
-            if node is None or node in self._seeds[key].nodes
-        ]
-        found = self._closure
+        seeds, found = self._seeds.because_of(node), self._closure
         if node is not None:
-            found = finished(self._closing(seeds, _AT_ONCE))
+            first = {seed.outputs[:CONSUMED_BYTES] for seed in seeds}
+            found = finished(self._closing(first, _AT_ONCE))
         return Taint(tuple(seeds), tuple(sorted(found.tainted)))
 
     # -- folding -----------------------------------------------------------------------------------
@@ -215,12 +228,12 @@ class TaintView:
         number = self._renewals
         self._is_old, self._cut_changes = False, self._windows.cut_changes
         self._meanwhile = rows, consumed = set[Digest](), set[Consumed]()
-        seeds: Seeds = {}
+        seeds = Seeds()
         for _ in self._finding_seeds(seeds, rows_max):
             yield
             if number != self._renewals:
                 return
-        work = self._closing(seeds.values(), rows_max)
+        work = self._closing(seeds.consumed, rows_max)
         found: Closure | None = None
         while found is None:
             try:
@@ -232,12 +245,11 @@ class TaintView:
             if number != self._renewals:
                 return
         self._seeds, self._closure, self._meanwhile = seeds, found, None
-        self._seed_actions = {action for action, _ in seeds}
         self._is_old |= self._watches(rows) or not found.consumed.isdisjoint(consumed)
 
     def _watches(self, actions: Collection[Digest]) -> bool:
         """Whether a new row of one of these actions changes something."""
-        tainted, of_seeds = self._closure.tainted, self._seed_actions
+        tainted, of_seeds = self._closure.tainted, self._seeds.actions
         return not (tainted.isdisjoint(actions) and of_seeds.isdisjoint(actions))
 
     def _finding_seeds(self, seeds: Seeds, rows_max: int) -> Iterator[None]:
@@ -250,9 +262,8 @@ class TaintView:
                 yield
         for number, (pair, on_account_of) in enumerate(list(self._listed.items()), 1):
             action, outputs = pair
-            if pair not in seeds and outputs not in self._actions.claims(action):
-                by = tuple(sorted(on_account_of))
-                seeds[pair] = Withdrawn(action, outputs, (), by)
+            if pair not in seeds.by_pair and outputs not in self._actions.claims(action):
+                seeds.add(Withdrawn(action, outputs, (), tuple(sorted(on_account_of))))
             if number % rows_max == 0:
                 yield
 
@@ -269,7 +280,7 @@ class TaintView:
                 nodes.setdefault(outputs, {})[strand.feed.node] = None
         for outputs, each in records.items():
             by = tuple(sorted(nodes[outputs]))
-            seeds[action, outputs] = Withdrawn(action, outputs, tuple(sorted(each)), by)
+            seeds.add(Withdrawn(action, outputs, tuple(sorted(each)), by))
 
     def _withdrawn_actions(self) -> Iterator[Digest | None]:
         strands, windows = self._strands, self._windows
@@ -280,8 +291,7 @@ class TaintView:
             cut, lambda strand, seq: windows.is_withdrawn(strands[strand], seq)
         )
 
-    def _closing(self, seeds: Iterable[Withdrawn], rows_max: int) -> Generator[None, None, Closure]:
-        first = {seed.outputs[:CONSUMED_BYTES] for seed in seeds}
+    def _closing(self, first: set[Consumed], rows_max: int) -> Generator[None, None, Closure]:
         if not first:
             return NOTHING
         consumers: dict[Consumed, list[Digest]] = {}
