@@ -89,7 +89,11 @@ class Beats:
         """A beat that arrived at `arrived_s` promised another `within_s` later; `late_s` is what
         it or we may be late. Returns whether `due_s` is another now."""
         due_s = arrived_s + within_s
-        self._expected[node] = _Expected(due_s, due_s + GRACE_S + late_s)
+        known = self._expected.get(node)
+        if known is None:
+            self._expected[node] = _Expected(due_s, due_s + GRACE_S + late_s)
+        else:
+            known.due_s, known.missed_s = due_s, due_s + GRACE_S + late_s
         before_s = self.due_s
         self._look()
         return self.due_s != before_s

@@ -24,6 +24,7 @@ from mesh.wire.straight import quick
 UNIT_S = 100e-6
 """Resolution on the wire."""
 PLANE_MAX = 2**15 - 1
+FAR_S = PLANE_MAX * UNIT_S
 HEIGHT_MAX = 2**16 - 1
 HEIGHT_MIN_S = 50e-6
 ERROR_MAX = 1.5
@@ -87,14 +88,13 @@ def moved(
         if plane_s == 0.0:
             return own
     # The unit vector of height coordinates: the plane's part and both heights, over the distance.
-    far_s = PLANE_MAX * UNIT_S
     share = plane_s / (plane_s + own.height_s + other.height_s) if plane_s >= UNIT_S else 1.0
-    return Coordinate(
-        x_s=_within(own.x_s + step_s * share * dx_s / plane_s, -far_s, far_s),
-        y_s=_within(own.y_s + step_s * share * dy_s / plane_s, -far_s, far_s),
-        height_s=_within(own.height_s + step_s * (1 - share), HEIGHT_MIN_S, HEIGHT_MAX * UNIT_S),
-        error=error,
-    )
+    pull_s = step_s * share
+    x_s, y_s = own.x_s + pull_s * dx_s / plane_s, own.y_s + pull_s * dy_s / plane_s
+    if not (-FAR_S <= x_s <= FAR_S and -FAR_S <= y_s <= FAR_S):
+        x_s, y_s = _within(x_s, -FAR_S, FAR_S), _within(y_s, -FAR_S, FAR_S)
+    height_s = _within(own.height_s + step_s * (1 - share), HEIGHT_MIN_S, HEIGHT_MAX * UNIT_S)
+    return Coordinate(x_s, y_s, height_s, error)
 
 
 def encode(place: Coordinate) -> bytes:
