@@ -41,6 +41,8 @@ from mesh.types import Digest, NodeId
 
 T = TypeVar("T")
 _AT_ONCE = 1 << 62
+LOOK_ROWS = 8
+"""What all that is known of one action costs to look at, in rows of a slice."""
 Consumed = bytes
 """The first CONSUMED_BYTES of an `outputs` digest."""
 
@@ -82,9 +84,12 @@ def closing(
 ) -> Generator[None, None, Closure]:
     """Each action and each edge is looked at once, about so many in each piece."""
     tainted: set[Digest] = set()
-    queue = list(dict.fromkeys(seeds))
-    seen, room = set(queue), actions_max
+    seen = set(seeds)
+    queue, room = list(seen), actions_max
     while queue:
+        if room <= 0:
+            yield
+            room = actions_max
         for action in consumers.get(queue.pop(), ()):
             if action in tainted:
                 continue
@@ -98,6 +103,7 @@ def closing(
             if room <= 0:
                 yield
                 room = actions_max
+        room -= 1
     return Closure(tainted, seen)
 
 
@@ -253,13 +259,16 @@ class TaintView:
         return not (tainted.isdisjoint(actions) and of_seeds.isdisjoint(actions))
 
     def _finding_seeds(self, seeds: Seeds, rows_max: int) -> Iterator[None]:
-        looked_at = set[Digest]()
-        for number, action in enumerate(self._withdrawn_actions(), 1):
+        looked_at, room = set[Digest](), rows_max
+        for action in self._withdrawn_actions():
+            room -= 1
             if action is not None and action not in looked_at:
                 looked_at.add(action)
                 self._look_at(action, seeds)
-            if number % rows_max == 0:
+                room -= LOOK_ROWS
+            if room <= 0:
                 yield
+                room = rows_max
         for number, (pair, on_account_of) in enumerate(list(self._listed.items()), 1):
             action, outputs = pair
             if pair not in seeds.by_pair and outputs not in self._actions.claims(action):
