@@ -27,6 +27,8 @@ from mesh.wire.errors import WireError
 from mesh.wire.frame import FrameReader
 from mesh.wire.messages import BULK_LANE, CONTROL_LANE, PROTOCOL_VERSION, Hello
 
+PARTING_S = 2.0
+"""A member that goes says no more after this."""
 TIMER_SLACK_S = 1e-6
 """A deadline so near is now: sleeping for less than a clock can show would be a busy loop."""
 logger = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Links:
         self._config = config
         self._targets: dict[NodeId, _Target] = {}
         self._wake = trio.Event()
+        self._linked = trio.Event()
         self.by_node: dict[NodeId, Link] = {}
         self.counters = Counters()
 
@@ -92,10 +95,18 @@ class Links:
         self._wake.set()
 
     def unwant(self, node: NodeId) -> None:
-        """The member is dead, has left or is no member any more."""
+        """The member is dead, or no member any more."""
         self._targets.pop(node, None)
         if (link := self.by_node.get(node)) is not None:
             link.close()
+
+    def part(self, node: NodeId) -> None:
+        """The member says that it goes. It closes the link itself, after its last words: they may
+        come later than the datagram that said so."""
+        self._targets.pop(node, None)
+        if (link := self.by_node.get(node)) is not None:
+            clock = self._env.clock
+            clock.call_at(clock.monotonic() + PARTING_S, link.close)
 
     def unlinked(self) -> list[NodeId]:
         """Members that are said to be alive, at an address of their own word, and that no link has
@@ -117,6 +128,13 @@ class Links:
     def post_all(self, message: object) -> None:
         for link in list(self.by_node.values()):
             link.post(message)
+
+    async def somebody(self, within_s: float) -> None:
+        """Wait for a first link."""
+        with trio.move_on_after(within_s):
+            while not self.by_node:
+                self._linked = linked = trio.Event()
+                await linked.wait()
 
     # -- tasks ----------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -219,6 +237,7 @@ class Links:
                 return
             self._drop(other)
         self.by_node[link.peer] = link
+        self._linked.set()
         try:
             self._owner.link_up(link)
             await link.run(self._owner.receive)

@@ -76,6 +76,8 @@ ROSTER_SLICE = 512
 ROSTER_REJECTED_MAX = 64
 """Refused records in one slice after which the link is closed."""
 GOODBYE_S = 1.0
+LEAVE_LINK_S = 3.0
+"""Both sides have dialled by then."""
 logger = logging.getLogger(__name__)
 
 
@@ -210,7 +212,9 @@ class MeshRuntime:
             await self.gossip.leave()
 
     async def leave_mesh(self) -> None:
-        """Give up the membership: a signed record, spread before we go."""
+        """Give up the membership: a signed record, spread before we go, as soon as there is a link."""
+        if len(self.identity.members()) > 1:
+            await self.links.somebody(LEAVE_LINK_S)
         self.state.seal()
         me = self.identity.node_id
         record = self.identity.write_leave(me, self.state.cut_of(me))
@@ -383,7 +387,7 @@ class MeshRuntime:
         if view.state in (State.ALIVE, State.SUSPECT):
             self.links.want(view.node_id, (view.address[0], view.peer_port), proven=True)
         else:
-            self.links.unwant(view.node_id)
+            (self.links.part if view.state is State.LEFT else self.links.unwant)(view.node_id)
             self.blobs.forget(view.node_id)  # also what is fetched without a link
         if view.rtt_s is not None:
             self.work.core.peer_rtt(view.node_id, view.rtt_s)

@@ -140,7 +140,8 @@ def test_a_wiped_machine_is_in_no_mesh() -> None:
     sound(simulate(story))
 
 
-def test_goodbyes_are_heard_and_a_member_that_leaves_is_forgotten() -> None:
+@pytest.mark.parametrize("seed", [0, 6])
+def test_goodbyes_are_heard_and_a_member_that_leaves_is_forgotten(seed: int) -> None:
     async def story(mesh: MeshWorld) -> None:
         await linked(mesh)
         mesh[1].stop()
@@ -153,7 +154,22 @@ def test_goodbyes_are_heard_and_a_member_that_leaves_is_forgotten() -> None:
         members = await mesh[0].ask("members")
         assert "node1" not in str(members)
 
-    sound(simulate(story))
+    sound(simulate(story, MeshWorldConfig(seed=seed)))
+
+
+def test_who_leaves_before_anybody_is_linked_is_forgotten_all_the_same() -> None:
+    async def story(mesh: MeshWorld) -> None:
+        await linked(mesh)
+        mesh[1].stop()
+        assert await mesh.until(lambda: not mesh[1].running, within_s=5)
+        mesh[1].start()
+        assert await mesh.until(lambda: bool(mesh[1].members()), within_s=5)
+        assert mesh[1].node is not None
+        assert not mesh[1].node.runtime.links.by_node
+        await mesh[1].leave_mesh()
+        assert await mesh.until(lambda: mesh[0].sees(mesh[1]) is None, within_s=10)
+
+    sound(simulate(story, MeshWorldConfig(link=Link(latency_s=0.2))))
 
 
 def test_lossy_links_and_wrong_clocks_kill_nobody() -> None:
