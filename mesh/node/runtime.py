@@ -212,7 +212,7 @@ class MeshRuntime:
             await self.gossip.leave()
 
     async def leave_mesh(self) -> None:
-        """Give up the membership: a signed record, spread before we go, as soon as there is a link."""
+        """Give up the membership: a signed record, spread before we go; that takes a link."""
         if len(self.identity.members()) > 1:
             await self.links.somebody(LEAVE_LINK_S)
         self.state.seal()
