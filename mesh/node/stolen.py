@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 import attrs
+import trio
 
 from mesh.action.model import (
     EXECUTABLE,
@@ -94,6 +95,8 @@ class StolenRunner:
         self._parts = parts
         self._verdicts: dict[Digest, _ToolVerdict] = {}
         self._roots = owners_roots()
+        self._fetching: dict[NodeId, tuple[int, trio.Event]] = {}
+        """By victim: the lease whose inputs are fetched ahead, and when they are here."""
         self._waiting: dict[NodeId, tuple[list[wire.Finished], list[wire.InlineBlob]]] = {}
         self.has_more: Callable[[NodeId], bool] = lambda _victim: False
         """Whether more shards of that victim wait here; set by the work driver."""
@@ -115,6 +118,22 @@ class StolenRunner:
             except EnvironmentFault:  # a full disk: whoever needs the blob will find it missing
                 self.counters.add("inline.not-stored")
 
+    async def fetch_ahead(self, victim: NodeId, granted: wire.GrantedShard) -> None:
+        """Get what a shard needs while others run; one at a time for each victim. What fails here
+        fails again, and is reported, when it is the shard's turn."""
+        if victim in self._fetching:
+            return
+        self._fetching[victim] = granted.lease, trio.Event()
+        try:
+            with self._parts.store.in_use():
+                await self._prepare(victim, granted)
+        except (_Declined, EnvironmentFault, WireError):
+            self.counters.add("ahead.failed")
+        except Exception:
+            logger.exception("fetching ahead failed")
+        finally:
+            self._fetching.pop(victim)[1].set()
+
     async def run(self, victim: NodeId, granted: wire.GrantedShard) -> float | None:
         """Run to the end and report. Returns the duration in seconds, None when declined."""
         try:
@@ -135,12 +154,10 @@ class StolenRunner:
         return None
 
     async def _run(self, victim: NodeId, granted: wire.GrantedShard) -> float:
-        action = decode_struct(Action, granted.action)
-        check_action(action)
-        dirs = await self._check_tools(victim, action.toolchain)
-        tree = decode_struct(Tree, await self._blob(victim, action.inputs))
-        check_entries(tree.entries, action.mounts)
-        await self._fetch_inputs(victim, granted.lease, tree)
+        fetching = self._fetching.get(victim)
+        if fetching is not None and fetching[0] == granted.lease:
+            await fetching[1].wait()
+        action, tree, dirs = await self._prepare(victim, granted)
         if granted.weight_ms >= TRIVIAL_MS or granted.weight_ms == 0:
             self._report(victim, wire.Progress(granted.lease, wire.PHASE_RUNNING))
         digest = digest_of(granted.action)
@@ -167,6 +184,18 @@ class StolenRunner:
             blobs = self._parts.performer.inline_outputs(result)
         self._done(victim, finished, blobs)
         return finished.duration_ms / 1000
+
+    async def _prepare(
+        self, victim: NodeId, granted: wire.GrantedShard
+    ) -> tuple[Action, Tree, tuple[str, ...]]:
+        """Look at it and have all its inputs here; with the directories of its tools."""
+        action = decode_struct(Action, granted.action)
+        check_action(action)
+        dirs = await self._check_tools(victim, action.toolchain)
+        tree = decode_struct(Tree, await self._blob(victim, action.inputs))
+        check_entries(tree.entries, action.mounts)
+        await self._fetch_inputs(victim, granted.lease, tree)
+        return action, tree, dirs
 
     # -- results on their way back ---------------------------------------------------------------
     def _done(

@@ -208,7 +208,11 @@ class WorkDriver:
             self.counters.add("grant.not-allowed")
             return
         self._stolen.hold(blob.data for blob in blobs)
-        self._apply(self.core.granted(peer, shards, self._now()))
+        effects = self.core.granted(peer, shards, self._now())
+        self._apply(effects)
+        begun = {each.granted.lease for each in effects if isinstance(each, m.StartStolen)}
+        if self._nursery is not None and shards and shards[-1].lease not in begun:
+            self._nursery.start_soon(self._stolen.fetch_ahead, peer, shards[-1])
 
     def _declined(self, peer: NodeId, message: wire.Decline) -> None:
         for lease in message.leases:
@@ -222,6 +226,8 @@ class WorkDriver:
         key = self.core.key_of(peer, message.lease)
         if key is None or key[0] not in self._runs:
             return
+        if message.phase == wire.PHASE_RUNNING:
+            self.core.begun(peer, message.lease)
         phase = {wire.PHASE_FETCHING: "sending", wire.PHASE_RUNNING: "running"}.get(message.phase)
         if phase is not None:
             detail = _share(message.done_bytes, message.total_bytes)

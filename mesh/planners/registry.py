@@ -14,14 +14,30 @@ being installed; an entry point with one of our names is ours and not loaded aga
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib.metadata import EntryPoint, entry_points
+
+import attrs
 
 from mesh.errors import BadPlanner, NoPlan
 from mesh.planners.base import Kind, NotMine, Plan, Planner, PlanRequest
 from mesh.planners.validate import check_plan
 
 GROUP = "vitte_mesh.planners"
+
 OURS = ("steps", "vitte", "ninja")
+
+
+@attrs.define
+class _Looked:
+    """What was found when the folders of packages were as they were."""
+
+    at: tuple[tuple[str, int], ...] = ()
+    points: list[EntryPoint] = attrs.field(factory=list)
+
+
+_looked = _Looked()
 
 
 def make_plan(request: PlanRequest) -> Plan:
@@ -55,8 +71,19 @@ def load_planners() -> list[Planner]:
 
 
 def _others() -> list[Planner]:
-    found = {point.name: point for point in entry_points(group=GROUP) if point.name not in OURS}
-    return [_load(found[name]) for name in sorted(found)]
+    """Every package is read to find them, so only when something was installed or removed."""
+    now = tuple((folder, _changed_ns(folder)) for folder in sys.path)
+    if _looked.at != now:
+        found = {point.name: point for point in entry_points(group=GROUP) if point.name not in OURS}
+        _looked.at, _looked.points = now, [found[name] for name in sorted(found)]
+    return [_load(point) for point in _looked.points]
+
+
+def _changed_ns(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
 
 
 def _load(point: EntryPoint) -> Planner:

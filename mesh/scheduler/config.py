@@ -26,6 +26,10 @@ class SchedulerConfig:
     """A grant beyond the thief's free slots may hold this much work per slot: enough to hide the
     round trip for trivial shards, too little to matter at the tail of a run."""
 
+    ahead_queue_per_slot: int = 2
+    """While so many shards wait for every slot, a thief that runs one holds one more, so that its
+    slot does not wait for a round trip and for files. With fewer, the end of the run is near."""
+
     unknown_weight_s: float = 1.0
     """What a never-seen shard counts for until the run has finished some: long enough that nobody
     hoards shards of unknown length."""

@@ -125,6 +125,10 @@ class Scheduler:
     def renewed(self, node: NodeId, leases: tuple[int, ...], now_s: float) -> list[Effect]:
         return self._settle(self._victim.renewed(node, leases, now_s), now_s)
 
+    def begun(self, node: NodeId, lease: int) -> None:
+        """A thief says that it runs this lease of ours."""
+        self._victim.begun(node, lease)
+
     def declined(
         self, node: NodeId, lease: int, reason: str, *, unfit: bool, now_s: float
     ) -> list[Effect]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import attrs
@@ -38,6 +39,25 @@ class PeerState:
     def free_slots(self) -> int:
         """Slots not taken by our leases or, as far as it said, by others."""
         return max(0, self.load.slots - max(self.load.busy, self.held))
+
+    @property
+    def asks(self) -> bool:
+        """Whether it has left a request, and is awake."""
+        return self.demand > 0 and not self.stalled
+
+    @property
+    def slots(self) -> int:
+        """One at least: before it has said how many, it has one."""
+        return max(1, self.load.slots)
+
+    def share(self, waiting: int, slots: int) -> int:
+        """How many more are its part, by slots, of the shards that wait and that it has."""
+        return math.ceil((waiting + self.held) * self.slots / slots) - self.held
+
+    def at_once(self) -> int:
+        """Shards it would begin now. Who asks with nothing of ours in hand gets one, however busy
+        it last said it was."""
+        return self.free_slots() or int(self.held == 0)
 
     def warmth_of(self, shard: Shard) -> float:
         """Share of the shard's inputs that the peer holds, 0..1."""

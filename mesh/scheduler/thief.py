@@ -3,7 +3,8 @@
 A node with free slots leaves a standing request (`Steal`) with up to `victims_max` peers that said
 they have work queued, nearest first. It asks for its free slots plus a backlog worth
 `batch_window_s` per slot, measured by how long shards took lately, so that trivial shards come in
-batches and long ones one by one. What it holds it renews; what is declined or settled it forgets.
+batches and long ones one by one; while it runs a long one it asks for the next. What it holds it
+renews; what is declined or settled it forgets.
 
 Not here: fetching inputs, running, signing.
 """
@@ -127,14 +128,16 @@ class Thief:
         if not loaded and not self._asked:
             return []
         wanted = self._wanted(own_busy, own_waiting)
+        running = {node for node, _ in self._running} if not wanted and not self._backlog else set()
         loaded.sort(key=lambda peer: (peer.rtt_s, peer.node))
-        victims = {peer.node for peer in loaded[: self._config.victims_max]} if wanted else set()
+        near = [peer.node for peer in loaded[: self._config.victims_max]]
+        victims = {node: wanted or 1 for node in near if wanted or node in running}
         effects: list[Effect] = []
-        for node in sorted(victims | self._asked.keys()):
+        for node in sorted(victims.keys() | self._asked.keys()):
             if node not in peers:
                 self._asked.pop(node, None)
                 continue
-            effects += self._ask_one(node, wanted if node in victims else 0)
+            effects += self._ask_one(node, victims.get(node, 0))
         return effects
 
     def _wanted(self, own_busy: int, own_waiting: int) -> int:

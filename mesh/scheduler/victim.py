@@ -7,7 +7,9 @@ A shard is queued, or leased (once, or twice when it straggles), or settled. Rul
    wrong: the action is pure, the first finish counts, later ones are counted as duplicates.
 3. A grant is sized so that what a thief hoards is worth at most `batch_window_s` per slot, and at
    most its share of what is left, so that the end of a run is spread over all.
-4. A shard that nobody who is linked may run is given up with everybody's reason, unless it may run
+4. While much is left a thief that runs one of ours may hold one more, however long it is: its
+   files are fetched meanwhile. It is taken back when nothing else is left for a free slot.
+5. A shard that nobody who is linked may run is given up with everybody's reason, unless it may run
    here.
 
 Not here: results and their signatures (the driver checks them before it calls `finished`), inputs
@@ -41,25 +43,8 @@ from mesh.scheduler.model import (
 )
 from mesh.scheduler.peers import PeerState
 from mesh.scheduler.queue import ReadyQueue
+from mesh.scheduler.runs import RunState, Tried
 from mesh.types import NodeId, RunId
-
-
-@attrs.define
-class _RunState:
-    policy: RunPolicy
-    leased: int = 0
-    """Distinct shards of the run in somebody's hands."""
-    finished: int = 0
-    mean_s: float = 0.0
-
-
-@attrs.define
-class _Tried:
-    """What has been tried for a shard that is not settled yet."""
-
-    refusals: dict[NodeId, str] = attrs.field(factory=dict)
-    faults: int = 0
-    expiries: dict[NodeId, int] = attrs.field(factory=dict)
 
 
 class Victim:
@@ -68,11 +53,13 @@ class Victim:
     def __init__(self, me: NodeId, config: SchedulerConfig) -> None:
         self._me = me
         self._config = config
-        self._runs: dict[RunId, _RunState] = {}
+        self._runs: dict[RunId, RunState] = {}
         self._queue = ReadyQueue(self._may_leave)
         self._leases: dict[int, Lease] = {}
         self._holders: dict[ShardKey, list[int]] = {}
-        self._tried: dict[ShardKey, _Tried] = {}
+        self._ahead: dict[NodeId, int] = {}
+        """By holder: the lease that was granted beyond its slots, and that has not begun."""
+        self._tried: dict[ShardKey, Tried] = {}
         self._retired: dict[int, tuple[ShardKey, NodeId]] = {}
         self._next_lease = config.first_lease
         self.peers: dict[NodeId, PeerState] = {}
@@ -107,7 +94,7 @@ class Victim:
 
     # -- runs -----------------------------------------------------------------------------------
     def open_run(self, run: RunId, policy: RunPolicy) -> None:
-        self._runs[run] = _RunState(policy)
+        self._runs[run] = RunState(policy)
 
     def close_run(self, run: RunId) -> list[Effect]:
         """Forget a run: queued shards vanish, holders are told to stop."""
@@ -123,7 +110,7 @@ class Victim:
     def submit(self, shard: Shard) -> list[Effect]:
         """A shard is ready to run somewhere."""
         assert shard.key[0] in self._runs, "submit to an open run"
-        self._tried.setdefault(shard.key, _Tried(dict(shard.refused_by)))
+        self._tried.setdefault(shard.key, Tried(dict(shard.refused_by)))
         self._queue.push(shard)
         return [Trace(shard.key, "queued"), *self._give_up_if_hopeless(shard)]
 
@@ -162,6 +149,11 @@ class Victim:
         effects += self._requeue(lease)
         return effects + self._review_queue() if unfit else effects
 
+    def begun(self, node: NodeId, lease_id: int) -> None:
+        """The thief runs it."""
+        if self._ahead.get(node) == lease_id:
+            del self._ahead[node]
+
     def finished(
         self,
         node: NodeId,
@@ -190,7 +182,7 @@ class Victim:
         self._queue.remove(key)
         del self._tried[key]
         if verdict is Verdict.OK:
-            self._learn(key[0], duration_s)
+            self._runs[key[0]].learn(duration_s)
         return [Accepted(key, lease_id, node, verdict, speculative), *effects]
 
     def expire(self, now_s: float) -> list[Effect]:
@@ -200,9 +192,9 @@ class Victim:
             peer = self.peers.get(lease.holder)
             if peer is not None:
                 peer.stalled, peer.demand = True, 0
-            effects.append(
-                Trace(lease.shard.key, "expired", lease.holder, self._note_expiry(lease, now_s))
-            )
+            held_s, tried = now_s - lease.since_s, self._tried[lease.shard.key]
+            why = tried.expired(lease, held_s, self._config.expiries_max)
+            effects.append(Trace(lease.shard.key, "expired", lease.holder, why))
             effects += self._requeue(lease)
         return effects
 
@@ -210,44 +202,34 @@ class Victim:
         last_s = lease.since_s + lease.shard.held_s_max
         return attrs.evolve(lease, expires_s=min(now_s + self._config.lease_s, last_s))
 
-    def _note_expiry(self, lease: Lease, now_s: float) -> str:
-        """Why it expired; whoever does that again and again is not offered the shard any more."""
-        tried = self._tried[lease.shard.key]
-        count = tried.expiries[lease.holder] = tried.expiries.get(lease.holder, 0) + 1
-        if now_s - lease.since_s >= lease.shard.held_s_max:
-            why = f"it held the shard for {now_s - lease.since_s:.0f} s without an end"
-            tried.refusals[lease.holder] = why
-            return why
-        if count >= self._config.expiries_max:
-            tried.refusals[lease.holder] = f"it let the lease expire {count} times"
-        return "it stopped renewing its lease"
-
     # -- handing out ----------------------------------------------------------------------------
     def serve(self, free_slots: int, now_s: float) -> list[Effect]:
         """Fill our free slots and the standing requests; then stragglers."""
         effects: list[Effect] = []
         if not self._below_limits():
             return effects
+        if self._ahead and not self._queue:
+            effects += self._take_back(free_slots)
         while free_slots > 0 and (shard := self._queue.take(self._fits_here)) is not None:
             effects += self._start_here(shard, now_s)
             free_slots -= 1
-        thieves = [each for each in self.peers.values() if each.demand > 0 and not each.stalled]
+        thieves = [each for each in self.peers.values() if each.asks]
         first = next(iter(self._queue), None)
         thieves.sort(key=lambda each: (not each.has_tools_of(first), each.rtt_s, each.node))
+        slots = self._config.slots + sum(each.slots for each in thieves)
         for peer in thieves:
             if self._queue.stealable:
-                effects += self._grant(peer, thieves, now_s)
+                effects += self._grant(peer, slots, now_s)
         if not self._queue:
             effects += self._speculate(free_slots, thieves, now_s)
         return effects
 
-    def _grant(self, peer: PeerState, thieves: list[PeerState], now_s: float) -> list[Effect]:
+    def _grant(self, peer: PeerState, slots: int, now_s: float) -> list[Effect]:
+        """`slots`: ours and those of all who ask."""
         leases: list[Lease] = []
         traces: list[Effect] = []
-        share, hoard_s = self._share(peer, thieves), 0.0
-        # Who asks with nothing of ours in hand gets one, however busy it last said it was.
-        at_once = peer.free_slots() or int(peer.held == 0)
-        window_s = self._config.batch_window_s * max(1, peer.load.slots)
+        share, at_once, hoard_s = peer.share(len(self._queue), slots), peer.at_once(), 0.0
+        window_s = self._config.batch_window_s * peer.slots
         while peer.demand > 0 and len(leases) < GRANT_SHARDS_MAX:
             beyond_slots = len(leases) >= at_once
             if beyond_slots and (hoard_s >= window_s or len(leases) >= share):
@@ -256,20 +238,43 @@ class Victim:
             if shard is None:
                 break
             weight_s = self._expected_s(shard)
-            if beyond_slots and hoard_s + weight_s > window_s:
+            ahead = beyond_slots and hoard_s + weight_s > window_s
+            if ahead and not self._may_hold_ahead(peer):
                 self._queue.push(shard)
                 break
             hoard_s += weight_s
             lease, trace = self._lease_to(peer, shard, now_s)
             leases.append(lease)
             traces.append(trace)
+            if ahead:
+                self._ahead[peer.node] = lease.id
         return [*traces, GrantOut(peer.node, tuple(leases))] if leases else []
 
-    def _share(self, peer: PeerState, thieves: list[PeerState]) -> int:
-        """How many more are the peer's part, by slots, of the shards that wait and that it has."""
-        slots = self._config.slots + sum(max(1, each.load.slots) for each in thieves)
-        left = len(self._queue) + peer.held
-        return math.ceil(left * max(1, peer.load.slots) / slots) - peer.held
+    def _may_hold_ahead(self, peer: PeerState) -> bool:
+        if peer.node in self._ahead or not peer.held:
+            return False
+        slots = self._config.slots + sum(each.slots for each in self.peers.values())
+        return len(self._queue) >= self._config.ahead_queue_per_slot * slots
+
+    def _take_back(self, free_slots: int) -> list[Effect]:
+        """What waits at thieves, for slots that are free now."""
+        idle = [each for each in self.peers.values() if each.asks and each.at_once()]
+        effects: list[Effect] = []
+        for holder, lease_id in list(self._ahead.items()):
+            lease = self._leases[lease_id]
+            takers = [peer for peer in idle if self._fits_peer(lease.shard, peer)]
+            if free_slots and self._fits_here(lease.shard):
+                free_slots -= 1
+            elif takers:
+                idle.remove(takers[0])
+            else:
+                continue
+            effects += [
+                Trace(lease.shard.key, "queued", holder, "taken back: a slot is free"),
+                SendSettled(holder, (lease_id,)),
+                *self._requeue(lease),
+            ]
+        return effects
 
     def _lease_to(
         self, peer: PeerState, shard: Shard, now_s: float, *, speculative: bool = False
@@ -331,33 +336,25 @@ class Victim:
 
     # -- small parts ----------------------------------------------------------------------------
     def _expected_s(self, shard: Shard) -> float:
-        if shard.weight_s > 0:
-            return shard.weight_s
-        run = self._runs[shard.key[0]]
-        return run.mean_s if run.finished else self._config.unknown_weight_s
-
-    def _learn(self, run_id: RunId, duration_s: float) -> None:
-        run = self._runs[run_id]
-        run.finished += 1
-        run.mean_s += (duration_s - run.mean_s) / min(run.finished, 32)
+        return self._runs[shard.key[0]].expected_s(shard, self._config.unknown_weight_s)
 
     def _may_leave(self, shard: Shard) -> bool:
         mode = self._runs[shard.key[0]].policy.mode
         return not shard.local_only and mode is not Mode.LOCAL
 
     def _below_limits(self) -> bool:
-        runs = self._runs.values()
-        return any(run.policy.jobs == 0 or run.leased < run.policy.jobs for run in runs)
+        return any(run.is_within_jobs for run in self._runs.values())
 
     def _within_jobs(self, shard: Shard) -> bool:
-        run = self._runs[shard.key[0]]
-        return run.policy.jobs == 0 or run.leased < run.policy.jobs
+        return self._runs[shard.key[0]].is_within_jobs
 
     def _fits_here(self, shard: Shard) -> bool:
-        cluster = self._runs[shard.key[0]].policy.mode is Mode.CLUSTER
         if self._me in self._refusals(shard):
             return False
-        return (shard.local_only or not cluster) and self._within_jobs(shard)
+        return self._is_for_here(shard) and self._within_jobs(shard)
+
+    def _is_for_here(self, shard: Shard) -> bool:
+        return shard.local_only or self._runs[shard.key[0]].policy.mode is not Mode.CLUSTER
 
     def _fits_peer(self, shard: Shard, peer: PeerState) -> bool:
         if peer.node in self._refusals(shard) or peer.refuses(shard) is not None:
@@ -375,6 +372,7 @@ class Victim:
 
     def _drop_lease(self, lease: Lease) -> None:
         del self._leases[lease.id]
+        self._ahead.pop(lease.holder, None)  # it was that one, or that one begins now
         self.own_leases -= lease.holder == self._me
         self._retired[lease.id] = (lease.shard.key, lease.holder)
         while len(self._retired) > self._config.retired_leases_max:
@@ -426,10 +424,8 @@ class Victim:
 
     def _give_up_if_hopeless(self, shard: Shard) -> list[Effect]:
         """Cluster-only shards that every linked peer refuses; elsewhere our own slots remain."""
-        policy = self._runs[shard.key[0]].policy
-        here = shard.local_only or policy.mode is not Mode.CLUSTER
         refusals = self._refusals(shard)
-        if here and self._me not in refusals:
+        if self._is_for_here(shard) and self._me not in refusals:
             return []
         reasons = dict(refusals)
         for peer in self.peers.values():
@@ -442,6 +438,7 @@ class Victim:
         return self._give_up(shard.key)
 
     def _review_queue(self) -> list[Effect]:
+        """A link or a tool is gone: what nobody is left for is given up."""
         effects: list[Effect] = []
         for shard in list(self._queue):
             if shard.key in self._queue:

@@ -1,5 +1,6 @@
 """Which planner is asked, what is said when none applies, and single commands."""
 
+import os
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -53,6 +54,7 @@ class WithoutPlan:
 def provide(monkeypatch, **points: str) -> None:
     found = [EntryPoint(name, value, registry.GROUP) for name, value in points.items()]
     monkeypatch.setattr(registry, "entry_points", lambda group: found)
+    monkeypatch.setattr(registry, "_looked", registry._Looked())
 
 
 def test_planners_of_other_packages_are_asked_last(tmp_path, monkeypatch):
@@ -147,3 +149,19 @@ def test_the_same_tree_makes_the_same_action_anywhere(tree, tmp_path):
     }
 
     assert len(digests) == 1
+
+
+def test_packages_are_read_again_when_one_was_installed(tmp_path, monkeypatch):
+    packages, asked = tmp_path / "packages", []
+    packages.mkdir()
+    monkeypatch.setattr(registry, "entry_points", lambda group: asked.append(group) or [])
+    monkeypatch.setattr(registry, "_looked", registry._Looked())
+    monkeypatch.syspath_prepend(str(packages))
+    for _ in range(2):
+        registry.load_planners()
+    assert len(asked) == 1
+    (packages / "other-1.0.dist-info").mkdir()
+    os.utime(packages, ns=(1, 1))
+    for _ in range(2):
+        registry.load_planners()
+    assert len(asked) == 2

@@ -41,8 +41,11 @@ class Peer:
 class World:
     """N scheduler cores; node 0 is the origin."""
 
-    def __init__(self, slots: list[int], durations_s: list[float]) -> None:
+    def __init__(
+        self, slots: list[int], durations_s: list[float], delay_s: float = DELAY_S
+    ) -> None:
         self.now_s = 0.0
+        self.delay_s = delay_s
         self.durations_s = durations_s
         self.heap: list[tuple[float, int, Callable[[], None]]] = []
         self.count = itertools.count()
@@ -103,7 +106,7 @@ class World:
             elif not peer.dead and not self.peers[source].dead:
                 self.do(to, what(peer.core))
 
-        self.at(DELAY_S, deliver)
+        self.at(self.delay_s, deliver)
 
     def do(self, who: NodeId, effects: list[m.Effect]) -> None:
         for effect in effects:
@@ -205,8 +208,10 @@ def shards_of(durations_s: list[float], *, known: bool = False, **extra: object)
     ]
 
 
-def started(slots: list[int], durations_s: list[float], **extra: object) -> World:
-    world = World(slots, durations_s)
+def started(
+    slots: list[int], durations_s: list[float], delay_s: float = DELAY_S, **extra: object
+) -> World:
+    world = World(slots, durations_s, delay_s)
     world.connect()
     known = bool(extra.pop("known", False))
     policy = extra.pop("policy", m.RunPolicy())
@@ -426,3 +431,86 @@ def test_at_the_end_a_thief_does_not_sit_on_more_than_its_part() -> None:
 
     assert granted() == 10, "half of what waits, for one slot of two"
     assert granted() == 0, "it has its part, whatever it asks for"
+
+
+def test_a_slot_of_a_thief_does_not_wait_for_the_round_trip() -> None:
+    world = started([1, 1], [0.5] * 40, delay_s=0.2)
+    world.run(60)
+    assert world.now_s < 40 * 0.5 / 2 + 1.0, "12.9 s when every shard of the thief is asked for"
+    assert world.duplicates == 0
+
+
+def test_what_waits_at_a_thief_is_taken_back_for_a_slot_that_is_free() -> None:
+    world = started([1, 1], [0.1, 3.0, 3.0, *[0.1] * 10])
+    world.run(60)
+    assert 3.0 < world.now_s < 4.5, "6 s when the second long one waits for the first"
+    assert sorted(world.accepted_times) == list(range(13))
+    assert world.duplicates == 0
+    assert world.ran[node(1)] == 1
+
+
+def test_what_waits_at_a_thief_is_taken_back_for_another_one() -> None:
+    durations_s = [9.0, 3.0, 3.0, 0.2, 0.2, *[0.1] * 8]
+    world = started([1, 1, 1], durations_s)
+    world.run(60)
+    assert world.now_s < 9.2
+    assert sorted(world.accepted_times)[:13] == list(range(13))
+    assert world.ran[node(1)] + world.ran[node(2)] == 12
+
+
+def _holding_ahead() -> Scheduler:
+    """Node 1 has begun lease 2 and holds lease 3; eight more wait."""
+    victim = Scheduler(node(0), SchedulerConfig(slots=1, first_lease=1))
+    load = Load(slots=1, busy=0, queued=0, cpu_percent=0, memory_free_mib=0)
+    victim.peer_up(node(1), load, may_execute=True, now_s=0.0)
+    victim.open_run(RUN, m.RunPolicy())
+    victim.submit([m.Shard((RUN, i), f"s{i}", TOOLS) for i in range(11)], 0.0)
+    for wanted, lease in ((1, 2), (1, 3)):
+        (grant,) = _grants(victim.steal_requested(node(1), wanted, load, 0.0))
+        assert [each.id for each in grant.leases] == [lease]
+    return victim
+
+
+def _grants(effects: list[m.Effect]) -> list[m.GrantOut]:
+    return [each for each in effects if isinstance(each, m.GrantOut)]
+
+
+def _drain_here(victim: Scheduler) -> list[m.Effect]:
+    """Run everything that waits in our own slot; the effects of the last end."""
+    effects: list[m.Effect] = []
+    for lease in (1, *range(4, 12)):
+        effects = victim.finished(node(0), lease, m.Verdict.OK, 1.0, duration_s=0.1)
+    return effects
+
+
+def test_one_is_held_ahead_and_no_more() -> None:
+    victim = _holding_ahead()
+    load = Load(slots=1, busy=1, queued=0, cpu_percent=0, memory_free_mib=0)
+    assert not _grants(victim.steal_requested(node(1), 1, load, 0.0))
+
+
+def test_nothing_is_held_ahead_when_the_end_is_near() -> None:
+    victim = Scheduler(node(0), SchedulerConfig(slots=1))
+    load = Load(slots=1, busy=0, queued=0, cpu_percent=0, memory_free_mib=0)
+    victim.peer_up(node(1), load, may_execute=True, now_s=0.0)
+    victim.open_run(RUN, m.RunPolicy())
+    victim.submit([m.Shard((RUN, i), f"s{i}", TOOLS) for i in range(5)], 0.0)
+    assert _grants(victim.steal_requested(node(1), 1, load, 0.0))
+    assert not _grants(victim.steal_requested(node(1), 1, load, 0.0)), "three wait for two slots"
+
+
+def test_what_has_begun_is_not_taken_back() -> None:
+    waiting = _drain_here(_holding_ahead())
+    assert m.SendSettled(node(1), (3,)) in waiting
+    assert any(isinstance(each, m.StartOwn) for each in waiting)
+    victim = _holding_ahead()
+    victim.begun(node(1), 3)
+    begun = _drain_here(victim)
+    assert not any(isinstance(each, (m.SendSettled, m.StartOwn)) for each in begun)
+
+
+def test_the_end_of_one_is_the_begin_of_the_next() -> None:
+    victim = _holding_ahead()
+    victim.finished(node(1), 2, m.Verdict.OK, 0.5, duration_s=0.5)
+    effects = _drain_here(victim)
+    assert not any(isinstance(each, (m.SendSettled, m.StartOwn)) for each in effects)

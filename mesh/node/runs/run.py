@@ -57,7 +57,7 @@ CORES_PER_RESOLVER = 2
 two cores stays ahead of the slots without taking the cores from them."""
 CHUNK_MAX = 64
 """Steps resolved in one go: one thread hop and one question to the neighbours for all of them."""
-FLUSH_S = 0.05
+FLUSH_S = 0.1
 """Phases reach the command line at most this much late."""
 REFETCH_MAX = 2
 """Times a shard is run anywhere again because its outputs vanished before they were fetched; after
