@@ -1,10 +1,14 @@
 """Checkpoints that are known, and what they cover.
 
 Rules
-- A checkpoint is in force while it counts itself and no other in force, whose state is here, covers
-  it. What it covers is then replaced by its state.
-- A state is wanted while its checkpoint counts and none that covers it is loaded. The newest comes
-  first: when that is loaded, the older ones are not needed.
+- What a checkpoint covers is replaced by its state while the checkpoint counts and its state is
+  here. A checkpoint that is covered itself stands with all that it covers: its state is not needed,
+  since the later one has what was in it, and nothing that it covered counts again.
+- So with each state that comes more is covered and never less, in whichever order they come, also
+  when two name each other, or one names less than the one it covers, as one with somebody's key
+  may write it. Less is covered only when a checkpoint ceases to count.
+- A state is wanted while its checkpoint counts and is not covered. The newest comes first: when
+  that is loaded, the older ones are not needed.
 - Places are compared, not heads: an owner that names heads its feeds never had harms its own rows
   only, and does so at every replica alike.
 
@@ -13,7 +17,7 @@ Not here: the states themselves (`checkpoint`), and dropping bodies (`mesh.log.r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -46,9 +50,9 @@ class Covering:
         node = self.strand.feed.node
         return ((FeedId(node, each.epoch, each.lane), each.count) for each in self.covers)
 
-    def hides(self, other: Covering) -> bool:
-        feed = other.strand.feed
-        return any(each == feed and other.seq < count for each, count in self.feeds())
+    def is_below(self, lows: Mapping[FeedId, int]) -> bool:
+        """Whether it is covered itself."""
+        return self.seq < lows.get(self.strand.feed, 0)
 
     @property
     def reach(self) -> int:
@@ -70,8 +74,10 @@ class Coverings:
         self._by_node.setdefault(covering.strand.feed.node, {})[place] = covering
 
     def refuse(self, covering: Covering) -> None:
-        """Its state is nothing anybody can read: it covers nothing."""
-        del self._by_node[covering.strand.feed.node][covering.strand.index, covering.seq]
+        """Its state is nothing anybody can read: it covers nothing. It may have been forgotten
+        while that was looked at."""
+        place = (covering.strand.index, covering.seq)
+        self._by_node.get(covering.strand.feed.node, {}).pop(place, None)
 
     def waiting_for(self, state: Digest) -> list[Covering]:
         """Checkpoints with this state, which has not been loaded."""
@@ -84,37 +90,41 @@ class Coverings:
 
     def is_wanted_of(self, node: NodeId) -> bool:
         """Whether a state of this node's is to be fetched."""
-        coverings = self._by_node.get(node, {}).values()
-        return any(
-            not each.is_loaded and each.counts and not self._is_hidden(each) for each in coverings
-        )
+        return bool(self._wanted_of(node))
 
     def wanted(self) -> list[Digest]:
         """States to be fetched, those that cover most first."""
-        wanted = [
-            each
-            for coverings in self._by_node.values()
-            for each in coverings.values()
-            if not each.is_loaded and each.counts and not self._is_hidden(each)
-        ]
+        wanted = [each for node in self._by_node for each in self._wanted_of(node)]
         wanted.sort(key=lambda each: (-each.reach, each.state))
         return list(dict.fromkeys(each.state for each in wanted))
+
+    def _wanted_of(self, node: NodeId) -> list[Covering]:
+        lacking = [
+            each
+            for each in self._by_node.get(node, {}).values()
+            if not each.is_loaded and each.counts
+        ]
+        if not lacking:
+            return lacking
+        lows = self.lows(node)
+        return [each for each in lacking if not each.is_below(lows)]
 
     def lows(self, node: NodeId) -> dict[FeedId, int]:
         """Up to where each feed of a node is replaced by states."""
         lows: dict[FeedId, int] = {}
-        for each in self._by_node.get(node, {}).values():
-            if each.is_loaded and each.counts and not self._is_hidden(each):
+        rest = [each for each in self._by_node.get(node, {}).values() if each.counts]
+        while rest:
+            later = []
+            for each in rest:
+                if not each.is_loaded and not each.is_below(lows):
+                    later.append(each)
+                    continue
                 for feed, count in each.feeds():
                     lows[feed] = max(count, lows.get(feed, 0))
+            if len(later) == len(rest):
+                break
+            rest = later
         return lows
-
-    def _is_hidden(self, covering: Covering) -> bool:
-        others = self._by_node[covering.strand.feed.node].values()
-        return any(
-            other is not covering and other.is_loaded and other.counts and other.hides(covering)
-            for other in others
-        )
 
     # -- rows that are not kept --------------------------------------------------------------------
     def rows_dropped(self) -> None:
