@@ -5,7 +5,9 @@ Rules
   each body. It ends with the answer or with the question's deadline.
 - Headers come in windows of LOG_HEADERS_BATCH_MAX, newest first: one signature for each, and
   nothing of a window is kept unless it is joined to what we have.
-- Bodies are asked of all who have them, in portions, so that several peers share the work.
+- Bodies are asked of all who have them, in portions, so that several peers share the work. They are
+  asked for and judged by the history that we had when we asked: where a writer has signed two, an
+  honest peer may have the other one.
 - An answer that breaks a rule is dropped whole, counted, and its question put to the next one.
 
 Not here: comparing (`needs`), the peers' behaviour (`session`).
@@ -147,18 +149,24 @@ class Fetching:
                 portion = self._portion(session, now_s)
                 if portion is None:
                     break
-                feed, seqs = portion
-                for seq in seqs:
-                    self._body_leases[feed, seq] = session.node
-                question = BodiesAsked(feed, seqs, now_s + self._config.timeout_s)
-                request = self._number(session, question)
-                self._ask(session, WantBodies(request, feed.node, feed.epoch, feed.lane, seqs))
+                self._ask_portion(session, portion, now_s)
 
-    def _portion(self, session: Session, now_s: float) -> tuple[FeedId, tuple[int, ...]] | None:
-        """Bodies of one feed that this peer may have and nobody is asked for."""
+    def _ask_portion(self, session: Session, portion: Sequence[SignedHeader], now_s: float) -> None:
+        newest = portion[0]
+        feed, seqs = newest.feed, tuple(each.seq for each in portion)
+        for seq in seqs:
+            self._body_leases[feed, seq] = session.node
+        question = BodiesAsked(feed, seqs, newest.head, now_s + self._config.timeout_s)
+        request, mark = self._number(session, question), mark_of(feed, newest.head)
+        want = WantBodies(request, feed.node, feed.epoch, feed.lane, newest.end, mark, seqs)
+        self._ask(session, want)
+
+    def _portion(self, session: Session, now_s: float) -> list[SignedHeader] | None:
+        """Frames of one feed, newest first, whose bodies this peer may have and nobody is asked
+        for."""
         for feed in sorted(self._lacking):
             known = session.knows.get(feed, 0)
-            seqs: list[int] = []
+            portion: list[SignedHeader] = []
             size = 0
             for signed in self._log.wanted(feed) if known else ():
                 place = (feed, signed.seq)
@@ -166,14 +174,14 @@ class Fetching:
                     continue
                 if session.lacks(place, now_s):
                     continue
-                if len(seqs) >= SYNC_BODIES_MAX:
+                if len(portion) >= SYNC_BODIES_MAX:
                     break
-                if seqs and size + signed.header.body_bytes > SYNC_BODIES_BYTES:
+                if portion and size + signed.header.body_bytes > SYNC_BODIES_BYTES:
                     break
-                seqs.append(signed.seq)
+                portion.append(signed)
                 size += signed.header.body_bytes
-            if seqs:
-                return feed, tuple(seqs)
+            if portion:
+                return portion
         return None
 
     # -- answers ---------------------------------------------------------------------------------
@@ -232,14 +240,19 @@ class Fetching:
             need.questions = 0
         session.promises = 0
         need.low = max(need.low, signed[-1].seq)
-        session.heard_of(feed, signed[0].end)
-        oldest_first = [each.seq for each in reversed(signed)]
+        # There may have been no room for them, or ours is another history: then so are its bodies.
+        ours = (each.end for each in signed if self._log.is_part(each))
+        common = next(ours, signed[-1].seq)
+        session.heard_of(feed, common)
+        oldest_first = [each.seq for each in reversed(signed) if each.end <= common]
         self._take_bodies(session, feed, oldest_first, answer.bodies, now_s)
 
     def bodies(self, session: Session, question: BodiesAsked, answer: Bodies, now_s: float) -> None:
         """Take the answer to a question about bodies. Raises WireError for a broken rule."""
         if not answer.bodies or len(answer.bodies) > len(question.seqs):
             raise WireError("bodies", "none, or more than asked for")
+        if not self._log.knows(question.feed, question.head):
+            return  # ours is another history than when we asked
         self._take_bodies(session, question.feed, question.seqs, answer.bodies, now_s)
 
     def _take_bodies(

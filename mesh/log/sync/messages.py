@@ -134,14 +134,17 @@ class Headers:
 
 @message(125)
 class WantBodies:
-    """The events of frames whose headers the asker has."""
+    """The events of frames whose headers the asker has. They end at event `count`, where the
+    asker's own history has the mark `mark`: who has another one there has none of them."""
 
     request: int = uint(_REQUESTS)
     node: bytes = fixed(DIGEST_BYTES)
     epoch: bytes = fixed(8)
     lane: int = uint(255)
+    count: int = uint(LOG_SEQ_MAX)
+    mark: bytes = fixed(DIGEST8_BYTES)
     seqs: tuple[int, ...] = array(c_uint(LOG_SEQ_MAX), SYNC_BODIES_MAX)
-    """First events of the frames, ascending."""
+    """First events of the frames, newest first."""
 
 
 @message(126)

@@ -137,6 +137,8 @@ def _has_mark(log: Log, feed: FeedId, count: int, mark: bytes) -> bool:
 
 def answer_bodies(log: Log, want: WantBodies) -> Bodies:
     feed = FeedId(NodeId(want.node), want.epoch, want.lane)
+    if not _has_mark(log, feed, want.count, want.mark):
+        return Bodies(want.request, (None,) * len(want.seqs))  # of another history than ours
     return Bodies(want.request, _bodies(log, feed, want.seqs, SYNC_BODIES_BYTES))
 
 

@@ -32,7 +32,7 @@ from mesh.limits import (
     SYNC_SERVED_BYTES_PER_S,
     SYNC_TIMEOUT_S,
 )
-from mesh.log.model import FeedId
+from mesh.log.model import FeedId, Head
 from mesh.log.sync.messages import FeedName
 from mesh.types import NodeId
 
@@ -85,6 +85,8 @@ class BodiesAsked:
 
     feed: FeedId
     seqs: tuple[int, ...]
+    head: Head
+    """Of our history, after the last of them."""
     deadline_s: float
 
 
