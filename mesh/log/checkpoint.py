@@ -110,7 +110,7 @@ class Coverage:
     def __init__(self, counts: Callable[[Dot], bool] = _every) -> None:
         self._counts = counts
         self._covers: dict[FeedId, list[Cover]] = {}
-        self._cropped: set[FeedId] = set()
+        self._cropped: dict[FeedId, None] = {}
         """Feeds of which there were more than are remembered."""
 
     def add(self, feed: FeedId, cover: Cover) -> None:
@@ -120,14 +120,14 @@ class Coverage:
             covers.sort(key=lambda each: (self._counts(each.by), each), reverse=True)
             if len(covers) > LOG_COVERS_PER_FEED_MAX:
                 covers.pop()
-                self._cropped.add(feed)
+                self._cropped[feed] = None
 
     def forget_cropped(self, node: NodeId) -> bool:
         """All about feeds of a writer of which there were more covers than are remembered; whether
         there was any such feed. To be learned again when others of them count than before."""
         cropped = [feed for feed in self._cropped if feed.node == node]
         for feed in cropped:
-            self._cropped.discard(feed)
+            del self._cropped[feed]
             del self._covers[feed]
         return bool(cropped)
 
@@ -141,7 +141,7 @@ class Coverage:
                 touched.append(feed)
                 self._covers[feed] = kept
                 incomplete |= feed in self._cropped
-                self._cropped.discard(feed)
+                self._cropped.pop(feed, None)
         return touched, incomplete
 
     def in_force(self, feed: FeedId, chain: Chain | None) -> Cover | None:

@@ -84,8 +84,8 @@ def closing(
 ) -> Generator[None, None, Closure]:
     """Each action and each edge is looked at once, about so many in each piece."""
     tainted: set[Digest] = set()
-    seen = set(seeds)
-    queue, room = list(seen), actions_max
+    queue, room = list(dict.fromkeys(seeds)), actions_max
+    seen = set(queue)
     while queue:
         if room <= 0:
             yield

@@ -60,7 +60,7 @@ def test_the_ledger_counts_deaths_of_those_who_live() -> None:
 def test_simulated_figures_are_the_same_each_time() -> None:
     assert membership_sim.silent_crash(1, nodes=5) == membership_sim.silent_crash(1, nodes=5)
     assert membership_sim.heal(10, 1, nodes=4) < membership_sim.KNOWN_WITHIN_S
-    assert 50 < membership_sim.calm_bytes(4, window_s=10) < 400
+    assert 50 < membership_sim.calm_bytes(membership_sim.a_mesh(1, 4), window_s=10) < 400
 
 
 def test_runs_of_a_starved_cell_are_other_futures_of_one_mesh() -> None:

@@ -333,7 +333,7 @@ class Replica:
         cuts = self.standing.cuts.get(node)
         if cuts is None:
             return None
-        epochs = {feed.epoch for feed in self.log.feeds_of(node)}
+        epochs = dict.fromkeys(feed.epoch for feed in self.log.feeds_of(node))
         named = {epoch: kept_by(self.state.cuts_of(node, epoch)) for epoch in epochs}
         return Hearing(kept_by(cuts), named)
 
