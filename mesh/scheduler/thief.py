@@ -40,6 +40,8 @@ class Thief:
         self._backlog: deque[tuple[NodeId, GrantedShard]] = deque()
         self._running: dict[StolenKey, GrantedShard] = {}
         self._asked: dict[NodeId, int] = {}
+        self._asked_ahead: set[NodeId] = set()
+        """Of whom the next was asked for while no slot was free: so it was told."""
         self._mean_s = config.unknown_weight_s
         self._next_renew_s = math.inf
         self.stolen = 0
@@ -106,6 +108,7 @@ class Thief:
     def peer_down(self, victim: NodeId) -> list[Effect]:
         """Nobody waits for these results any more."""
         self._asked.pop(victim, None)
+        self._asked_ahead.discard(victim)
         held = {shard.lease for node, shard in self._backlog if node == victim}
         held |= {lease for node, lease in self._running if node == victim}
         return self.settled(victim, tuple(sorted(held)))
@@ -136,8 +139,9 @@ class Thief:
         for node in sorted(victims.keys() | self._asked.keys()):
             if node not in peers:
                 self._asked.pop(node, None)
+                self._asked_ahead.discard(node)
                 continue
-            effects += self._ask_one(node, victims.get(node, 0))
+            effects += self._ask_one(node, victims.get(node, 0), ahead=not wanted)
         return effects
 
     def _wanted(self, own_busy: int, own_waiting: int) -> int:
@@ -149,8 +153,13 @@ class Thief:
         per_slot = self._config.batch_window_s / max(self._mean_s, 1e-4)
         return min(GRANT_SHARDS_MAX, int(per_slot) * self._config.slots)
 
-    def _ask_one(self, node: NodeId, wanted: int) -> list[Effect]:
+    def _ask_one(self, node: NodeId, wanted: int, *, ahead: bool) -> list[Effect]:
         standing = self._asked.get(node, 0)
+        if standing and wanted and not ahead and node in self._asked_ahead:
+            standing = 0  # a slot is free by now, and that is news
+        self._asked_ahead.discard(node)
+        if ahead and wanted:
+            self._asked_ahead.add(node)
         # Restating a request that is more than half open, or topping up a backlog that is more
         # than half full, would cost a message per shard and gain nothing.
         if wanted == standing or (standing and wanted and wanted < 2 * standing):

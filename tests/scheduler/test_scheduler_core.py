@@ -514,3 +514,18 @@ def test_the_end_of_one_is_the_begin_of_the_next() -> None:
     victim.finished(node(1), 2, m.Verdict.OK, 0.5, duration_s=0.5)
     effects = _drain_here(victim)
     assert not any(isinstance(each, (m.SendSettled, m.StartOwn)) for each in effects)
+
+
+def test_a_slot_that_became_free_is_told_to_whom_the_next_was_asked_of() -> None:
+    """Two slots: the victim's last word of us is that both are taken."""
+    thief = Scheduler(node(1), SchedulerConfig(slots=2))
+    load = Load(slots=1, busy=1, queued=9, cpu_percent=0, memory_free_mib=0)
+    asked = _steals(thief.peer_up(node(0), load, may_execute=True, now_s=0.0))
+    assert asked == [2]
+    shards = tuple(GrantedShard(lease, RUN, "s", b"", 0, 0, 0) for lease in (1, 2))
+    assert _steals(thief.granted(node(0), shards, 0.0)) == [1], "the next one"
+    assert _steals(thief.stolen_ended(node(0), 1, 1.0, 1.0)) == [1], "and now for a free slot"
+
+
+def _steals(effects: list[m.Effect]) -> list[int]:
+    return [each.shards for each in effects if isinstance(each, m.SendSteal)]
