@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from cli.commands.base import Command, option
-from cli.commands.dist_run import run_options, submit
+from cli.commands.dist_run import run_options
 from cli.i18n import t
+from cli.submit import submit
 
 
 def _command(kind: str, help_text: str) -> click.Command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -10,10 +9,10 @@ import click
 from cli import homes
 from cli.client import ask
 from cli.commands.base import Command, Duration, F, option
-from cli.i18n import t, user_environment
-from cli.runs import execute
+from cli.i18n import t
 from cli.settings import Settings
 from cli.shell import out
+from cli.submit import DEFAULTS, submit
 from cli.text import print_json
 
 KINDS = ("build", "test", "bench")
@@ -60,7 +59,7 @@ def run_options(function: F) -> F:
             "use_cache",
             is_flag=True,
             flag_value=False,
-            default=True,
+            default=DEFAULTS["use_cache"],
             help=t("Run everything, even what is known."),
         ),
         option("--keep-going", is_flag=True, help=t("Go on after failures, as far as possible.")),
@@ -68,7 +67,7 @@ def run_options(function: F) -> F:
         option(
             "--mode",
             type=click.Choice(["local", "cluster", "hybrid"]),
-            default="hybrid",
+            default=DEFAULTS["mode"],
             show_default=True,
             help=t("Run here only, on other nodes only, or both."),
         ),
@@ -119,29 +118,6 @@ def _what_instead(words: tuple[str, ...]) -> str:
         names = {"name": words[0], "near": near[0]}
         return t("no such command `{name}`; did you mean `{near}`?", **names)
     return t("say `build`, `test` or `bench`, or put `--` before a command of your own")
-
-
-def submit(
-    settings: Settings,
-    kind: str,
-    targets: tuple[str, ...],
-    argv: tuple[str, ...],
-    *,
-    progress: str,
-    **wishes: Any,
-) -> int:
-    """Send one run to the node and stay with it to its end."""
-    request = {
-        **wishes,
-        "outputs": list(wishes["outputs"]),
-        "cwd": os.getcwd(),  # noqa: PTH109 - loading pathlib takes longer than all else in here
-        "kind": kind,
-        "targets": list(targets),
-        "argv": list(argv),
-        "env": user_environment(),
-        "live": kind == "command",
-    }
-    return execute(homes.home_to_ask(settings), request, settings, progress)
 
 
 @click.command(

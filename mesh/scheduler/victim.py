@@ -320,8 +320,8 @@ class Victim:
                 effects += self._start_here(shard, now_s, again=True)
                 free_slots -= 1
                 continue
-            for peer in thieves:
-                if peer.demand > 0 and peer.node != lease.holder and self._fits_peer(shard, peer):
+            for peer in (each for each in thieves if each.demand > 0 and each.at_once()):
+                if peer.node != lease.holder and self._fits_peer(shard, peer):
                     second, trace = self._lease_to(peer, shard, now_s, speculative=True)
                     effects += [trace, GrantOut(peer.node, (second,))]
                     break

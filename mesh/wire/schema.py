@@ -57,6 +57,8 @@ _BULKY: set[type] = set()
 _PUTS: dict[type, Put] = {}
 _TAKES: dict[type, Take] = {}
 """Of the messages that have been used."""
+_BARE: dict[type, tuple[Put, Take]] = {}
+"""Of the structs that have been used alone."""
 
 
 @attrs.frozen
@@ -300,9 +302,13 @@ def _use(cls: type) -> tuple[Put, Take]:
     return _PUTS[cls], _TAKES[cls]
 
 
-def _quickly(cls: type, data: bytes) -> Any:
-    """The message, or None when the bytes are not as usual."""
-    take = _TAKES.get(cls) or _use(cls)[1]
+def _use_bare(cls: Any) -> tuple[Put, Take]:
+    _BARE[cls] = _as_bytes(cls, head(ARRAY, len(cls.__wire_fields__)))
+    return _BARE[cls]
+
+
+def _quickly(take: Take, data: bytes) -> Any:
+    """What the bytes are, or None when they are not as usual."""
     try:
         value, end = take(data, 0)
     except REFUSALS:
@@ -352,7 +358,7 @@ def decode_message(data: bytes) -> Any:
     cls = _BY_FIRST.get(data[:3]) or _BY_FIRST.get(data[:2])
     # Long ones with many items are quicker below; one long byte string is a slice here.
     if cls is not None and (size_bytes <= DATAGRAM_BYTES_MAX or cls in _BULKY):
-        value = _quickly(cls, data)
+        value = _quickly(_TAKES.get(cls) or _use(cls)[1], data)
         if value is not None:
             return value
     item = cbor.decode(data)
@@ -366,11 +372,17 @@ def decode_message(data: bytes) -> Any:
 
 def encode_struct(value: object) -> bytes:
     """Encode a bare struct, for records that are hashed or signed."""
-    return cbor.encode(_pack(value))
+    put, _ = _BARE.get(type(value)) or _use_bare(type(value))
+    return put(value)
 
 
 def decode_struct(cls: type[T], data: bytes) -> T:
     """Decode a bare struct of the given class. Raises WireError."""
+    if len(data) <= DATAGRAM_BYTES_MAX:
+        _, take = _BARE.get(cls) or _use_bare(cls)
+        value = _quickly(take, data)
+        if value is not None:
+            return cast("T", value)
     return _unpack(cls, cbor.decode(data))
 
 

@@ -48,13 +48,19 @@ def test_status_loads_next_to_nothing(tmp_path: Path) -> None:
     assert "cli.status" in loaded
 
 
+def test_a_plain_run_does_not_load_click(tmp_path: Path) -> None:
+    with FakeNode(tmp_path / "n", run=run_view()):
+        loaded = loaded_by("dist", "run", "build", "--json", "--home", str(tmp_path / "n"))
+    assert not (FORBIDDEN | {"click", "pathlib", "inspect", "gettext"}) & loaded
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ("mesh", "members"),
         ("dist", "explain"),
         ("dist", "run", "build", "--progress=plain"),
-        ("dist", "run", "build", "--json"),
+        ("dist", "run", "build", "--jobs", "2", "--json"),
         ("--color=never", "dist", "status"),
     ],
 )

@@ -288,6 +288,21 @@ def test_a_straggler_is_run_a_second_time_when_slots_are_idle() -> None:
     assert world.now_s < 3.0
 
 
+def test_a_second_copy_goes_to_nobody_who_asks_only_for_its_next() -> None:
+    victim = Scheduler(node(0), SchedulerConfig(slots=1, first_lease=1))
+    load = Load(slots=1, busy=0, queued=0, cpu_percent=0, memory_free_mib=0)
+    victim.peer_up(node(1), load, may_execute=True, now_s=0.0)
+    victim.open_run(RUN, m.RunPolicy())
+    victim.submit([m.Shard((RUN, i), f"s{i}", TOOLS) for i in range(2)], 0.0)
+    assert _grants(victim.steal_requested(node(1), 1, load, 0.0))
+    busy = attrs.evolve(load, busy=1)
+    victim.steal_requested(node(1), 1, busy, 0.1)
+    assert not _grants(victim.renewed(node(1), (2,), 600.0)), "its slot is taken"
+    effects = victim.finished(node(1), 2, m.Verdict.OK, 600.5, duration_s=1.0)
+    (grant,) = _grants(effects)
+    assert [(each.shard.key, each.speculative) for each in grant.leases] == [((RUN, 0), True)]
+
+
 def test_local_mode_keeps_everything_here() -> None:
     world = started([1, 4], [0.1] * 10, policy=m.RunPolicy(mode=m.Mode.LOCAL))
     world.run(30)

@@ -36,7 +36,7 @@ from mesh.types import Digest, NodeId, RunId
 
 NODE_KEYS = "node."
 PIN_KEYS = "pin."
-GATHER_S = 0.05
+GATHER_S = 0.2
 """How long an executed shard waits for others of its run."""
 _ENDS = {"ok": RunState.SUCCEEDED, "failed": RunState.FAILED, "cancelled": RunState.CANCELLED}
 

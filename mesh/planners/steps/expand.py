@@ -57,16 +57,23 @@ class Expander:
         self._caller_env = caller_env
         self._steps: dict[str, list[Step]] = {}
         self._envs: dict[tuple[str, ...], dict[str, str]] = {}
+        self._over = {table.name: _over(table) for table in project.steps}
+        self._needs = {
+            table.name: tuple(dict.fromkeys([*table.needs, *self._over[table.name]]))
+            for table in project.steps
+        }
+        """The tables that must be expanded first: `needs`, and those that `foreach` goes over."""
 
     def run(self) -> dict[str, list[Step]]:
         """Steps by table name. Raises ProjectFileError, PathEscapes, PlanCycle."""
         self._expand_all()
         # Only now is it known what is made, so only now can patterns leave it out.
         made = {output.path for step in self._flat() for output in step.outputs}
-        left = tuple(name for name in self._all_files if not _is_made(name, made))
-        if left != self._files:
-            self._files = left
-            self._expand_all()
+        if made:
+            left = tuple(name for name in self._all_files if not _is_made(name, made))
+            if left != self._files:
+                self._files = left
+                self._expand_all()
         self._add_needs_of_inputs()
         return self._steps
 
@@ -76,10 +83,10 @@ class Expander:
     def _expand_all(self) -> None:
         tables = {table.name: table for table in self._project.steps}
         for table in tables.values():
-            for name in _over(table):
+            for name in self._over[table.name]:
                 self._check_step(table, name, tables)
         self._steps = {}
-        for name in needs_first(tuple(tables), lambda name: _needs(tables[name])):
+        for name in needs_first(tuple(tables), self._needs.__getitem__):
             table = tables[name]
             self._steps[name] = [self._step(table, item) for item in self._items(table)]
 
@@ -166,9 +173,9 @@ class Expander:
 
     def _needed(self, table: StepTable, item: _Item) -> list[Step]:
         found: dict[str, Step] = {}
-        for name in _needs(table):
+        for name in self._needs[table.name]:
             for step in self._steps[name]:
-                if not item.maker or name not in _over(table) or step.name == item.maker:
+                if not item.maker or name not in self._over[table.name] or step.name == item.maker:
                     found[step.name] = step
         return list(found.values())
 
@@ -183,10 +190,10 @@ class Expander:
                 "name": (name,),
                 "stem": (stem,),
                 "ext": (extension.removeprefix("."),),
-                "rel": (posixpath.splitext(item.path)[0],),
+                "rel": (item.path.removesuffix(extension),),
             }
         wanted = {step.name for step in needs}
-        for name in _needs(table):
+        for name in self._needs[table.name]:
             values[_OVER_NEEDS + name] = tuple(
                 _seen_from(cwd, _relative(output.path))
                 for step in self._steps[name]
@@ -221,7 +228,7 @@ class Expander:
             found[_mounted(item.path)] = None
         for step in needs:
             found.update(dict.fromkeys(output.path for output in step.outputs))
-        if table.inputs is None and not item.path and not _needs(table):
+        if table.inputs is None and not item.path and not self._needs[table.name]:
             found.update(dict.fromkeys(map(_mounted, self._files)))
         for pattern in table.inputs or ():
             matched = self._match(table, "inputs", pattern)
@@ -251,11 +258,6 @@ def _with_makers(step: Step, makers: Mapping[str, str]) -> Step:
     found = [makers[path] for path in step.inputs if path in makers]
     needs = tuple(dict.fromkeys([*step.needs, *found]))
     return step if needs == step.needs else attrs.evolve(step, needs=needs)
-
-
-def _needs(table: StepTable) -> tuple[str, ...]:
-    """The tables that must be expanded first: `needs`, and those `foreach` and `run` refer to."""
-    return tuple(dict.fromkeys([*table.needs, *_over(table)]))
 
 
 def _over(table: StepTable) -> tuple[str, ...]:
