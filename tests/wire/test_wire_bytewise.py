@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.action import model
 from mesh.limits import DATAGRAM_BYTES_MAX
 from mesh.swim import messages as swim
 from mesh.wire import bytewise, cbor, messages, schema
@@ -46,6 +48,35 @@ said = st.one_of(
     st.builds(messages.Decline, st.just((1, 2**40)), hosts, st.booleans()),
 )
 
+digests = st.binary(min_size=32, max_size=32)
+entries = st.builds(model.TreeEntry, hosts, st.integers(0, 3), digests, uint32, hosts)
+logs = st.builds(model.LogBlob, digests, uint32, uint32, st.binary(max_size=40))
+words = st.lists(hosts, max_size=4).map(tuple)
+structs = st.one_of(
+    st.builds(model.Tree, st.lists(entries, max_size=6).map(tuple)),
+    st.builds(
+        model.Action,
+        words,
+        st.lists(st.builds(model.EnvVar, hosts, hosts), max_size=3).map(tuple),
+        hosts,
+        words,
+        digests,
+        st.lists(st.builds(model.OutputSpec, hosts, st.booleans()), max_size=3).map(tuple),
+        digests,
+    ),
+    st.builds(
+        model.Result,
+        digests,
+        digests,
+        st.integers(-64, 255),
+        st.lists(entries, max_size=2).map(tuple),
+        logs,
+        logs,
+        uint32,
+        hosts,
+    ),
+)
+
 
 def in_general(data: bytes) -> Any:
     """What the general decoder makes of bytes; None when it refuses them."""
@@ -64,7 +95,7 @@ def in_general(data: bytes) -> Any:
 def test_bytes_are_those_of_the_general_encoder_and_read_alike(message: Any) -> None:
     data = schema.encode_message(message)
     assert data == cbor.encode([schema._KINDS[type(message)], *schema._pack(message)])
-    assert schema._quickly(type(message), data) == message
+    assert schema._quickly(schema._use(type(message))[1], data) == message
     assert in_general(data) == message
 
 
@@ -79,9 +110,39 @@ def test_damaged_bytes_are_never_read_otherwise_than_by_the_general_decoder(
         damaged[at] = data.draw(st.integers(0, 255))
     cut = bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
     for each in (bytes(damaged), cut, bytes(damaged) + b"\0"):
-        quick = schema._quickly(type(message), each)
+        quick = schema._quickly(schema._use(type(message))[1], each)
         if quick is not None:
             assert quick == in_general(each)
+
+
+@settings(max_examples=150)
+@given(structs)
+def test_bare_structs_are_written_and_read_like_by_the_general_ones(value: Any) -> None:
+    data = schema.encode_struct(value)
+    assert data == cbor.encode(schema._pack(value))
+    assert schema.decode_struct(type(value), data) == value
+    assert schema._unpack(type(value), cbor.decode(data)) == value
+
+
+@settings(max_examples=150)
+@given(structs, st.data())
+def test_damaged_structs_are_judged_by_the_general_decoder(value: Any, data: st.DataObject) -> None:
+    damaged = bytearray(schema.encode_struct(value))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[at] = data.draw(st.integers(0, 255))
+    cut = bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+    for each in (bytes(damaged), cut, bytes(damaged) + b"\0"):
+        assert judged(schema.decode_struct, type(value), each) == judged(
+            lambda cls, read: schema._unpack(cls, cbor.decode(read)), type(value), each
+        )
+
+
+def judged(decode: Callable[[Any, bytes], Any], cls: type, data: bytes) -> Any:
+    try:
+        return decode(cls, data)
+    except WireError as error:
+        return str(error)
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.text(max_size=300), st.binary(max_size=300))
