@@ -54,8 +54,10 @@ class Form:
     """Expressions of bytes, separated by commas. The value has been checked."""
     take: tuple[str, ...]
     """Lines that read at `at`, set `{v}` and move `at`; the value is checked afterwards."""
-    put_with: Put | None = None
-    take_with: Take | None = None
+    put_with: Callable[[], Put] | None = None
+    """Makes that function. Called when the way is compiled: most classes go one way in a process,
+    and each compilation takes a third of a millisecond."""
+    take_with: Callable[[], Take] | None = None
     takes: str = ""
     """The type of whatever is taken, if that is certain: then it is not asked for."""
 
@@ -124,8 +126,8 @@ def _take_text(data: bytes, at: int) -> tuple[str, int]:
     return data[at:end].decode(), end
 
 
-def form_calls(put: Put, take: Take) -> Form:
-    """Two functions that do it all."""
+def form_calls(put: Callable[[], Put], take: Callable[[], Take]) -> Form:
+    """Two functions that do it all, each made when needed."""
     return Form("{f}({v})", ("{v}, at = {f}(data, at)",), put, take)
 
 
@@ -143,11 +145,11 @@ FORM_UINT = Form(
     ),
     takes="int",
 )
-FORM_INT = form_calls(_put_int, _take_int)
+FORM_INT = form_calls(lambda: _put_int, lambda: _take_int)
 FORM_BOOLEAN = Form("(TRUE if {v} else FALSE)", ("{v} = BOOLEANS[data[at]]", "at += 1"))
-FORM_TEXT = form_calls(_put_text, _take_text)
+FORM_TEXT = form_calls(lambda: _put_text, lambda: _take_text)
 FORM_BLOB = Form(
-    f"head({BYTES}, len({{v}})), {{v}}", ("{v}, at = {f}(data, at)",), None, _take_blob
+    f"head({BYTES}, len({{v}})), {{v}}", ("{v}, at = {f}(data, at)",), None, lambda: _take_blob
 )
 
 
@@ -162,7 +164,7 @@ def form_fixed(size_bytes: int) -> Form:
     return Form(f"{known}, {{v}}", (check, read, f"at += {end}"))
 
 
-def form_optional(put: Put, take: Take) -> Form:
+def form_optional(put: Callable[[], Put], take: Callable[[], Take]) -> Form:
     return Form(
         "(NULL if {v} is None else {f}({v}))",
         (f"if data[at] == {NULL[0]}: {{v}} = None; at += 1", "else: {v}, at = {f}(data, at)"),
@@ -171,30 +173,45 @@ def form_optional(put: Put, take: Take) -> Form:
     )
 
 
-def form_array(put: Put, take: Take, max_items: int, check: Callable[[Any], object]) -> Form:
+def form_array(
+    put: Callable[[], Put],
+    take: Callable[[], Take],
+    max_items: int,
+    check: Callable[[Any], object],
+) -> Form:
     """`check` raises when there are too many."""
 
-    def put_all(values: Sequence[Any]) -> bytes:
-        if len(values) > max_items:
-            check(values)
-        return b"".join((head(ARRAY, len(values)), *map(put, values)))
+    def make_put() -> Put:
+        put_item = put()
 
-    def take_all(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
-        count, at = take_argument(data, at, ARRAY)
-        if count > max_items:
-            raise Odd
-        values = []
-        for _ in range(count):
-            value, at = take(data, at)
-            values.append(value)
-        return tuple(values), at
+        def put_all(values: Sequence[Any]) -> bytes:
+            if len(values) > max_items:
+                check(values)
+            return b"".join((head(ARRAY, len(values)), *map(put_item, values)))
+
+        return put_all
+
+    def make_take() -> Take:
+        take_item = take()
+
+        def take_all(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
+            count, at = take_argument(data, at, ARRAY)
+            if count > max_items:
+                raise Odd
+            values = []
+            for _ in range(count):
+                value, at = take_item(data, at)
+                values.append(value)
+            return tuple(values), at
+
+        return take_all
 
     none = ARRAY  # the head of an empty array, which is what most are
     return Form(
         f"({bytes((none,))!r} if not {{v}} else {{f}}({{v}}))",
         (f"if data[at] == {none}: {{v}} = (); at += 1", "else: {v}, at = {f}(data, at)"),
-        put_all,
-        take_all,
+        make_put,
+        make_take,
     )
 
 
@@ -215,14 +232,14 @@ _SPACE: dict[str, Any] = {
 def put_one(field: Field, form: Form) -> Put:
     """A function for one value alone, which checks it first."""
     lines = ["def put(v):", *_checked(field, "v", "check"), f"    return b''.join(({_of(form)},))"]
-    space = {**_SPACE, "f": form.put_with, "check": field.to_wire}
+    space = {**_SPACE, "f": _made(form.put_with), "check": field.to_wire}
     made: Put = compiled(lines, space, "put")
     return made
 
 
 def take_one(field: Field, form: Form) -> Take:
     lines = ["def take(data, at):", *_taken(field, form, "v", "f"), "    return v, at"]
-    made: Take = compiled(lines, {**_SPACE, "f": form.take_with}, "take")
+    made: Take = compiled(lines, {**_SPACE, "f": _made(form.take_with)}, "take")
     return made
 
 
@@ -232,7 +249,7 @@ def compile_put(first: bytes, fields: Sequence[Field], forms: Sequence[Form]) ->
     for i, (field, form) in enumerate(zip(fields, forms, strict=True)):
         lines += [f"    v{i} = value.{field.name}", *_checked(field, f"v{i}", f"check{i}")]
         parts.append(form.put.format(v=f"v{i}", f=f"f{i}"))
-        space |= {f"check{i}": field.to_wire, f"f{i}": form.put_with}
+        space |= {f"check{i}": field.to_wire, f"f{i}": _made(form.put_with)}
     lines.append(f"    return b''.join(({', '.join(parts)},))")
     made: Put = compiled(lines, space, "put")
     return made
@@ -245,10 +262,14 @@ def compile_take(cls: type, first: bytes, fields: Sequence[Field], forms: Sequen
     lines += [f"    if data[at:at + {len(first)}] != first: raise Odd", f"    at += {len(first)}"]
     for i, (field, form) in enumerate(zip(fields, forms, strict=True)):
         lines += _taken(field, form, f"v{i}", f"f{i}")
-        space[f"f{i}"] = form.take_with
+        space[f"f{i}"] = _made(form.take_with)
     lines.append(f"    return cls({', '.join(f'v{i}' for i in range(len(fields)))}), at")
     made: Take = compiled(lines, space, "take")
     return made
+
+
+def _made(make: Callable[[], Any] | None) -> Any:
+    return make() if make is not None else None
 
 
 def _of(form: Form) -> str:

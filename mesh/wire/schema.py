@@ -57,8 +57,9 @@ _BULKY: set[type] = set()
 _PUTS: dict[type, Put] = {}
 _TAKES: dict[type, Take] = {}
 """Of the messages that have been used."""
-_BARE: dict[type, tuple[Put, Take]] = {}
-"""Of the structs that have been used alone."""
+_BARE_PUTS: dict[type, Put] = {}
+_BARE_TAKES: dict[type, Take] = {}
+"""Of the structs, alone and inside of others."""
 
 
 @attrs.frozen
@@ -169,7 +170,7 @@ def c_array(item: Codec, max_items: int) -> Codec:
         return tuple([decode(each) for each in value])
 
     def form() -> Form:
-        return form_array(item.put(), item.take(), max_items, out)
+        return form_array(item.put, item.take, max_items, out)
 
     return Codec(out, into, f"[*{max_items} {item.cddl}]", form=form)
 
@@ -179,7 +180,7 @@ def c_optional(item: Codec) -> Codec:
         lambda value: None if value is None else item.to_wire(value),
         lambda value: None if value is None else item.from_wire(value),
         f"{item.cddl} / null",
-        form=lambda: form_optional(item.put(), item.take()),
+        form=lambda: form_optional(item.put, item.take),
     )
 
 
@@ -187,7 +188,7 @@ def c_struct(cls: type[T]) -> Codec:
     made = cast("Any", cls)
 
     def form() -> Form:
-        return form_calls(*_as_bytes(made, head(ARRAY, len(made.__wire_fields__))))
+        return form_calls(lambda: _bare_put(made), lambda: _bare_take(made))
 
     return Codec(_pack, made.__wire_unpack__, cls.__name__, form=form)
 
@@ -296,15 +297,41 @@ def _first_bytes(made: Any) -> bytes:
     return head(ARRAY, 1 + len(made.__wire_fields__)) + head(UINT, _KINDS[made])
 
 
-def _use(cls: type) -> tuple[Put, Take]:
-    """Compile a message for its first use."""
-    _PUTS[cls], _TAKES[cls] = _as_bytes(cls, _first_bytes(cls))
-    return _PUTS[cls], _TAKES[cls]
+def _message_put(cls: type) -> Put:
+    """Compiled for its first use."""
+    _PUTS[cls] = _put(cls, _first_bytes(cls))
+    return _PUTS[cls]
 
 
-def _use_bare(cls: Any) -> tuple[Put, Take]:
-    _BARE[cls] = _as_bytes(cls, head(ARRAY, len(cls.__wire_fields__)))
-    return _BARE[cls]
+def _message_take(cls: type) -> Take:
+    _TAKES[cls] = _take(cls, _first_bytes(cls))
+    return _TAKES[cls]
+
+
+def _bare_put(cls: Any) -> Put:
+    if cls not in _BARE_PUTS:
+        _BARE_PUTS[cls] = _put(cls, head(ARRAY, len(cls.__wire_fields__)))
+    return _BARE_PUTS[cls]
+
+
+def _bare_take(cls: Any) -> Take:
+    if cls not in _BARE_TAKES:
+        _BARE_TAKES[cls] = _take(cls, head(ARRAY, len(cls.__wire_fields__)))
+    return _BARE_TAKES[cls]
+
+
+def _put(made: Any, first: bytes) -> Put:
+    """From values of a class to bytes that begin with `first`."""
+    return compile_put(first, *_fields_of(made))
+
+
+def _take(made: Any, first: bytes) -> Take:
+    return compile_take(made, first, *_fields_of(made))
+
+
+def _fields_of(made: Any) -> tuple[list[Field], list[Form]]:
+    codecs = made.__wire_fields__
+    return [codec.field(name) for name, codec in codecs], [codec.form() for _, codec in codecs]
 
 
 def _quickly(take: Take, data: bytes) -> Any:
@@ -314,13 +341,6 @@ def _quickly(take: Take, data: bytes) -> Any:
     except REFUSALS:
         return None
     return value if end == len(data) else None
-
-
-def _as_bytes(made: Any, first: bytes) -> tuple[Put, Take]:
-    """Both ways between values of a class and bytes that begin with `first`."""
-    fields = [codec.field(name) for name, codec in made.__wire_fields__]
-    forms = [codec.form() for _, codec in made.__wire_fields__]
-    return compile_put(first, fields, forms), compile_take(made, first, fields, forms)
 
 
 def _refuser(expected: str) -> Callable[[object], None]:
@@ -346,7 +366,7 @@ def evolve(value: T, **changes: object) -> T:
 
 def encode_message(value: object) -> bytes:
     """Encode a message. Raises WireError when a field is out of its bounds."""
-    put = _PUTS.get(type(value)) or _use(type(value))[0]
+    put = _PUTS.get(type(value)) or _message_put(type(value))
     return put(value)
 
 
@@ -358,7 +378,7 @@ def decode_message(data: bytes) -> Any:
     cls = _BY_FIRST.get(data[:3]) or _BY_FIRST.get(data[:2])
     # Long ones with many items are quicker below; one long byte string is a slice here.
     if cls is not None and (size_bytes <= DATAGRAM_BYTES_MAX or cls in _BULKY):
-        value = _quickly(_TAKES.get(cls) or _use(cls)[1], data)
+        value = _quickly(_TAKES.get(cls) or _message_take(cls), data)
         if value is not None:
             return value
     item = cbor.decode(data)
@@ -372,15 +392,14 @@ def decode_message(data: bytes) -> Any:
 
 def encode_struct(value: object) -> bytes:
     """Encode a bare struct, for records that are hashed or signed."""
-    put, _ = _BARE.get(type(value)) or _use_bare(type(value))
+    put = _BARE_PUTS.get(type(value)) or _bare_put(type(value))
     return put(value)
 
 
 def decode_struct(cls: type[T], data: bytes) -> T:
     """Decode a bare struct of the given class. Raises WireError."""
     if len(data) <= DATAGRAM_BYTES_MAX:
-        _, take = _BARE.get(cls) or _use_bare(cls)
-        value = _quickly(take, data)
+        value = _quickly(_BARE_TAKES.get(cls) or _bare_take(cls), data)
         if value is not None:
             return cast("T", value)
     return _unpack(cls, cbor.decode(data))

@@ -95,7 +95,7 @@ def in_general(data: bytes) -> Any:
 def test_bytes_are_those_of_the_general_encoder_and_read_alike(message: Any) -> None:
     data = schema.encode_message(message)
     assert data == cbor.encode([schema._KINDS[type(message)], *schema._pack(message)])
-    assert schema._quickly(schema._use(type(message))[1], data) == message
+    assert schema._quickly(schema._message_take(type(message)), data) == message
     assert in_general(data) == message
 
 
@@ -110,7 +110,7 @@ def test_damaged_bytes_are_never_read_otherwise_than_by_the_general_decoder(
         damaged[at] = data.draw(st.integers(0, 255))
     cut = bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
     for each in (bytes(damaged), cut, bytes(damaged) + b"\0"):
-        quick = schema._quickly(schema._use(type(message))[1], each)
+        quick = schema._quickly(schema._message_take(type(message)), each)
         if quick is not None:
             assert quick == in_general(each)
 
