@@ -66,6 +66,7 @@ WHY_NOT: Mapping[str, str] = {
         (
             *("equivocate", "remove", "twin", "lie", "flood", "checkpoint", "prune"),
             *("two_faces", "squeeze", "away", "feud", "readmit", "overuse", "steal"),
+            "rewrite",
         ),
         "a fault of replicas; real nodes have no such switch",
     ),

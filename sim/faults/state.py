@@ -61,6 +61,7 @@ def _kind(
 
 KINDS = (
     _kind("equivocate", "somebody with the key of {who} signs a second history"),
+    _kind("rewrite", "somebody with the key of {who} signs anew what was signed long ago"),
     _kind("two_faces", "somebody with the key of {who} tells two halves two things, in secret"),
     _kind("remove", "{who}: removed from the mesh; its key goes on writing"),
     _kind(

@@ -86,7 +86,7 @@ PROFILES: Mapping[str, Profile] = {
         "replicas whose keys are stolen and whose disks are copied",
         kinds=(
             *("equivocate", "two_faces", "remove", "steal", "twin", "old_disk", "isolate"),
-            *("checkpoint", "prune"),
+            *("checkpoint", "prune", "rewrite"),
         ),
         faults=(1, 6),
         chaos_s=12.0,

@@ -75,12 +75,14 @@ def _is_push(act: Send) -> bool:
 
 
 # -- stolen keys -----------------------------------------------------------------------------------
-def _equivocate(stage: Stage, fault: Fault) -> Undo:
-    """Somebody with the node's key signs another frame where there is one, for some."""
+def _equivocate(stage: Stage, fault: Fault, *, old: bool = False) -> Undo:
+    """Somebody with the node's key signs another frame where there is one, for some. `old`: one
+    with much after it, which everybody's log loses again."""
     state, rng = _of(stage), _rng(stage, fault)
     for index in fault.target:
         node = state.nodes[index]
-        frames = _frames_of(state, node)[-NEWEST:]
+        frames = _frames_of(state, node)
+        frames = frames[: len(frames) // 2] if old else frames[-NEWEST:]
         if not frames:
             continue
         honest = choose(rng, frames, 1)[0]
@@ -262,6 +264,7 @@ def _flood(stage: Stage, fault: Fault) -> Undo:
 
 DEEDS: Mapping[str, Begin] = {
     "equivocate": _equivocate,
+    "rewrite": partial(_equivocate, old=True),
     "remove": _remove,
     "twin": _twin,
     "lie": _lie,

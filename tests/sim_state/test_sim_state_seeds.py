@@ -100,6 +100,12 @@ def test_checkpoints_and_clearing_up_change_nothing_that_is_seen() -> None:
     assert done.ok, done.findings[0]
 
 
+def test_who_signs_anew_what_was_signed_long_ago_is_found_out() -> None:
+    done = outcome(Fault(6.0, "checkpoint", (2,)), Fault(12.0, "rewrite", (2,)))
+    assert done.ok, done.findings[0]
+    assert done.figures["forks"] == 1
+
+
 def test_two_halves_that_were_told_two_things_find_it_out() -> None:
     done = outcome(Fault(9.0, "two_faces", (2,)))
     assert done.ok, done.findings[0]

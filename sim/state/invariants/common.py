@@ -16,7 +16,9 @@ from sim.state.node import StateNode
 from sim.state.stage import StateStage
 
 ENDS_A_PROCESS = frozenset({"crash", "bounce", "power_cut", "old_disk", "amnesia", "away"})
-WRITES_FOR_ANOTHER = frozenset({"equivocate", "two_faces", "remove", "feud", "readmit", "steal"})
+WRITES_FOR_ANOTHER = frozenset(
+    {"equivocate", "rewrite", "two_faces", "remove", "feud", "readmit", "steal"}
+)
 SWAPS_A_DISK = frozenset({"old_disk", "amnesia"})
 SPOILS_A_DISK = frozenset({*SWAPS_A_DISK, "disk_rot", "disk_tear"})
 
