@@ -172,12 +172,23 @@ class Replica:
         self, lane: Lane, now_s: float, keep_run: Callable[[RunKey], bool] = lambda _run: True
     ) -> tuple[CheckpointDraft | None, list[Act]]:
         """The first half of it: `finish` what it returns wherever there is time for that, store the
-        blob, and give both to `write_checkpoint`. None also while the views are behind."""
+        blob, and give both to `write_checkpoint`. None also while the views are behind, and when
+        something we wrote on the lane was dropped here: others may have it, and would lose it."""
         acts = self._publish(self.writer.flush(), now_s)
         covers = self.log.points_to_cover(self.config.me, lane)
-        if not covers or not self.has_room or self.state.is_behind:
+        if not covers or not self.has_room or self.state.is_behind or self._has_lost_own(lane):
             return None, acts
         return CheckpointDraft(covers, self.state.checkpoint(lane, keep_run=keep_run)), acts
+
+    def lacks_own(self, lane: Lane) -> bool:
+        """Whether something we wrote on a lane is not here and may come back from others: a
+        checkpoint would leave it out."""
+        own = (feed for feed in self.log.feeds_of(self.config.me) if feed.lane == lane)
+        return self.state.lacks_own() or any(self.log.wanted(feed, 1) for feed in own)
+
+    def _has_lost_own(self, lane: Lane) -> bool:
+        own = self.log.feeds_of(self.config.me)
+        return any(self.log.lost(feed) for feed in own if feed.lane == lane)
 
     def write_checkpoint(self, draft: CheckpointDraft, kept: KeptState, now_s: float) -> list[Act]:
         """The second half. What was written meanwhile is not covered; should our feeds have become

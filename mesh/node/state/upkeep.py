@@ -3,8 +3,9 @@
 Rules
 - A checkpoint of one of our lanes is due after CHECKPOINT_EVENTS events, or when its epochs, one
   for each start of this process, would make version vectors long. Its blob is on the disk before
-  anybody hears of it. It waits for the state of the one before, which it must hold, too; a state
-  that nobody had for OWN_STATE_WAIT_S is given up.
+  anybody hears of it. It waits for the state of the one before, which it must hold, too, and for
+  bodies that the disk has spoiled; what nobody had for OWN_STATE_WAIT_S is given up. A lane of
+  which we have dropped something for want of room gets none: others may have it.
 - A feed that has become long is followed by another epoch: nobody takes feeds without end.
 - Bodies go by `max_buffer_size_mb` and `max_buffer_age_hours`. What no checkpoint stands for is
   lost then; it is counted and told to the views.
@@ -97,7 +98,7 @@ class Upkeep:
         """Whether what we wrote on the lane should become one state."""
         log, me = self._replica.log, self._replica.config.me
         waits_s = self._parts.env.clock.monotonic() - self._begun_s
-        if self._replica.state.lacks_own() and waits_s < OWN_STATE_WAIT_S:
+        if self._replica.lacks_own(lane) and waits_s < OWN_STATE_WAIT_S:
             return False
         feeds = [feed for feed in log.feeds_of(me) if feed.lane == lane and feed in log.heads]
         events = sum(log.heads[feed].count - log.covered(feed) for feed in feeds)
