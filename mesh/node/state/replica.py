@@ -25,6 +25,7 @@ from mesh.identity.records import FeedPoint
 from mesh.identity.standing import Cut, Standing
 from mesh.limits import EVENT_FEEDS_MAX, LOG_FEED_ROTATE_FRAMES, STATE_SLICE_ROWS
 from mesh.log.added import Added
+from mesh.log.checkpoint import covers_in
 from mesh.log.frame import Frame, Sign
 from mesh.log.hearing import Hearing, kept_by
 from mesh.log.log import Log, LogConfig
@@ -98,8 +99,9 @@ class Replica:
         self._admission = config.admission
         self._is_over = False
         """Whether the admission under which our epoch was opened has ended, and another begun."""
-        self._opened: Frame | None = None
-        """The frame that begins our epoch."""
+        self._vital: dict[tuple[Lane, bool], Frame] = {}
+        """Of our own frames of this epoch: the one that begins it, and the last checkpoint of each
+        lane. By lane, and whether it is a checkpoint."""
         self._named: dict[FeedId, Head] = {}
         """Own heads of other epochs, as far as we have said that we know them."""
         writing = WriterConfig(
@@ -217,11 +219,12 @@ class Replica:
         return self.look_for_gaps(now_s)
 
     def look_for_gaps(self, now_s: float) -> list[Act]:
-        """Bodies that the disk has spoiled are wanted again from others. How our epoch was opened
-        we know while it lasts: were that lost on all disks, nobody who comes could judge it."""
-        opened = self._opened
-        if opened is not None and any(each.seq == 0 for each in self.log.wanted(opened.feed)):
-            self._learned(self.log.add_frame(opened, verified=True))
+        """Bodies that the disk has spoiled are wanted again from others. How our epoch was opened,
+        and what we have said in short, we know while it lasts: were that lost on all disks, nobody
+        who comes could judge the one, or would have what the other stands for."""
+        for frame in self._vital.values():
+            if any(each.seq == frame.signed.seq for each in self.log.wanted(frame.feed)):
+                self._learned(self.log.add_frame(frame, verified=True))
         self.sync.look_for_gaps()
         return self._take(self.sync.handle_timer(now_s), now_s)
 
@@ -296,13 +299,17 @@ class Replica:
         if not frames:
             return []
         for frame in frames:
-            if frame.feed.lane == Lane.CTL and frame.signed.seq == 0:
-                self._opened = frame
+            self._remember(frame)
             added = self.log.add_frame(frame, verified=True)
             for tell in self.on_sealed:
                 tell(frame)
             self._learned(added)
         return self._take(self.sync.published(frames, now_s), now_s)
+
+    def _remember(self, frame: Frame) -> None:
+        lane, covers = Lane(frame.feed.lane), bool(covers_in(frame))
+        if covers or (lane == Lane.CTL and frame.signed.seq == 0):
+            self._vital[lane, covers] = frame
 
     # -- what others say -------------------------------------------------------------------------
     def _take(self, effects: Iterable[Effect], now_s: float) -> list[Act]:

@@ -15,25 +15,30 @@ from sim.state.invariants.common import SWAPS_A_DISK, StateOracle
 
 
 class NothingLost(StateOracle):
-    """5: what a replica has when all is healed, all have soon; also a writer that lost it."""
+    """5: what a replica has when all is healed, all have soon; also a writer that lost it. Unless
+    whoever had it turns out to be removed; or had it alone, and was shown another history: then
+    it cannot know which of them a removal has left standing."""
 
     name = "event-lost"
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
-        self._had: dict[Digest, Frame] = {}
+        self._had: list[tuple[Frame, frozenset[int]]] = []
 
     def healed(self) -> None:
         members = self.members(range(self.state.size))
-        for digest, frame in self.state.watch.frames.items():
-            head = frame.signed.head
-            if any(replica.log.knows(frame.feed, head) for _, replica in members):
-                self._had[digest] = frame
+        for frame in self.state.watch.frames.values():
+            feed, head = frame.feed, frame.signed.head
+            having = {node.index for node, replica in members if replica.log.knows(feed, head)}
+            self._had.append((frame, frozenset(having)))
 
     def settled(self, core: tuple[int, ...]) -> None:
-        for node, replica in self.members(core):
-            for frame in self._had.values():
-                if not self._has(replica.log, frame):
+        members = self.members(core)
+        still, forged = {node.index for node, _ in members}, self.state.watch.equivocators
+        for node, replica in members:
+            for frame, having in self._had:
+                able = still - {node.index} if frame.feed in forged else still
+                if having & able and not self._has(replica.log, frame):
                     text = f"node {node.index} has not event {frame.signed.seq} of {frame.feed}"
                     self.fail(text + ", which somebody had", node.index)
                     return
