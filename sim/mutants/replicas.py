@@ -238,18 +238,6 @@ REPLICAS: tuple[Mutant, ...] = (
         ),
     ),
     mutant(
-        "shorter-meanwhile",
-        "an answer is judged by a log that has been shortened since the question",
-        ("honest-blamed",),
-        Edit(
-            FETCHING,
-            "Fetching.headers",
-            "if have < question.place:",
-            "if have < 0:",
-        ),
-        profiles=("state-keys", "state"),
-    ),
-    mutant(
         "counted-by-entry",
         "events of a leaf that two gateways wrote down are two",
         ("leaf-events",),

@@ -13,7 +13,7 @@ from mesh.log.model import FeedId
 from mesh.log.sync.messages import Bodies, Headers, Push, StateDigest
 from mesh.log.sync.vectors import tag_of
 from mesh.state.events import Checkpoint, encode_event
-from mesh.types import Digest
+from mesh.types import Digest, NodeId
 
 
 def feeds(writers: int, frames: int, each: int = 4) -> list[Any]:
@@ -138,6 +138,31 @@ def test_two_histories_of_one_writer_are_found_out_at_the_place_where_they_part(
         assert [log.forks[feed].seq for log in pair.logs] == [20, 20]
         assert all(log.head(feed).count == 20 for log in pair.logs)
         assert not pair.blamed
+
+
+def test_who_answers_is_not_blamed_for_a_log_that_became_shorter_meanwhile() -> None:
+    pair, writer = Pair(), key(9)
+    frames = chain(writer, events("all", 10))
+    (rival,) = chain(writer, events("another", 1), parent=frames[1].signed.head)
+    pair.give(0, frames)
+    pair.give(1, frames[:5])
+    answers = 0
+
+    def shorten(_source: NodeId, to: NodeId, message: object) -> object:
+        nonlocal answers
+        if isinstance(message, Headers) and to == pair.ids[1]:
+            answers += 1
+            if answers == 1:  # it is on its way when the fork is found out
+                pair.logs[1].add_frame(rival)
+                assert pair.logs[1].head(rival.feed).count < 5
+        return message
+
+    pair.spoil = shorten
+    pair.connect()
+    pair.run(8)
+    assert answers
+    assert pair.blamed == []
+    assert pair.equal
 
 
 def test_a_third_one_is_told_of_the_fork() -> None:
