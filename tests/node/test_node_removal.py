@@ -104,6 +104,27 @@ async def test_what_is_after_the_cut_is_withdrawn_with_all_that_was_made_of_it(
         assert (log["withdrawn"], log["tainted"]) == (1, 1)
 
 
+async def test_what_is_withdrawn_is_looked_for_in_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as mesh:
+        await poisoned(mesh)
+        state = mesh.alice.runtime.state.replica.state
+        state.slice_rows = 1
+        turns, go_on = 0, state.go_on
+
+        def one_slice() -> Any:
+            nonlocal turns
+            turns += 1
+            return go_on()
+
+        monkeypatch.setattr(state, "go_on", one_slice)
+        view = await revoke(mesh.alice, "mallory", after_unix_s=0.0)
+        assert (view["withdrawn"], view["tainted"]) == (1, 1)
+        assert turns > 2, "it was waited for"
+        assert not state.is_behind
+
+
 async def test_more_can_be_withdrawn_later(tmp_path: Path) -> None:
     async with world(tmp_path) as mesh:
         await poisoned(mesh)

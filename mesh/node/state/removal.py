@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from mesh.control.outbox import Outbox
 from mesh.control.server import Handler
 from mesh.control.state_views import CacheTaintView, RevokedView
@@ -28,6 +30,7 @@ from mesh.limits import EVENT_VALUE_BYTES_MAX, LEAVE_CUT_MAX, LOG_FEED_FRAMES_MA
 from mesh.log.log import Log
 from mesh.node.runtime import MeshRuntime
 from mesh.node.state.driver import SharedState
+from mesh.ports import Env
 from mesh.state.attestations import split_rows
 from mesh.state.events import Register
 from mesh.state.withdrawals import PREFIX, Pair, pair_in, withdrawal_events
@@ -42,11 +45,27 @@ REASON_KEY = "removed/{}"
 """Register of the admin: why, as text."""
 
 
+CATCH_UP_MAX_S, CATCH_UP_LOOK_S = 30.0, 0.02
+
+
+@attrs.frozen
+class _Removed:
+    """Who, and how many events of theirs were kept and cut."""
+
+    node: NodeId
+    name: str
+    kept_events: int
+    cut_events: int
+
+
 def removal_handlers(node: Node) -> dict[str, Handler]:
     """`revoke`, `cache_taint`."""
 
     async def revoke_op(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
-        return revoke(node.runtime, params["node"], params["reason"], params["after_unix_s"])
+        runtime, reason, after_unix_s = node.runtime, params["reason"], params["after_unix_s"]
+        removed = revoke(runtime, params["node"], reason, after_unix_s)
+        await _caught_up(runtime, node.env)
+        return revoked_view(runtime, removed)
 
     async def taint_op(params: dict[str, Any], _emit: Outbox) -> Mapping[str, Any]:
         which, after_unix_s = params["node"], params["after_unix_s"]
@@ -54,9 +73,19 @@ def removal_handlers(node: Node) -> dict[str, Handler]:
             if which is None:
                 raise BadRequest(why="`after_unix_s` needs a `node`")
             taint_after(node.runtime, which, after_unix_s)
+        await _caught_up(node.runtime, node.env)
         return taint_view(node.runtime, which)
 
     return {"revoke": revoke_op, "cache_taint": taint_op}
+
+
+async def _caught_up(runtime: MeshRuntime, env: Env) -> None:
+    """Let the views go through a large log in slices, which others' work waits for less long than
+    for all at once."""
+    state, clock = runtime.state.replica.state, env.clock
+    end_s = clock.monotonic() + CATCH_UP_MAX_S
+    while state.is_behind and clock.monotonic() < end_s:
+        await clock.sleep_until(clock.monotonic() + CATCH_UP_LOOK_S)
 
 
 def find_ever(runtime: MeshRuntime, which: str) -> NodeId:
@@ -73,9 +102,7 @@ def find_ever(runtime: MeshRuntime, which: str) -> NodeId:
     return chosen.pop()
 
 
-def revoke(
-    runtime: MeshRuntime, which: str, reason: str, after_unix_s: float | None
-) -> RevokedView:
+def revoke(runtime: MeshRuntime, which: str, reason: str, after_unix_s: float | None) -> _Removed:
     """Shut a member out, everywhere. Raises NoSuchMember, NotAllowed."""
     runtime.identity.require(ADMIT)
     node = find_ever(runtime, which)
@@ -96,7 +123,7 @@ def taint_after(runtime: MeshRuntime, which: str, after_unix_s: float) -> None:
 
 def _remove(
     runtime: MeshRuntime, node: NodeId, reason: str, after_unix_s: float | None
-) -> RevokedView:
+) -> _Removed:
     """Raises LogFull: what is withdrawn must be listed."""
     state, names = runtime.state, runtime.identity.roster.names()
     state.require_room()
@@ -115,13 +142,18 @@ def _remove(
         state.write(Register(REASON_KEY.format(node.hex()), value))
     state.seal()
     kept = sum(point.count for point in cut)
-    taint = state.replica.state.taint(node)
+    return _Removed(node, names[node], kept, max(0, sum(known.values()) - kept))
+
+
+def revoked_view(runtime: MeshRuntime, removed: _Removed) -> RevokedView:
+    """What has come of it."""
+    taint = runtime.state.replica.state.taint(removed.node)
     return {
         "schema": "vitte.revoked/1",
-        "name": names[node],
-        "id": node.hex(),
-        "kept_events": kept,
-        "cut_events": max(0, sum(known.values()) - kept),
+        "name": removed.name,
+        "id": removed.node.hex(),
+        "kept_events": removed.kept_events,
+        "cut_events": removed.cut_events,
         "withdrawn": len(taint.withdrawn),
         "tainted": len(taint.derived),
     }
