@@ -39,7 +39,8 @@ class Rumours:
         self._ranked: list[_Rumour] = []
         """The same, in the order in which they are told. While hundreds join at once the queue is
         as long as the roster, and every packet asks for its first."""
-        self._order = 0
+        self.added = 0
+        """How many there ever were: as long as it stays, no new one has come."""
 
     def __len__(self) -> int:
         return len(self.queue)
@@ -48,9 +49,9 @@ class Rumours:
         """Tell it from now on, instead of what that author said about that subject before."""
         topic = (subject, author)
         self._drop(topic)
-        self._order += 1
+        self.added += 1
         size = size_bytes(statement)
-        rumour = self.queue[topic] = _Rumour(topic, statement, size, self._order)
+        rumour = self.queue[topic] = _Rumour(topic, statement, size, self.added)
         insort(self._ranked, rumour, key=_rank)
 
     def drop(self, subject: bytes, authors: Iterable[bytes]) -> None:

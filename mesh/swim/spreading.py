@@ -1,7 +1,8 @@
 """When rumours get packets of their own.
 
-Rules: pending rumours are given to a few random members every gossip interval. Deliberately not
-here: which rumours come first (`dissemination`), and what rides on pings (`packets`).
+Rules: pending rumours are given to a few random members every gossip interval. When there is nobody
+whom they could be told, as in a mesh of two when they are about the other one, they wait for another
+rumour or another member, and no timer runs. Deliberately not here: which rumours come first (`dissemination`), and what rides on pings (`packets`).
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ class Spreader:
         self._packets = packets
         self._rng = rng
         self._last_s = 0.0
+        self._in_vain: tuple[int, int] | None = None
+        """How many rumours there had been, and how many members were reachable, when all of these
+        were offered the rumours and none was told any."""
 
     def next_timer_s(self) -> float | None:
         """May lie in the past: a rumour that comes after a quiet time is told at once."""
-        if not self._facts.rumours.queue or not self._facts.table.reachable_count:
+        rumours, reachable = self._facts.rumours, self._facts.table.reachable_count
+        if not rumours.queue or not reachable or self._in_vain == (rumours.added, reachable):
             return None
         return self._last_s + self._config.gossip_interval_s
 
@@ -45,6 +50,8 @@ class Spreader:
             facts = self._packets.facts_for(member)
             if facts:
                 sends.append(self._packets.to_member(member, Gossip(facts)))
+        if not sends and len(members) <= self._config.gossip_fanout:
+            self._in_vain = self._facts.rumours.added, self._facts.table.reachable_count
         return sends
 
     def set_load(self, load: Load) -> None:
