@@ -119,7 +119,15 @@ PROBING = (
     Mutant(
         "backwards-time",
         "timers are armed in the past again and again",
-        (Edit(SPREADING, "Spreader.run", "self._last_s = now_s", "pass"),),
+        (
+            Edit(SPREADING, "Spreader.run", "self._last_s = now_s", "pass"),
+            Edit(
+                SPREADING,
+                "Spreader.next_timer_s",
+                " or self._in_vain == (rumours.added, reachable)",
+                "",
+            ),
+        ),
         ("calm",),
         ("chatty", "storm", "uncaught"),
     ),

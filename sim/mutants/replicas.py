@@ -93,6 +93,7 @@ REPLICAS: tuple[Mutant, ...] = (
             "return cover is not None and",
             "return len(log.nodes()) < 0 and cover is not None and",
         ),
+        profiles=("state-disks", "state-keys"),
     ),
     mutant(
         "future-refused",
