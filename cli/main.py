@@ -1,7 +1,7 @@
 """The entry point of `vitte`: as little as possible before the answer.
 
 What prompts, scripts and people call all day has a short way that does not load click
-(`cli.short`): 2 times the cost of `python -c pass` instead of 5 (`bench/startup.py`).
+(`cli.short`); `bench/startup.py` says what that costs beside `python -c pass`.
 """
 
 from __future__ import annotations

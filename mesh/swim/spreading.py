@@ -1,8 +1,9 @@
 """When rumours get packets of their own.
 
-Rules: pending rumours are given to a few random members every gossip interval. When there is nobody
-whom they could be told, as in a mesh of two when they are about the other one, they wait for another
-rumour or another member, and no timer runs. Deliberately not here: which rumours come first (`dissemination`), and what rides on pings (`packets`).
+Rules: pending rumours are given to a few random members every gossip interval. When there is
+nobody whom they could be told, as in a mesh of two when they are about the other one, they wait for
+another rumour or another member, and no timer runs. Deliberately not here: which rumours come first
+(`dissemination`), and what rides on pings (`packets`).
 """
 
 from __future__ import annotations
