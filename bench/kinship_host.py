@@ -1,7 +1,8 @@
 """Some kinship nodes in one process, for `membership.py`; speaks as `membership_host.py` does.
 
 Defaults of its LAN preset, encrypted, which is its default, too. kinship runs all nodes of a
-process on its own threads; Python only hears of what happens.
+process on its own threads; Python only hears of what happens. Whoever finds no seed asks again, as
+an operator would: of dozens that join at once on few processors some do not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hashlib import sha256
 import kinship
 from kinship import MemberDead, MemberJoined, MemberLeft, MemberRecovered, MemberSuspect
 
+JOIN_TRIES_MAX, JOIN_PAUSE_S = 60, 0.5
 KEY = base64.b64encode(sha256(b"benchmark").digest()).decode()
 STATES = {
     MemberJoined: "alive",
@@ -44,8 +46,19 @@ async def run(options: argparse.Namespace) -> None:
         word, host, port, seed = line.split()
         assert word == "join", line
         joiners = [node for index, node in nodes.items() if index != int(seed)]
-        await asyncio.gather(*(node.join([f"{host}:{port}"]) for node in joiners))
+        await asyncio.gather(*(join(node, f"{host}:{port}") for node in joiners))
     os._exit(0)  # closing politely would be another story, and its threads outlive Python's end
+
+
+async def join(node: kinship.Cluster, seed: str) -> None:
+    for _ in range(JOIN_TRIES_MAX):
+        try:
+            await node.join([seed])
+        except kinship.JoinError as error:
+            print(f"kinship: asks again: {error}", file=sys.stderr)
+            await asyncio.sleep(JOIN_PAUSE_S)
+        else:
+            return
 
 
 async def watch(observer: int, node: kinship.Cluster) -> None:

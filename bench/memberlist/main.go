@@ -15,12 +15,17 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/hashicorp/memberlist"
 )
 
 const clockMonotonic = 1
+
+// As kinship_host.py does: whoever finds no seed asks again.
+const joinTriesMax = 60
+const joinPause = 500 * time.Millisecond
 
 var output sync.Mutex
 
@@ -74,8 +79,13 @@ func join(nodes map[int]*memberlist.Memberlist, seed int, address string) {
 		done.Add(1)
 		go func(node *memberlist.Memberlist) {
 			defer done.Done()
-			if _, err := node.Join([]string{address}); err != nil {
-				fmt.Fprintln(os.Stderr, err)
+			for try := 0; try < joinTriesMax; try++ {
+				_, err := node.Join([]string{address})
+				if err == nil {
+					return
+				}
+				fmt.Fprintln(os.Stderr, "memberlist: asks again:", err)
+				time.Sleep(joinPause)
 			}
 		}(node)
 	}

@@ -29,6 +29,15 @@ class _Rumour:
     order: int
     told: int = 0
 
+    @property
+    def ranked(self) -> _Ranked:
+        """Its place in the queue: few tellings first, then new before old."""
+        return (self.told, -self.order, self)
+
+
+_Ranked = tuple[int, int, _Rumour]
+"""No two rumours are of the same order, so that rumours themselves are never compared."""
+
 
 class Rumours:
     """Statements on their way out."""
@@ -36,7 +45,7 @@ class Rumours:
     def __init__(self) -> None:
         self.queue: dict[Topic, _Rumour] = {}
         """To be looked at only: empty when there is nothing to tell."""
-        self._ranked: list[_Rumour] = []
+        self._ranked: list[_Ranked] = []
         """The same, in the order in which they are told. While hundreds join at once the queue is
         as long as the roster, and every packet asks for its first."""
         self.added = 0
@@ -52,7 +61,7 @@ class Rumours:
         self.added += 1
         size = size_bytes(statement)
         rumour = self.queue[topic] = _Rumour(topic, statement, size, self.added)
-        insort(self._ranked, rumour, key=_rank)
+        insort(self._ranked, rumour.ranked)
 
     def drop(self, subject: bytes, authors: Iterable[bytes]) -> None:
         """Say nothing more of what these said about it."""
@@ -62,7 +71,7 @@ class Rumours:
     def _drop(self, topic: Topic) -> None:
         rumour = self.queue.pop(topic, None)
         if rumour is not None:
-            del self._ranked[bisect_left(self._ranked, _rank(rumour), key=_rank)]
+            del self._ranked[bisect_left(self._ranked, rumour.ranked)]
 
     def _told(self, rumour: _Rumour, limit: int) -> None:
         """Once more; it is told after the others now, or never again."""
@@ -70,7 +79,7 @@ class Rumours:
         rumour.told += 1
         if rumour.told < limit:
             self.queue[rumour.topic] = rumour
-            insort(self._ranked, rumour, key=_rank)
+            insort(self._ranked, rumour.ranked)
 
     def take(self, limit: int, used_bytes: int = 0, skip: bytes = b"") -> list[Statement]:
         """Statements for one packet that already holds `used_bytes` of them; counts them as told.
@@ -81,7 +90,7 @@ class Rumours:
             return []
         room = FACTS_BYTES_MAX - used_bytes
         chosen: list[Statement] = []
-        for rumour in self._ranked[:FACTS_MAX]:
+        for _, _, rumour in self._ranked[:FACTS_MAX]:
             if len(chosen) >= FACTS_MAX - RESERVED:
                 break
             if rumour.size_bytes > room or rumour.topic[0] == skip:
@@ -90,7 +99,3 @@ class Rumours:
             chosen.append(rumour.statement)
             self._told(rumour, limit)
         return chosen
-
-
-def _rank(rumour: _Rumour) -> tuple[int, int]:
-    return (rumour.told, -rumour.order)
