@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "swim"
 
 from attackers import a_vote, gossip, inject, judges_of
 
-from mesh.swim.config import LAN, SwimConfig
+from mesh.swim.config import LAN, WAN, SwimConfig
 from mesh.swim.effects import State
 from mesh.types import Address
 from sim.crypto import crypto
-from sim.net import ANY, DATAGRAMS
+from sim.net import ANY, DATAGRAMS, Link
 from sim.net.refusals import QUOTE_BYTES
 from sim.swim_world import SwimNode, SwimWorld
 
@@ -197,6 +197,75 @@ def unknown_round_trips(seed: int, config: SwimConfig) -> float:
     return 100 * sum(view.rtt_s is None for view in views) / len(views)
 
 
+# -- what there is for the rest --------------------------------------------------------------------
+def reunited(seed: int, config: SwimConfig, nodes: int = 8, cut_s: float = 20.0) -> float:
+    """Seconds from the end of a cut through the middle until all tables are equal again."""
+    mesh = a_mesh(seed, nodes, 0.0, config)
+    fault = mesh.network.partition([[node.address[0] for node in mesh.nodes[: nodes // 2]]])
+    mesh.run(cut_s)
+    fault.undo()
+    return seconds_until(mesh, mesh.converged)
+
+
+def unknown_pairs(seed: int, config: SwimConfig) -> float:
+    """Percent of pairs, half a minute after sixteen joined through one of them."""
+    mesh = SwimWorld(seed, 16, config, Link(0.001, 0.002, loss=0.01))
+    mesh.start_all()
+    mesh.run(30.0)
+    views = [one.view_of(other) for one in mesh.nodes for other in mesh.nodes if one is not other]
+    return 100 * sum(view is None for view in views) / len(views)
+
+
+def a_pair_reunited(seed: int, config: SwimConfig) -> float:
+    return reunited(seed, config, nodes=2)
+
+
+def asked_in_vain(seed: int, config: SwimConfig) -> float:
+    """How often others were asked about a live member by nodes that, one after the other, stand
+    still for 0.24 s: too short for a timer to be called late, and acks need 0.06 s."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    for node in mesh.nodes:
+        mesh.network.degrade(node.address[0], ANY, latency_s=0.03)
+    mesh.run(10.0)
+    before = sum(node.endpoint.counters["helpers-asked"] for node in mesh.nodes)
+    for turn in range(320):
+        node = mesh.nodes[turn % 8]
+        node.freeze()
+        mesh.run(0.24)
+        node.thaw()
+        mesh.run(0.02)
+    asked = sum(node.endpoint.counters["helpers-asked"] for node in mesh.nodes)
+    return float(asked - before)
+
+
+def vigils_of_busy(seed: int, config: SwimConfig) -> float:
+    """How often a live member was watched in a mesh whose machines are busy."""
+    mesh = a_mesh(seed, 8, 0.0, config)
+    starved(mesh, mesh.nodes, 0.0, 0.2)
+    for node in mesh.nodes:
+        node.endpoint.machine_felt(1.0, 0.0, mesh.world.now_s)
+    mesh.run(30.0)
+    return float(sum(node.endpoint.counters["vigils"] for node in mesh.nodes))
+
+
+def joining(seed: int, config: SwimConfig) -> float:
+    """Seconds until 64 that join at once through one of them all know each other."""
+    mesh = SwimWorld(seed, 64, config, Link(0.001, 0.002, loss=0.01))
+    mesh.start_all()
+    return seconds_until(mesh, mesh.converged)
+
+
+def killed_by_outsiders(seed: int, config: SwimConfig) -> float:
+    """How many were deceived by three who are not among the judges of their victim."""
+    mesh = a_mesh(seed, 12, 0.0, config)
+    victim = mesh[2]
+    by_rank = judges_of(mesh, victim)
+    liars = [n for n in mesh.nodes if n is not victim and n not in by_rank[:5]][:3]
+    before = len(mesh.changes)
+    votes = [a_vote(mesh, liar, victim) for liar in liars]
+    return _told_to_all(mesh, liars[0], victim, gossip(votes), before)
+
+
 # -- liars -----------------------------------------------------------------------------------------
 def deceived(mesh: SwimWorld, victim: SwimNode, since: int) -> float:
     """How many of the others called the victim dead at any time."""
@@ -301,6 +370,41 @@ STORIES = (
         seeds=2,
     ),
     Story("signed", "of 6 deceived by forged votes", deceived_by_a_forger, without(signed=False)),
+    Story(
+        "confirmations",
+        "s to know a silent crash, N=8, 1 % loss",
+        crash,
+        without(suspicion_min_s=LAN.suspicion_max_s),
+        seeds=12,
+    ),
+    Story(
+        "anti_entropy",
+        "% of pairs unknown 30 s after a join",
+        unknown_pairs,
+        without(anti_entropy=False),
+    ),
+    Story("reconnect", "s to equal tables after a cut", reunited, without(reconnect=False)),
+    Story("buddy", "s to equal tables, a pair cut", a_pair_reunited, without(buddy=False)),
+    Story(
+        "piggyback",
+        "s until 64 have joined, WAN profile",
+        joining,
+        attrs.evolve(WAN, piggyback=False),
+        WAN,
+    ),
+    Story(
+        "drain_first",
+        "asked in vain, 8 stand still for 0.24 s",
+        asked_in_vain,
+        without(drain_first=False),
+    ),
+    Story("pressure", "vigils, all machines busy", vigils_of_busy, without(pressure=False)),
+    Story(
+        "observers",
+        "of 10 deceived by three who are no judges",
+        killed_by_outsiders,
+        without(observers=64),
+    ),
     Story("quorum", "of 6 deceived by one lying judge", deceived_by_a_judge, without(quorum=0)),
 )
 

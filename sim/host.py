@@ -64,6 +64,8 @@ class Host:
         self._read_s = 0.0
         self.starved: Callable[[], float] | None = None
         """When set: how late (seconds) the next datagram is read."""
+        self.drains = True
+        """Whether what waits is read before a timer fires, as `SwimConfig.drain_first` says."""
         self.frozen = False
         self.running = True
         network.attach(address, self._arrive, self._refused)
@@ -84,6 +86,8 @@ class Host:
 
     def thaw(self) -> None:
         self.frozen = False
+        if not self.drains:
+            self._fire()
         waiting, self._waiting = self._waiting, []
         for data, source, arrived_s in waiting:
             self._read(data, source, arrived_s)

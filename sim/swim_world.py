@@ -76,6 +76,7 @@ class SwimNode:
         signatures = mesh.signatures(self.node_id)
         self.endpoint = Endpoint(Swim(mesh.config, info, signatures, rng.random), sealer)
         self.host = Host(mesh.world, mesh.network, self.address, self.endpoint, self._perform)
+        self.host.drains = mesh.config.drain_first
         self.set_roster(mesh.roster)
 
     def _perform(self, output: object) -> None:

@@ -238,7 +238,7 @@ class Gossip:
         assert self._endpoint is not None
         assert self._port is not None
         self._timer = None
-        if waiting := self._port.take_waiting():
+        if self._config.drain_first and (waiting := self._port.take_waiting()):
             self._handle(waiting)
         self._act(self._endpoint.handle_timer(self._env.clock.monotonic()))
 

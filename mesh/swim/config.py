@@ -91,6 +91,19 @@ class SwimConfig:
     coordinates: bool = True
     """Acks carry network coordinates, so that round trips to members never pinged are known."""
 
+    anti_entropy: bool = True
+    """Members whose table hashes differ find out where, and mend it."""
+    reconnect: bool = True
+    """The lost are tried again for ever, by those who remember them."""
+    buddy: bool = True
+    """A suspect hears what is said against it in the next datagram that it is sent."""
+    piggyback: bool = True
+    """Rumours ride on pings, acks and beats, too, and not only in datagrams of their own."""
+    drain_first: bool = True
+    """What waits in the socket is read before a timer fires."""
+    pressure: bool = True
+    """That its tasks wait for a processor makes a machine expect to be late."""
+
     signed: bool = True
     """Statements are signed, and checked. Without, any member can say anything."""
     hard_evidence: bool = True

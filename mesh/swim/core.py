@@ -170,7 +170,8 @@ class Swim:
     def machine_felt(self, pressure: float, lag_s: float, now_s: float) -> None:
         """How our machine does: the share of time (0 to 1) in which some task waited for a CPU, and
         how late the event loop is. Told to others, and lengthens our own waits."""
-        self._facts.health.set_pressure(pressure)
+        if self._config.pressure:
+            self._facts.health.set_pressure(pressure)
         self._facts.health.was_late(lag_s, now_s)
 
     def join(self, seeds: Iterable[tuple[NodeId, Address]], now_s: float) -> list[Effect]:
@@ -384,7 +385,7 @@ class Swim:
         return effects + self._prober.on_ping_for(sender, request, at.source, now_s)
 
     def _on_relayed(self, sender: NodeId, answer: Relayed, at: At, now_s: float) -> list[Effect]:
-        self._prober.on_relayed(sender, answer, now_s)
+        self._prober.on_relayed(answer, now_s)
         return self._hear(answer.facts, sender, at, now_s)
 
     def _on_gossip(self, sender: NodeId, gossip: Gossip, at: At, now_s: float) -> list[Effect]:
@@ -398,6 +399,8 @@ class Swim:
     def _repair(
         self, peer: NodeId, address: Address, their_hash: bytes, now_s: float
     ) -> list[Effect]:
+        if not self._config.anti_entropy:
+            return []
         if not self._repair_pace.may_begin(peer, self.table.hash, their_hash, now_s):
             return []
         self._counters["repairs"] += 1
@@ -423,7 +426,8 @@ class Swim:
         for change in changes:
             node = change.view.node_id
             if change.view.state in (State.UNREACHABLE, State.DEAD):
-                self._reconnector.watch(node, now_s)
+                if self._config.reconnect:
+                    self._reconnector.watch(node, now_s)
             elif self._reconnector.forget(node) and change.view.reachable:
                 self._reconnector.hurry(now_s)
             if change.view.reachable:

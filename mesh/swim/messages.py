@@ -106,7 +106,7 @@ class Ack:
 
 @message(82)
 class PingFor:
-    """Please ping `target` for me; answered by Relayed in any case, unless you are not well."""
+    """Please ping `target` for me; answered by Relayed when it answers."""
 
     number: int = uint(PING_NUMBER_MAX)
     nonce: bytes = fixed(NONCE_BYTES)
@@ -118,10 +118,10 @@ class PingFor:
 
 @message(83)
 class Relayed:
-    """With `proof` the relayed ack; without it: it is silent for me, too. Rumours ride on both."""
+    """The target has answered: its own words, for the nonce of the PingFor of that number."""
 
     number: int = uint(PING_NUMBER_MAX)
-    proof: Statement | None = optional(c_struct(Statement))
+    proof: Statement = nested(Statement)
     facts: tuple[Statement, ...] = array(c_struct(Statement), FACTS_MAX)
 
 

@@ -62,7 +62,7 @@ class Packets:
     def introduction(self, node: NodeId, address: Address, number: int) -> SendDatagram:
         """A ping for somebody who may not know us: who we are, and what is said against it."""
         member = self._facts.table.get(node)
-        facts = (self._facts.table.own.statement, *_against(member))
+        facts = (self._facts.table.own.statement, *_against(member, self._config.buddy))
         return self.to(node, address, self._ping(member, number, facts))
 
     def ack(
@@ -79,10 +79,8 @@ class Packets:
             return SendDatagram(member.node_id, member.address, self._bare_beat_bytes)
         return self.to_member(member, Beat(self._bare_beat.next_ms, facts))
 
-    def relayed(self, relay: Relay, proof: Statement | None) -> SendDatagram:
-        """Without proof: it is silent for us, too."""
-        used_bytes = 0 if proof is None else size_bytes(proof)
-        facts = self.facts_for(self._facts.table.get(relay.asker), used_bytes)
+    def relayed(self, relay: Relay, proof: Statement) -> SendDatagram:
+        facts = self.facts_for(self._facts.table.get(relay.asker), size_bytes(proof))
         answer = Relayed(relay.asker_number, proof, facts)
         return self.to(relay.asker, relay.asker_address, answer)
 
@@ -94,15 +92,18 @@ class Packets:
         packets = pack([letter.statements], LETTER_PACKETS_MAX)
         return self.to_member(member, Gossip(packets[0]))
 
-    def facts_for(self, member: Member | None, taken_bytes: int = 0) -> tuple[Statement, ...]:
-        """What to tell `member` (None: somebody unknown) in one packet; counts as told."""
+    def facts_for(
+        self, member: Member | None, taken_bytes: int = 0, *, riding: bool = True
+    ) -> tuple[Statement, ...]:
+        """What to tell `member` (None: somebody unknown) in one packet, `riding` on what is sent
+        for another reason; counts as told."""
         quiet = not (self._facts.rumours.queue or self._facts.leaving)
         if quiet and member is not None and not member.charges and member.state != LEFT:
             return ()  # as nearly always
-        first = _against(member)
+        first = _against(member, self._config.buddy)
         if self._facts.leaving or member is None:
             first.append(self._facts.table.own.statement)
-        if not self._facts.rumours.queue:
+        if not self._facts.rumours.queue or (riding and not self._config.piggyback):
             return tuple(first)
         used_bytes = taken_bytes + sum(map(size_bytes, first))
         limit = self._config.retransmit_limit(self._facts.table.size())
@@ -120,13 +121,13 @@ class Packets:
         return Ping(number, self._facts.table.hash, load, facts, witness)
 
 
-def _against(member: Member | None) -> list[Statement]:
+def _against(member: Member | None, buddy: bool) -> list[Statement]:
     """Charges against it, for it to refute; the newest first. Of one that left, its own words."""
     if member is None:
         return []
     if member.state == LEFT:
         return [member.statement]
-    if not member.charges:
+    if not member.charges or not buddy:
         return []
     held = sorted(member.charges.values(), key=lambda each: -each.at_s)
     return [each.statement for each in held[:AGAINST_MAX]]

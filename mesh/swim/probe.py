@@ -59,8 +59,6 @@ class Probe:
     sent_s: float
     direct_until_s: float
     ends_s: float
-    helpers: set[NodeId] = attrs.field(factory=set)
-    """Members asked to help."""
     indirect: bool = False
 
     def next_s(self) -> float:

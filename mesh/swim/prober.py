@@ -139,7 +139,7 @@ class Prober:
         done = Round([], [], [])
         if self._relays.waiting:
             for relay in self._relays.take_due(now_s):
-                self._refuse_relay(relay, now_s, done)
+                self._watch_for(relay, now_s, done)
         if self._probes:
             self._go_on(now_s, done)
         if self.vigils.running:
@@ -206,10 +206,10 @@ class Prober:
         target = self._facts.table.get(probe.node)
         if target is None:
             return []
+        self.counters["helpers-asked"] += 1
         nonce = self.proofs.ask(probe.number, probe.node)
         sends: list[SendDatagram] = []
         for helper in self._choose_helpers(probe.node, now_s):
-            probe.helpers.add(helper.node_id)
             facts = self._packets.facts_for(helper)
             request = PingFor(probe.number, nonce, target.prefix, *target.address, facts)
             sends.append(self._packets.to_member(helper, request))
@@ -330,21 +330,18 @@ class Prober:
         self.vigils.answered(sender, relay)
         return [self._packets.relayed(relay, proof)]
 
-    def on_relayed(self, sender: NodeId, answer: Relayed, now_s: float) -> None:
+    def on_relayed(self, answer: Relayed, now_s: float) -> None:
         probe = self._probes.get(answer.number)
-        if answer.proof is not None:
-            if not self.proofs.awaits(answer.number):
-                self.counters["late-relay"] += 1
-            elif not self.proofs.proves(answer.number, answer.proof):
-                self.counters["relay-unproved"] += 1
-            elif probe is not None:
-                del self._probes[probe.number]
-                self.paths.vouched(probe.node, now_s)
-            elif (vigil := self.vigils.vouched(answer.number)) is not None:
-                self.paths.vouched(vigil.node, now_s)
-            else:
-                self.counters["late-relay"] += 1
-        elif probe is None or sender not in probe.helpers:
+        if not self.proofs.awaits(answer.number):
+            self.counters["late-relay"] += 1
+        elif not self.proofs.proves(answer.number, answer.proof):
+            self.counters["relay-unproved"] += 1
+        elif probe is not None:
+            del self._probes[probe.number]
+            self.paths.vouched(probe.node, now_s)
+        elif (vigil := self.vigils.vouched(answer.number)) is not None:
+            self.paths.vouched(vigil.node, now_s)
+        else:
             self.counters["late-relay"] += 1
 
     # -- probes for others -----------------------------------------------------------------------
@@ -360,15 +357,14 @@ class Prober:
         wait_s = self._config.probe_timeout_s
         if member is not None:
             wait_s = self.timing.probe_timeout_s(member, self._own_late_s(now_s), now_s)
-        nack_at_s = now_s + wait_s
+        until_s = now_s + wait_s
         witness = Witness(prefix_of(sender), request.nonce)
-        relay = Relay(sender, source, request.number, witness, target, number, now_s, nack_at_s)
+        relay = Relay(sender, source, request.number, witness, target, number, now_s, until_s)
         self._relays.open(number, relay)
         address = member.address if member is not None else (request.host, request.swim_port)
         return [self._packets.ping(target, address, number, witness)]
 
-    def _refuse_relay(self, relay: Relay, now_s: float, done: Round) -> None:
-        """The target is silent for us too: say so, and watch it from our own ping on."""
-        done.sends.append(self._packets.relayed(relay, None))
+    def _watch_for(self, relay: Relay, now_s: float, done: Round) -> None:
+        """The target is silent for us, too: watch it from our own ping on, for whoever asked."""
         self._watch(relay.target, relay.number, relay.sent_s, now_s, done)
         self.vigils.ask(relay.target, relay)

@@ -1,7 +1,7 @@
 """Pings we send on behalf of others.
 
-A relay ends with the target's ack (passed on) or, after most of the asker's waiting time, with a
-nack, which tells the asker that we are well and the target is silent. Bounded: beyond
+A relay ends with the target's ack (passed on) or, when that is late, in a vigil of our own. Whoever
+asked is told nothing then: what it does goes by proofs (ADR 0014, 0015). Bounded: beyond
 SWIM_RELAYS_MAX requests are refused by silence. Deliberately not here: sending.
 """
 
@@ -26,7 +26,8 @@ class Relay:
     number: int
     """Our own ping."""
     sent_s: float
-    nack_at_s: float
+    until_s: float
+    """Without an answer until then the target is silent for us, too."""
 
 
 class Relays:
@@ -45,7 +46,7 @@ class Relays:
         self.waiting[number] = relay
 
     def again(self, number: int, relay: Relay) -> None:
-        """The target was pinged once more for that asker, who has its nack already."""
+        """The target was pinged once more for that asker, whose relay has ended."""
         self._late[number] = relay
         if len(self._late) > SWIM_RELAYS_MAX:
             del self._late[next(iter(self._late))]
@@ -57,7 +58,7 @@ class Relays:
         """Remove and return the relays whose target stayed silent."""
         if not self.waiting:
             return []
-        due = [number for number, relay in self.waiting.items() if relay.nack_at_s <= now_s]
+        due = [number for number, relay in self.waiting.items() if relay.until_s <= now_s]
         relays = [self.waiting.pop(number) for number in due]
         for relay in relays:
             self.again(relay.number, relay)  # its answer may still come
@@ -66,4 +67,4 @@ class Relays:
     def next_s(self) -> float | None:
         if not self.waiting:
             return None
-        return min(relay.nack_at_s for relay in self.waiting.values())
+        return min(relay.until_s for relay in self.waiting.values())

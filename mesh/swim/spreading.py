@@ -48,7 +48,7 @@ class Spreader:
         sends: list[SendDatagram] = []
         members = self._facts.table.reachable()
         for member in sample(members, self._config.gossip_fanout, self._rng):
-            facts = self._packets.facts_for(member)
+            facts = self._packets.facts_for(member, riding=False)
             if facts:
                 sends.append(self._packets.to_member(member, Gossip(facts)))
         if not sends and len(members) <= self._config.gossip_fanout:

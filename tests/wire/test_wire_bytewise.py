@@ -39,7 +39,7 @@ said = st.one_of(
     st.builds(swim.Ping, uint16, prefixes, own_loads, facts, witnesses),
     st.builds(swim.Ack, uint16, prefixes, own_loads, facts, st.none() | statements),
     st.builds(swim.PingFor, uint16, prefixes, prefixes, hosts, uint16, facts),
-    st.builds(swim.Relayed, uint16, st.none() | statements, facts),
+    st.builds(swim.Relayed, uint16, statements, facts),
     st.builds(swim.Beat, st.integers(0, swim.BEAT_MS_MAX), facts),
     st.builds(swim.Gossip, facts),
     st.builds(swim.Delta, facts, st.binary(max_size=64)),
