@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mechanisms
 import membership
 import membership_lab
 import membership_sim
@@ -66,20 +65,6 @@ def test_simulated_figures_are_the_same_each_time() -> None:
 def test_runs_of_a_starved_cell_are_other_futures_of_one_mesh() -> None:
     done = [(membership_sim.Cell(50, 0.1, 0.01), deaths) for deaths in (0, 0, 3)]
     assert membership_sim.grid(done)["sim_starved_bad_of_3600"] == 1200
-
-
-def test_every_switch_of_membership_has_a_story() -> None:
-    """A mechanism that nobody measures cannot be seen to be useless."""
-    defaults = mechanisms.LAN
-    told = {
-        name
-        for story in mechanisms.STORIES
-        for name in defaults.__attrs_attrs__  # type: ignore[attr-defined]
-        if getattr(story.without, name.name) != getattr(story.with_it, name.name)
-    }
-    switches = {a for a in defaults.__attrs_attrs__ if a.type in (bool, "bool")}  # type: ignore[attr-defined]
-    assert len(switches) > 10
-    assert not {a.name for a in switches - told}
 
 
 def test_the_ping_workload_is_the_same_for_callbacks_and_tasks() -> None:
