@@ -24,9 +24,14 @@ def signed(mesh: SwimWorld, signer: SwimNode, said: Body) -> Statement:
 
 
 def a_vote(
-    mesh: SwimWorld, author: SwimNode, subject: SwimNode, signer: SwimNode | None = None
+    mesh: SwimWorld,
+    author: SwimNode,
+    subject: SwimNode,
+    signer: SwimNode | None = None,
+    **changes: object,
 ) -> Statement:
-    """`author`'s vote for the death of `subject` as it is now, signed by `signer` (itself)."""
+    """`author`'s vote for the death of `subject` as it is now, with changes, signed by `signer`
+    (itself)."""
     own = subject.endpoint._swim._facts.table.own.record
     charge = Charge(
         prefix_of(author.node_id),
@@ -36,7 +41,7 @@ def a_vote(
         Evidence.REFUSED.value,
         True,
     )
-    return signed(mesh, signer or author, charge)
+    return signed(mesh, signer or author, evolve(charge, **changes))
 
 
 def a_record(mesh: SwimWorld, subject: SwimNode, signer: SwimNode, **changes: object) -> Statement:
