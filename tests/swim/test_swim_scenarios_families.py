@@ -144,10 +144,17 @@ def test_everything_recorded_before_a_member_was_struck_off_and_returned_is_repl
     assert all(node.sees(mesh[4]) != State.ALIVE for node in mesh.nodes[:4])
 
 
-@pytest.mark.parametrize("nodes", [10, 20, 40])
-def test_the_delay_before_a_death_is_known_does_not_grow_with_the_mesh(nodes: int) -> None:
+@pytest.mark.parametrize(("nodes", "faulty"), [(10, 0), (20, 0), (40, 0), (100, 0), (100, 10)])
+def test_the_delay_before_a_death_is_known_does_not_grow_with_the_mesh(
+    nodes: int, faulty: int
+) -> None:
+    """The faulty ones lose a third of what is sent to them and a third of what they send."""
     mesh = a_mesh(11, nodes)
     victim = mesh[nodes // 2]
+    for node in mesh.nodes[1 : 1 + faulty]:
+        mesh.network.degrade(node.address[0], ANY, loss=1 / 3)
+        mesh.network.degrade(ANY, node.address[0], loss=1 / 3)
     victim.crash()
     alive = [node for node in mesh.nodes if node is not victim]
     assert mesh.run_until(lambda: all(node.sees(victim) in GONE for node in alive), within_s=5)
+    assert {death.subject for death in mesh.deaths()} == {victim.index}

@@ -26,9 +26,8 @@ def test_a_restarted_node_tries_everybody_it_remembers_until_it_finds_the_only_o
     assert mesh.network.counters["sent"] <= SWIM_SEEDS_AT_ONCE + 2 * 120
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_many_join_through_one_seed_at_once(seed: int) -> None:
-    mesh = SwimWorld(seed, 48, link=Link(loss=0.01))
+def test_a_hundred_nodes_join_through_one_seed_at_once() -> None:
+    mesh = SwimWorld(0, 100, link=Link(loss=0.01))
     mesh.start_all()
     assert mesh.run_until(mesh.converged, within_s=3)
 
