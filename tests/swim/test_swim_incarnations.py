@@ -1,5 +1,5 @@
-"""Incarnations: they rise when a member is charged with being gone, and for no observer, and not for
-the member itself, they ever fall within an epoch."""
+"""Incarnations rise when a member is charged with being gone, and never fall within an epoch: for
+no observer, nor for the member itself."""
 
 from __future__ import annotations
 

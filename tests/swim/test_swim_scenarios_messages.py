@@ -5,6 +5,7 @@ Where the scenarios come from is in the decision on adaptive failure detection.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
@@ -45,7 +46,6 @@ from mesh.swim.messages import (
     PingFor,
     Relayed,
     Statement,
-    prefix_of,
 )
 from mesh.swim.reconnect import Reconnector
 from mesh.swim.records import body_of
@@ -247,7 +247,7 @@ def test_each_lost_member_is_tried_at_a_pace_of_its_own() -> None:
         now_s = next_s
         if reconnector.take_due(now_s, members=64):
             tried.append(now_s)
-    waits_s = [after - before for before, after in zip(tried, tried[1:], strict=False)]
+    waits_s = [after - before for before, after in pairwise(tried)]
     assert waits_s[-1] > 4 * waits_s[0], "it has backed off"
     reconnector.watch(node(2), now_s)
     tries = {node(1): 0, node(2): 0}
