@@ -5,7 +5,8 @@
 Rules: no protocol decision is made here. Datagrams that wait are handed over before a timer may
 fire, with the times at which the machine received them, so that an ack that arrived while we were
 starved counts. Commands (join, leave, load, roster) may come from any task: what they want sent is
-sent at once. Nothing here is a task of its own, except the one that waits for the socket.
+sent at once. One task waits for the socket, and another has a thread write down who is where: a
+disk that takes ten seconds for that would else have us taken for dead.
 Deliberately not here: the protocol (`mesh.swim`), who is a member (identity),
 discovery (whoever browses calls `join`).
 """
@@ -13,7 +14,8 @@ discovery (whoever browses calls `join`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import attrs
@@ -95,7 +97,7 @@ class Gossip:
         self._port: DatagramPort | None = None
         self._timer: Timer | None = None
         self._timer_s = 0.0
-        self._remember_timer: Timer | None = None
+        self._to_remember = trio.Event()
         self._epoch = setup.epoch
         """What we have tried to store."""
         self._counters: Counter[str] = Counter()
@@ -184,8 +186,11 @@ class Gossip:
         self._port = await self._env.datagrams.open(self._setup.bind)
         try:
             self._start(self._port.address)
-            task_status.started(self._port.address)
-            await self._port.serve(self._received)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_remembered)
+                task_status.started(self._port.address)
+                await self._port.serve(self._received)
+                nursery.cancel_scope.cancel()
         finally:
             self._stop(self._port)
 
@@ -211,10 +216,10 @@ class Gossip:
         self.join(self._early_seeds)
 
     def _stop(self, port: DatagramPort) -> None:
-        for timer in (self._timer, self._remember_timer):
-            if timer is not None:
-                timer.cancel()
-        self._remember()
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._forgivingly():
+            self._save(*self._known())
         port.close()
 
     # -- socket and timer ------------------------------------------------------------------------
@@ -270,9 +275,8 @@ class Gossip:
             self._timer = self._env.clock.call_at(due_s, self._fire)
 
     def _changed(self, change: MemberChanged) -> None:
-        if change.previous_state != change.view.state and self._remember_timer is None:
-            due_s = self._env.clock.monotonic() + REMEMBER_S
-            self._remember_timer = self._env.clock.call_at(due_s, self._remember)
+        if change.previous_state != change.view.state:
+            self._to_remember.set()
         self._on_change(change.view)
 
     def _store_epoch(self, epoch: int) -> None:
@@ -283,14 +287,30 @@ class Gossip:
         except (OSError, EnvironmentFault):
             self._counters["epoch-not-stored"] += 1
 
-    def _remember(self) -> None:
-        """Store addresses. Losing them costs nothing but a slower return."""
-        self._remember_timer = None
-        if self._endpoint is None:
-            return
+    # -- who is where ----------------------------------------------------------------------------
+    async def _keep_remembered(self) -> None:
+        """Store addresses, some time after anything changed."""
+        while True:
+            await self._to_remember.wait()
+            await self._env.clock.sleep_until(self._env.clock.monotonic() + REMEMBER_S)
+            self._to_remember = trio.Event()
+            with trio.CancelScope(shield=True), self._forgivingly():
+                await self._env.exec.run_sync(self._save, *self._known())
+
+    def _known(self) -> tuple[tuple[MemberView, ...], dict[NodeId, Address]]:
+        """Members, and where those that the mesh still has were at the last start."""
+        mesh = frozenset(self._identity.member_ids())
+        return self.members(), {node: each for node, each in self._earlier.items() if node in mesh}
+
+    def _save(self, members: tuple[MemberView, ...], earlier: dict[NodeId, Address]) -> None:
+        """In any thread. Raises OSError and EnvironmentFault."""
+        if members:
+            save_peers(self._env.disk, members, self._identity.node_id, earlier)
+
+    @contextmanager
+    def _forgivingly(self) -> Iterator[None]:
+        """Losing what is remembered costs nothing but a slower return."""
         try:
-            mesh = frozenset(self._identity.member_ids())
-            earlier = {node: each for node, each in self._earlier.items() if node in mesh}
-            save_peers(self._env.disk, self.members(), self._identity.node_id, earlier)
+            yield
         except (OSError, EnvironmentFault):
             self._counters["peers-file-not-written"] += 1

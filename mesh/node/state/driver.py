@@ -102,6 +102,7 @@ class SharedState:
         self._timer: Timer | None = None
         self._timer_s = 0.0
         self._to_write = trio.Event()
+        self._writing = trio.Lock()
         self._digest: bytes = b""
         self._rounds_left = 0
         self._told = Periodic(parts.env.clock, DIGEST_LATELY_S, self._tell_digest)
@@ -121,7 +122,7 @@ class SharedState:
         self.replica.on_changes.append(self._changed)
         self.roster_changed()  # it may have, meanwhile
         log, me = self.replica.log, self._parts.identity.node_id
-        self.partings = Partings(self._parts.env, me, log.event_count)
+        self.partings = Partings(self._parts.env, me, log.event_count, self._aside)
         self.upkeep = Upkeep(self._parts, self.segments, self.replica, self._do)
         self.upkeep.keep_run = self._keep_run
 
@@ -293,6 +294,18 @@ class SharedState:
                 await self._commit()
             if self.segments.has_pending:
                 self._to_write.set()
+
+    def _aside(self, work: Callable[[], None]) -> None:
+        """Do it in a thread; after we have ended, at once."""
+        if self._nursery is None:
+            work()
+        else:
+            self._nursery.start_soon(self._in_thread, work)
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        with trio.CancelScope(shield=True):
+            async with self._writing:  # in the order in which it was asked for
+                await self._parts.env.exec.run_sync(work)
 
     async def _commit(self) -> None:
         batch = self.segments.batch(self._now())

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
@@ -57,11 +58,27 @@ class Away:
     waiting_events: int
 
 
-class Partings:
-    """See the module's head. `events` counts what is in the log now."""
+Work = Callable[[], None]
 
-    def __init__(self, env: Env, me: NodeId, events: Callable[[], int]) -> None:
+
+def at_once(work: Work) -> None:
+    """Without a thread."""
+    work()
+
+
+class Partings:
+    """See the module's head. `events` counts what is in the log now; `aside` has work done in a
+    thread, one after the other, because the disk may be slow and nobody should wait for it."""
+
+    def __init__(
+        self,
+        env: Env,
+        me: NodeId,
+        events: Callable[[], int],
+        aside: Callable[[Work], None] = at_once,
+    ) -> None:
         self._env = env
+        self._aside = aside
         self._me = me
         self._events = events
         self._linked: set[NodeId] = set()
@@ -81,7 +98,7 @@ class Partings:
             self._partings[self._me] = self._now(self._me)
         if self._timer is None:  # when a network breaks, many links end at once
             due_s = self._env.clock.monotonic() + SAVE_AFTER_S
-            self._timer = self._env.clock.call_at(due_s, self.save)
+            self._timer = self._env.clock.call_at(due_s, self._save_aside)
 
     def away(self, node: NodeId) -> Away | None:
         """None while it is linked; for ourselves, while anybody is."""
@@ -104,13 +121,23 @@ class Partings:
         return {each.node: each for each in file.partings}
 
     def save(self) -> None:
-        """Write it down if it has changed."""
+        """Write it down, now, if it has changed."""
         if self._timer is None:
             return
         self._timer.cancel()
         self._timer = None
+        self._write(self._encoded())
+
+    def _save_aside(self) -> None:
+        self._timer = None
+        self._aside(partial(self._write, self._encoded()))
+
+    def _encoded(self) -> bytes:
         newest = sorted(self._partings.values(), key=lambda each: -each.wall_ms)[:LOG_NODES_MAX]
+        return encode_struct(PartingsFile(tuple(newest)))
+
+    def _write(self, data: bytes) -> None:
         try:
-            self._env.disk.write(FILE, encode_struct(PartingsFile(tuple(newest))))
+            self._env.disk.write(FILE, data)
         except (OSError, EnvironmentFault) as error:
             logger.warning("who left when could not be written down: %s", error)
