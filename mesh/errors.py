@@ -830,6 +830,35 @@ class ChaosFailed(EnvironmentFault):
     hint = "everything was removed again; `dmesg` may say more"
 
 
+class ChaosForeignWorld(UserError):
+    """{where}: real processes are whole nodes; the world `{world}` has none"""
+
+    code = "VM706"
+    hint = "`vitte sim replay` plays it; for real processes, write a scenario of the world `mesh`"
+
+
+class OutputUnwritable(EnvironmentFault):
+    """{path} cannot be written: {why}"""
+
+    code = "VM707"
+    exit_code = 2
+    hint = "{hint}"
+
+
+class OutputIsInput(UserError):
+    """`{option}` would write over {path}, which is read or written by this command already"""
+
+    code = "VM708"
+    hint = "name another file"
+
+
+class SimMisused(UserError):
+    """`{option}`: {why}"""
+
+    code = "VM709"
+    hint = "{hint}"
+
+
 # -- 8xx: the shared state ----------------------------------------------------------------------
 class NoLogHere(UserError):
     """There is no log of a mesh in {home}"""

@@ -1,5 +1,6 @@
 """What this world can do, and why it cannot do the rest; asked before anything starts.
 
+    WORLDS                        of whose files whole nodes can play the story
     missing(scenario, carrier)    {what: why}, empty when it can be played here
     why_not(carrier)              why this machine cannot play at all, or None
 
@@ -20,6 +21,9 @@ from sim.faults import KINDS
 from sim.scenario.model import Scenario
 
 CARRIERS = ("switch", "kernel")
+WORLDS = frozenset({"mesh", "membership"})
+"""Whole nodes have membership, and every kind of fault that it has alone. They have no replicas that
+somebody else signs for, and a file of those says next to nothing about them."""
 NODES_MAX = 24
 """Processes of 40 MB that each want to run every few milliseconds."""
 

@@ -3,8 +3,8 @@
     outcome = play_live(scenario, ChaosConfig())
 
 Whatever happens (the end, a finding, Ctrl-C, a bug), everything that was made is removed: processes
-by namespace, mounts by folder, namespaces by name. Raises ChaosUnavailable, ChaosUnsupported and
-ChaosFailed. Deliberately not here: what it means (`sim.scenario.play`, `sim.oracles`).
+by namespace, mounts by folder, namespaces by name. Raises ChaosForeignWorld, ChaosUnavailable,
+ChaosUnsupported and ChaosFailed. Deliberately not here: what it means (`sim.scenario.play`, `sim.oracles`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 import attrs
 
 from cli.homes import answers
-from mesh.errors import ChaosFailed, ChaosUnavailable, ChaosUnsupported
+from mesh.errors import ChaosFailed, ChaosForeignWorld, ChaosUnavailable, ChaosUnsupported
 from mesh.node.doors import DEFAULT_PORT
 from sim.chaos import kinds, namespaces
 from sim.chaos.bridge import Bridge
@@ -68,9 +68,12 @@ class ChaosConfig:
 
 
 def play_live(scenario: Scenario, config: ChaosConfig | None = None) -> Outcome:
-    """Play it to its end, or to the first finding. Raises BadScenario, too."""
+    """Play it to its end, or to the first finding. Raises BadScenario, too.
+
+    The outcome's scenario is of the world `mesh`: whole nodes are what has played."""
     wanted = config or ChaosConfig()
     check(scenario, wanted.carrier, "scenario")
+    scenario = attrs.evolve(scenario, world="mesh")
     begun_s = time.process_time()
     with _interruptible(), _Lab(scenario, wanted) as lab:
         director = Director(lab.stage, scenario, wanted.play)
@@ -83,7 +86,10 @@ def play_live(scenario: Scenario, config: ChaosConfig | None = None) -> Outcome:
 
 
 def check(scenario: Scenario, carrier: str, where: str) -> None:
-    """Whether this machine can play it. Raises ChaosUnavailable, ChaosUnsupported, BadScenario."""
+    """Whether this machine can play it. Raises ChaosForeignWorld, ChaosUnavailable,
+    ChaosUnsupported, BadScenario."""
+    if scenario.world not in kinds.WORLDS:
+        raise ChaosForeignWorld(where=where, world=scenario.world)
     for index, fault in enumerate(scenario.faults):
         check_fault(fault, scenario.nodes, ("faults", index))
     lacking = kinds.missing(scenario, carrier)

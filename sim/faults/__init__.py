@@ -1,9 +1,9 @@
 """Fault kinds: the registry of everything that can go wrong.
 
-    KINDS[name]                          every kind there is
-    check_fault(fault, nodes, where)     raises BadScenario
-    begin(stage, fault) -> undo          do it now
-    tell(fault) -> sentence              for stories
+    KINDS[name]                                every kind there is
+    check_fault(fault, nodes, where, world)    raises BadScenario
+    begin(stage, fault) -> undo                do it now
+    tell(fault) -> sentence                    for stories
 
 Deliberately not here: which faults a run has (`sim.scenario.profiles`) and who schedules them
 (`sim.scenario.play`).
@@ -55,8 +55,11 @@ def kind_of(name: str, where: tuple[str | int, ...] = ()) -> Kind:
     return KINDS[name]
 
 
-def check_fault(fault: Fault, nodes: int, where: tuple[str | int, ...] = ()) -> None:
-    kind_of(fault.kind, where).check(fault, nodes, where)
+def check_fault(
+    fault: Fault, nodes: int, where: tuple[str | int, ...] = (), world: str | None = None
+) -> None:
+    """Raises BadScenario. Without a world, any that has the kind will do."""
+    kind_of(fault.kind, where).check(fault, nodes, where, world)
 
 
 def begin(stage: Stage, fault: Fault) -> Undo:

@@ -52,7 +52,7 @@ KINDS = (
     Kind(
         "clock_behind",
         "clock",
-        "the wall clock of {who} jumps back by {step_s}, later ahead",
+        "the wall clock of {who} jumps by {step_s}, later ahead again",
         _step,
         (Param("step_s", -864_000.0, -1.0, "s"),),
         targets=(1, 3),

@@ -142,9 +142,9 @@ KINDS = (
     Kind(
         "disk_rot",
         "disk",
-        "{bits} bits of a file of {who} flip where they lie",
+        "a file of {who} rots where it lies, by {bits}",
         _rot,
-        (Param("bits", 1, 16, whole=True),),
+        (Param("bits", 1, 16, "bit", whole=True, units="bits"),),
         targets=(1, 3),
         lasts=False,
         worlds=WHOLE,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from sim.scenario.model import BadScenario, Fault, Value
+from sim.scenario.model import WORLDS, BadScenario, Fault, Value
 
 if TYPE_CHECKING:
     from sim.stage.base import Stage
@@ -47,6 +47,8 @@ class Param:
     whole: bool = False
     log_scale: bool = False
     """Drawn evenly over orders of magnitude."""
+    units: str = ""
+    """The unit of any number but 1, where that is another word."""
 
     def draw(self, rng: Random) -> Value:
         share = rng.random()
@@ -74,6 +76,8 @@ class Param:
             return f"{number:.1%}".replace(".0%", "%")
         if self.unit == "s" and abs(number) < 1:
             return f"{number * 1000:.3g} ms"
+        if self.units and number != 1:
+            return f"{number:g} {self.units}"
         return f"{number:g} {self.unit}".strip()
 
 
@@ -85,7 +89,8 @@ class Kind:
     group: str
     """network, stream, node, clock, disk, serial or hostile."""
     words: str
-    """A sentence for the story; {who} are the targets, {name} the parameters."""
+    """A sentence for the story; {who} are the targets, one or several: no verb may depend on their
+    number. {name} are the parameters."""
     begin: Begin
     params: tuple[Param, ...] = ()
     targets: tuple[int, int] = (1, 1)
@@ -98,12 +103,17 @@ class Kind:
     def param(self, name: str) -> Param:
         return next(param for param in self.params if param.name == name)
 
-    def check(self, fault: Fault, nodes: int, where: tuple[str | int, ...]) -> None:
-        """Raises BadScenario when a fault of this kind is not what `begin` can do."""
+    def check(
+        self, fault: Fault, nodes: int, where: tuple[str | int, ...], world: str | None = None
+    ) -> None:
+        """Raises BadScenario when a fault of this kind is not what `begin` can do; with a world,
+        also when that world does not have the kind."""
+        if world is not None and world not in self.worlds:
+            raise BadScenario((*where, "kind"), self._not_in(world))
         low, high = self.targets
         count = len(fault.target)
         if not min(low, nodes) <= count <= high:
-            raise BadScenario((*where, "target"), f"{self.name} needs {low} to {high} nodes")
+            raise BadScenario((*where, "target"), f"{self.name} needs {_so_many(low, high)}")
         if len(set(fault.target)) != count:
             raise BadScenario((*where, "target"), "names a node twice")
         for name in fault.params:
@@ -115,6 +125,11 @@ class Kind:
             if param.name not in fault.params:
                 raise BadScenario((*where, "params"), f"{param.name} is missing")
             param.check(fault.params[param.name], (*where, "params"))
+
+    def _not_in(self, world: str) -> str:
+        has = [name for name in WORLDS if name in self.worlds]
+        listed = f"world {has[0]}" if len(has) == 1 else f"worlds {' and '.join(has)}"
+        return f"there is no {self.name} in the world {world}, only in the {listed}"
 
     def draw(self, rng: Random, nodes: int, at_s: float, for_s: float) -> Fault:
         """A fault of this kind somewhere in a mesh of so many nodes."""
@@ -137,6 +152,14 @@ def choose(rng: Random, among: Sequence[T], count: int) -> list[T]:
     """`count` different ones, in the order drawn."""
     left = list(among)
     return [left.pop(int(rng.random() * len(left))) for _ in range(min(count, len(left)))]
+
+
+def _so_many(low: int, high: int) -> str:
+    """`1 node`, `2 nodes`, `1 to 3 nodes`, `no target: it hits every node`."""
+    if high == 0:
+        return "no target: it hits every node"
+    many = f"{low}" if low == high else f"{low} to {high}"
+    return f"{many} node{'' if high == 1 else 's'}"
 
 
 def name_nodes(target: Sequence[int]) -> str:

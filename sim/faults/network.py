@@ -244,7 +244,7 @@ KINDS = (
     Kind(
         "clog",
         "network",
-        "what {who} send and get is held back, then let go at once",
+        "what goes from and to {who} is held back, then let go at once",
         _clog,
         targets=(1, 3),
     ),
@@ -256,7 +256,7 @@ KINDS = (
         targets=(2, 2),
     ),
     Kind("mute", "network", "nobody hears {who}", _mute, targets=(1, 3)),
-    Kind("deaf", "network", "{who} hear nobody", _deaf, targets=(1, 3)),
+    Kind("deaf", "network", "nothing reaches {who}", _deaf, targets=(1, 3)),
     Kind("isolate", "network", "the cable of {who} is pulled", _isolate, targets=(1, 3)),
     Kind(
         "partition",
@@ -283,9 +283,9 @@ KINDS = (
     Kind(
         "small_buffers",
         "network",
-        "the socket buffers of {who} hold {datagrams} datagrams",
+        "the socket buffers of {who} hold {datagrams}",
         _small_buffers,
-        (Param("datagrams", 1, 16, whole=True),),
+        (Param("datagrams", 1, 16, "datagram", whole=True, units="datagrams"),),
         targets=(1, 3),
         real=False,
     ),

@@ -130,7 +130,7 @@ KINDS = (
     Kind(
         "host_down",
         "node",
-        "{who}: the machine is off the net, nothing answers for it",
+        "{who}: off the net, nothing answers there",
         _taking_down(lambda stage, node: stage.host_down(node)),
         targets=(1, 3),
     ),
@@ -145,17 +145,17 @@ KINDS = (
     Kind(
         "freeze",
         "node",
-        "{who}: stopped (SIGSTOP, a closed lid), then goes on",
+        "{who}: stopped for a while (SIGSTOP, a closed lid)",
         _freeze,
         targets=(1, 3),
     ),
     Kind(
-        "leave", "node", "{who}: leaves in good order, and comes back later", _leave, targets=(1, 2)
+        "leave", "node", "{who}: gone in good order, and back later", _leave, targets=(1, 2)
     ),
     Kind(
         "starve",
         "node",
-        "{who}: starved of CPU, reads its mail up to {late_max_s} late",
+        "{who}: starved of CPU, mail is read up to {late_max_s} late",
         _stutter,
         (Param("late_min_s", 0.0, 0.5, "s"), Param("late_max_s", 0.5, 2.5, "s")),
         targets=(1, 5),

@@ -78,14 +78,14 @@ KINDS = (
     ),
     _kind(
         "flood",
-        "{who}: {messages} messages at once to everybody",
-        Param("messages", 50, 2000, whole=True, log_scale=True),
+        "{who}: {messages} at once to everybody",
+        Param("messages", 50, 2000, "message", whole=True, log_scale=True, units="messages"),
     ),
-    _kind("checkpoint", "{who}: writes a checkpoint of one lane", targets=(1, 3)),
-    _kind("prune", "{who}: drops the bodies that checkpoints cover", targets=(1, 3)),
+    _kind("checkpoint", "{who}: a checkpoint of one lane is written", targets=(1, 3)),
+    _kind("prune", "{who}: the bodies that checkpoints cover are dropped", targets=(1, 3)),
     _kind(
         "squeeze",
-        "{who}: has room for {room_bytes} of bodies, and drops the rest",
+        "{who}: room for {room_bytes} of bodies, the rest is dropped",
         Param("room_bytes", 0, 4_000, "B", whole=True),
         targets=(1, 2),
     ),
@@ -95,6 +95,6 @@ KINDS = (
     _kind(
         "overuse",
         "an invite for {uses} is used once more than that",
-        Param("uses", 1, 3, whole=True),
+        Param("uses", 1, 3, "use", whole=True, units="uses"),
     ),
 )

@@ -100,7 +100,7 @@ KINDS = (
     Kind(
         "stream_refused",
         "stream",
-        "{who} refuse connections",
+        "connections to {who} are refused",
         _refuse,
         targets=(1, 3),
         worlds=WHOLE,
@@ -108,7 +108,7 @@ KINDS = (
     Kind(
         "stream_stalled",
         "stream",
-        "{who} accept connections and say nothing",
+        "connections to {who} are accepted without a word",
         _stall,
         targets=(1, 3),
         worlds=WHOLE,
@@ -116,7 +116,7 @@ KINDS = (
     Kind(
         "stream_slow_reader",
         "stream",
-        "{who} read their connections at {rate}",
+        "connections are read by {who} at {rate}",
         _slow_reader,
         (Param("rate", 500, 100_000, "B/s", log_scale=True),),
         targets=(1, 3),
@@ -126,7 +126,7 @@ KINDS = (
     Kind(
         "stream_chopped",
         "stream",
-        "what {who} send arrives in pieces of {size_bytes}",
+        "what is sent by {who} arrives in pieces of {size_bytes}",
         _chop,
         (Param("size_bytes", 1, 64, "B", whole=True),),
         targets=(1, 3),
@@ -136,7 +136,7 @@ KINDS = (
     Kind(
         "stream_narrow",
         "stream",
-        "{who} take {size_bytes} at a time, then senders wait",
+        "senders to {who} wait after every {size_bytes}",
         _narrow,
         (Param("size_bytes", 64, 8192, "B", whole=True),),
         targets=(1, 3),

@@ -104,7 +104,11 @@ def _scenario(value: Any) -> Scenario:
     data["faults"] = tuple(_fault(each, ("faults", n)) for n, each in enumerate(listed))
     scenario: Scenario = _build(Scenario, data, (), skip={"faults", *_PARTS})
     for index, fault in enumerate(scenario.faults):
-        check_fault(fault, scenario.nodes, ("faults", index))
+        check_fault(fault, scenario.nodes, ("faults", index), scenario.world)
+    if scenario.workload.runs and scenario.world != "mesh":
+        raise BadScenario(
+            ("workload", "runs"), f"nobody builds in the world {scenario.world}, only in mesh"
+        )
     return scenario
 
 

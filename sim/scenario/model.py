@@ -164,8 +164,11 @@ class Scenario:
 
     def _check_fault(self, index: int, fault: Fault) -> None:
         where = ("faults", index)
-        _check(0 <= fault.at_s <= self.phases.heal_s, (*where, "at_s"), "must lie before the heal")
-        _check(0 <= fault.for_s <= DURATION_MAX_S, (*where, "for_s"), "must be 0 or more")
+        _check(fault.at_s >= 0, (*where, "at_s"), "must be 0 or more: there is no time before 0")
+        heal_s = self.phases.heal_s
+        _check(fault.at_s <= heal_s, (*where, "at_s"), f"must lie before the heal at {heal_s:g} s")
+        in_range = 0 <= fault.for_s <= DURATION_MAX_S
+        _check(in_range, (*where, "for_s"), "must be between 0 and a year, in seconds")
         for node in fault.target:
             inside = 0 <= node < self.nodes
             _check(inside, (*where, "target"), f"there is no node {node}, only 0-{self.nodes - 1}")

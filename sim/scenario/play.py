@@ -252,11 +252,12 @@ class Director:
 
 
 def play(scenario: Scenario, config: PlayConfig | None = None) -> Outcome:
-    """Play it to its end, or to the first finding. Raises BadScenario when a fault is not one."""
+    """Play it to its end, or to the first finding. Raises BadScenario when a fault is not one,
+    or not one of its world."""
     from sim.stage import perform
 
     for index, fault in enumerate(scenario.faults):
-        faults.check_fault(fault, scenario.nodes, ("faults", index))
+        faults.check_fault(fault, scenario.nodes, ("faults", index), scenario.world)
     begun_s = time.process_time()
     wanted = config or PlayConfig()
     director = perform(scenario, lambda stage: Director(stage, scenario, wanted))

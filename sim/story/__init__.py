@@ -7,13 +7,19 @@ Deliberately not here: pictures (`sim.timeline`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sim import faults
 from sim.scenario.model import Fault, Scenario
 from sim.scenario.play import Outcome
 
 MOMENTS_MAX = 60
+WHO: Mapping[str, tuple[str, str]] = {
+    "mesh": ("whole node", "whole nodes"),
+    "membership": ("membership core", "membership cores"),
+    "state": ("replica of the log", "replicas of the log"),
+}
+"""What plays in each world: one of them, and several."""
 
 
 def tell_story(outcome: Outcome) -> list[str]:
@@ -33,15 +39,22 @@ def tell_story(outcome: Outcome) -> list[str]:
 
 
 def _opening(scenario: Scenario) -> str:
-    what = "whole nodes" if scenario.world == "mesh" else "membership cores"
+    one, several = WHO[scenario.world]
+    what = one if scenario.nodes == 1 else several
     return f"{scenario.nodes} {what}, seed {scenario.seed}, profile {scenario.profile}:"
+
+
+def _beginning(scenario: Scenario) -> str:
+    if scenario.world == "state":
+        return "everybody starts; links are made where they can be"
+    return "everybody joins through node 0" if scenario.nodes > 1 else "node 0 starts"
 
 
 def _moments(scenario: Scenario, outcome: Outcome) -> Iterator[tuple[float, str]]:
     phases = scenario.phases
     until_s = outcome.virtual_s
     plot = [
-        (0.0, "everybody joins through node 0"),
+        (0.0, _beginning(scenario)),
         (
             phases.heal_s,
             "everything is healed"
