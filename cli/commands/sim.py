@@ -37,7 +37,7 @@ PROFILES = (
     *("state-roster", "state-gaps", "state-disks", "state-full", "everything"),
 )
 """Those of `sim.scenario.profiles`; a test compares the two."""
-RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")
+RANGE = re.compile(r"([0-9]{1,20})(?:\.\.([0-9]{1,20}))?")
 
 
 def start(name: str, request: dict[str, Any], settings: Settings) -> int:
@@ -80,10 +80,14 @@ class Seeds(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
         if isinstance(value, tuple):
             return value
         found = RANGE.fullmatch(str(value))
-        first, last = (found[1], found[2] or found[1]) if found else ("1", "0")
-        if not int(first) <= int(last) <= SEED_MAX:
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, SEED_MAX + 1)
+        if max(first, last) > SEED_MAX:
             self.fail(t("{value} is not a seed or a range like 0..999", value=value), param, ctx)
-        return int(first), int(last)
+        if first > last:
+            turned = f"{last}..{first}"
+            said = t("{value} is backwards: write {turned}", value=value, turned=turned)
+            self.fail(said, param, ctx)
+        return first, last
 
 
 def mesh_options(function: F) -> F:
@@ -99,8 +103,8 @@ def mesh_options(function: F) -> F:
         option(
             "--world",
             type=click.Choice(["membership", "mesh"]),
-            default="mesh",
-            show_default=True,
+            default=None,
+            show_default=t("mesh, or the profile's own"),
             help=t("Membership cores alone, or whole nodes."),
         ),
         option(
@@ -152,7 +156,8 @@ def run(settings: Settings, /, **request: Any) -> int:
     cls=Command,
     help=t(
         "Play many seeds; save and shrink what fails.\n\nFailing scenarios are written to"
-        " .vitte/sim. Exit status 1 when any seed failed."
+        " .vitte/sim, under names that tell profile, world, nodes and seed. Exit status 1 when any"
+        " seed failed."
     ),
 )
 @option("--seeds", type=Seeds(), default="0..199", show_default=True, metavar="A..B")
@@ -187,7 +192,7 @@ def replay(settings: Settings, /, **request: Any) -> int:
     cls=Command,
     help=t(
         "Find the shortest scenario with the same bug.\n\nWrites FILE.min.json, and beside it the"
-        " nearest scenario that passes."
+        " nearest scenario that passes. FILE itself stays as it is."
     ),
 )
 @click.argument("file", type=FILE)

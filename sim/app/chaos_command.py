@@ -20,6 +20,7 @@ from cli.settings import Settings, note
 from cli.shell import out
 from mesh.errors import ChaosFailed, ScenarioUnusable
 from sim.app.common import give, outcome_view, print_failure
+from sim.app.outputs import Outputs
 from sim.app.progress import survey
 from sim.chaos.commands import die_with_parent
 from sim.chaos.play import LIVE_ORACLES, ChaosConfig, check, play_live
@@ -50,22 +51,25 @@ def main(request: dict[str, Any], settings: Settings) -> int:
     carrier = request["carrier"]
     die_with_parent(signal.SIGTERM)  # `vitte chaos` that is killed shall not leave us behind
     scenarios = [(Path(name), _load(Path(name), carrier)) for name in request["files"]]
+    outputs = Outputs(settings)
+    if request.get("logs"):
+        outputs.claim_folder("--logs", request["logs"])
     played = []
     for path, scenario in scenarios:
         if len(scenarios) > 1 and not settings.json:
             note(f"{path}:")
-        played.append(_play(path, scenario, request, settings))
+        played.append(_play(path, scenario, request, outputs))
         if not settings.json:
             _tell(played[-1], settings)
     ok = all(each.ok for each in played)
     if settings.json:
         runs = [_view(each, carrier) for each in played]
-        give({"ok": ok, "runs": runs}, "chaos")
+        give({"ok": ok, "runs": runs, **outputs.view()}, "chaos")
     else:
         if request["compare"]:
             _print_table(played)
         _print_verdict(played)
-    return 0 if ok else 1
+    return outputs.status(0 if ok else 1)
 
 
 def _load(path: Path, carrier: str) -> Scenario:
@@ -78,16 +82,17 @@ def _load(path: Path, carrier: str) -> Scenario:
     return scenario
 
 
-def _play(path: Path, scenario: Scenario, request: dict[str, Any], settings: Settings) -> Played:
+def _play(path: Path, scenario: Scenario, request: dict[str, Any], outputs: Outputs) -> Played:
     until_s = request.get("until")
     simulated = None
     if request["compare"]:
         simulated = play(scenario, PlayConfig(until_s=until_s))
-    prepare = () if settings.json else (_narrate,)
+    prepare = () if outputs.settings.json else (_narrate,)
     config = ChaosConfig(
         carrier=request["carrier"],
         play=PlayConfig(oracles=LIVE_ORACLES, until_s=until_s, prepare=prepare),
         keep=Path(request["logs"]) / path.stem if request.get("logs") else None,
+        on_lost_log=outputs.failed,
     )
     try:
         return Played(path, play_live(scenario, config), simulated)

@@ -8,26 +8,42 @@ from typing import Any
 
 import attrs
 
-from cli.i18n import t
+from cli.i18n import n, t
 from cli.settings import Settings, note
 from cli.shell import out
 from cli.text import print_json
+from mesh.errors import SimMisused
 from sim.oracles import Finding
 from sim.scenario.play import Outcome
-from sim.scenario.profiles import Wish
+from sim.scenario.profiles import PROFILES, Wish
 from sim.story import tell_story
+
+WORLD = "mesh"
+"""Where no option names one."""
 
 
 def wish_of(request: dict[str, Any], seed: int) -> Wish:
-    """What the options ask for."""
+    """What the options ask for. Raises SimMisused when they do not go together."""
+    profile, world = request["profile"], request.get("world")
+    only = PROFILES[profile].world
+    if world and only and world != only:
+        why = t(
+            "the profile {profile} is played in no world but {only}", profile=profile, only=only
+        )
+        hint = t("leave it out, or choose another `--profile`")
+        raise SimMisused(option=f"--world {world}", why=why, hint=hint)
     return Wish(
         seed=seed,
-        profile=request["profile"],
+        profile=profile,
         nodes=request["nodes"],
-        world=request["world"],
+        world=world or only or WORLD,
         swim=request.get("swim", "lan"),
         hours=request.get("hours"),
     )
+
+
+def count_nodes(count: int) -> str:
+    return n("{count} node", "{count} nodes", count)
 
 
 def finding_view(finding: Finding) -> dict[str, Any]:

@@ -7,8 +7,18 @@ from typing import Any
 from cli.i18n import n, t
 from cli.settings import Settings, note
 from cli.shell import out
+from mesh.errors import SimMisused
 from sim.app.common import give
-from sim.doctor.matrix import HASH_SEEDS, Cell, Matrix, cell, differences, pythons, why_not
+from sim.doctor.matrix import (
+    HASH_SEEDS,
+    Cell,
+    Matrix,
+    NoSuchPython,
+    cell,
+    differences,
+    pythons,
+    why_not,
+)
 from sim.kernel import trio_internals
 
 
@@ -31,10 +41,19 @@ def _kernel() -> str:
     return ""
 
 
+def _pythons(extra: list[str]) -> list[str]:
+    try:
+        return pythons(extra)
+    except NoSuchPython as error:
+        why = t("there is no program of this name that can be started")
+        hint = t("give the path of a Python that has what the simulator needs")
+        raise SimMisused(option=f"--python {error.name}", why=why, hint=hint) from None
+
+
 def _matrix(request: dict[str, Any], settings: Settings) -> Matrix:
     cells: list[Cell] = []
     left_out: dict[str, str] = {}
-    for python in pythons(request["pythons"]):
+    for python in _pythons(request["pythons"]):
         why = why_not(python)
         if why:
             left_out[python] = why
@@ -55,19 +74,20 @@ def _print(kernel: str, matrix: Matrix) -> None:
     out(f"{t('kernel')}: {kernel or t('ok')}")
     for python, why in matrix.left_out.items():
         out(t("left out: {python}: {why}", python=python, why=why))
+    for each in matrix.cells:
+        if each.error:
+            out(t("FAILED") + f": {_said(each)}")
     for case, digests in matrix.different.items():
         out(t("DIFFERENT: {case}: {digests}", case=case, digests=", ".join(digests)))
     versions = len({each.python for each in matrix.cells})
-    cases = len(matrix.cells[0].digests) if matrix.cells else 0
-    out(
-        t(
-            "{cases} seeds x {hashes} hash seeds x {versions} Pythons: {different} differences",
-            cases=cases,
-            hashes=len(HASH_SEEDS),
-            versions=versions,
-            different=len(matrix.different),
-        )
+    cases = max((len(each.digests) for each in matrix.cells), default=0)
+    factors = (
+        n("{count} seed", "{count} seeds", cases),
+        n("{count} hash seed", "{count} hash seeds", len(HASH_SEEDS)),
+        n("{count} Python", "{count} Pythons", versions),
     )
+    found = n("{count} difference", "{count} differences", len(matrix.different))
+    out(f"{' x '.join(factors)}: {found}")
 
 
 def _view(kernel: str, matrix: Matrix) -> dict[str, Any]:

@@ -10,30 +10,40 @@ from cli.settings import Settings
 from cli.shell import EXIT_INTERRUPTED, out
 from cli.text import human_seconds
 from sim.app.common import finding_view, give, print_failure, replay_line, wish_of
+from sim.app.outputs import Outputs
 from sim.app.progress import ExploreProgress
+from sim.app.run_command import FOLDER
 from sim.explore.explore import ExploreConfig, Explored, Failure, explore, shortest
+from sim.scenario.files import dumps
 from sim.scenario.play import play
 
 
 def main(request: dict[str, Any], settings: Settings) -> int:
     progress = ExploreProgress()
+    outputs = Outputs(settings)
+
+    def write(path: Path, text: str) -> Path | None:
+        progress.close()
+        return outputs.write(path, text)
+
     config = ExploreConfig(
         first=request["first"],
         last=request["last"],
         wish=wish_of(request, request["first"]),
         jobs=request["jobs"],
         budget_s=request.get("budget"),
-        folder=Path(request.get("folder") or ".vitte/sim"),
+        folder=outputs.claim_folder("--folder", request.get("folder") or FOLDER),
+        write=write,
     )
     done = explore(config, (lambda _: None) if settings.json else progress)
     progress.close()
     if settings.json:
-        give(_view(done), "sim_explore")
+        give({**_view(done), **outputs.view()}, "sim_explore")
     else:
         _print(done, settings)
     if done.interrupted:
         return EXIT_INTERRUPTED
-    return 1 if done.failures else 0
+    return outputs.status(1 if done.failures else 0)
 
 
 def _print(done: Explored, settings: Settings) -> None:
@@ -58,7 +68,8 @@ def _print(done: Explored, settings: Settings) -> None:
         print_failure(play(best.scenario), settings)
     if done.failures:
         chosen = best or done.failures[0]
-        out(t("replay:") + " " + replay_line(chosen.shrunk or chosen.path))
+        path = chosen.shrunk or chosen.path
+        out(_text(chosen) if path is None else t("replay:") + " " + replay_line(path))
     out(
         n("{count} seed", "{count} seeds", progress.done)
         + t(
@@ -69,6 +80,11 @@ def _print(done: Explored, settings: Settings) -> None:
             failed=progress.failed,
         )
     )
+
+
+def _text(failure: Failure) -> str:
+    """The scenario itself: for what is in no file."""
+    return dumps(failure.scenario) if failure.scenario is not None else failure.text
 
 
 def _view(done: Explored) -> dict[str, Any]:
@@ -85,15 +101,17 @@ def _view(done: Explored) -> dict[str, Any]:
 
 
 def _failure_view(failure: Failure) -> dict[str, Any]:
+    path = failure.shrunk or failure.path
     return {
         "seed": failure.played.seed,
-        "file": str(failure.path),
+        "file": str(failure.path) if failure.path else None,
         "shrunk": str(failure.shrunk) if failure.shrunk else None,
         "passing": str(failure.passing) if failure.passing else None,
         "faults": failure.played.faults,
         "faults_after": failure.faults_after,
         "runs": failure.runs,
         "cpu_s": round(failure.cpu_s, 3),
-        "replay": replay_line(failure.shrunk or failure.path),
+        "replay": replay_line(path) if path is not None else None,
         "findings": [finding_view(finding) for finding in failure.played.findings],
+        **({"scenario": _text(failure)} if path is None else {}),
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from statistics import median
 from typing import Any
 
@@ -12,10 +14,10 @@ from cli.i18n import t
 from cli.settings import Settings, note
 from cli.shell import out
 from cli.text import table, width
+from mesh.errors import SimMisused
 from sim.app.common import give
 from sim.mutants.catalogue import MUTANTS
 from sim.mutants.hunt import Hunted, hunt_all
-from sim.scenario.model import BadScenario
 
 
 def main(request: dict[str, Any], settings: Settings) -> int:
@@ -23,7 +25,11 @@ def main(request: dict[str, Any], settings: Settings) -> int:
     known = {mutant.name: mutant for mutant in MUTANTS}
     for name in wanted:
         if name not in known:
-            raise BadScenario(("only",), f"{name} is none of {', '.join(known)}")
+            raise SimMisused(
+                option=f"--only {name}",
+                why=t("no planted bug has this name"),
+                hint=_near(name, known),
+            )
     chosen = [known[name] for name in wanted] if wanted else list(MUTANTS)
     jobs = request.get("jobs") or len(os.sched_getaffinity(0))
     hunted = hunt_all(chosen, request["seeds"], jobs, _quiet if settings.json else _said)
@@ -32,6 +38,13 @@ def main(request: dict[str, Any], settings: Settings) -> int:
     else:
         _print(hunted)
     return 0 if all(each.killed for each in hunted) else 1
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, n=3)
+    if near:
+        return t("did you mean {near}?", near=", ".join(f"`{each}`" for each in near))
+    return t("`vitte sim mutants` without it plants them all, and names each")
 
 
 def _quiet(_: Hunted) -> None:

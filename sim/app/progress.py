@@ -92,13 +92,14 @@ class ExploreProgress:
     def _text(self, progress: Progress) -> str:
         filled = BAR_CELLS * progress.done // max(1, progress.wanted)
         bar = "#" * filled + "-" * (BAR_CELLS - filled)
-        left_s = (progress.wanted - progress.done) / max(1e-6, progress.rate)
-        return t(
-            "[{bar}] {done}/{wanted} seeds  {rate:.1f}/s  {hours:.1f} node-hours  {failed} found"
-            "  {left} left",
-            bar=bar,
-            done=progress.done,
-            wanted=progress.wanted,
+        words = t(
+            "[{bar}] {done}/{wanted} seeds", bar=bar, done=progress.done, wanted=progress.wanted
+        )
+        if not progress.done:  # no rate yet, and nothing that follows from it
+            return words
+        left_s = (progress.wanted - progress.done) / progress.rate
+        return words + t(
+            "  {rate:.1f}/s  {hours:.1f} node-hours  {failed} found  {left} left",
             rate=progress.rate,
             hours=progress.node_s / 3600,
             failed=progress.failed,
@@ -110,6 +111,7 @@ class ExploreProgress:
         if self._drawn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+            self._drawn = False
 
 
 def count_faults(count: int) -> str:

@@ -5,17 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cli.i18n import t
+from cli.i18n import n, t
 from cli.settings import Settings, note
 from cli.shell import out
 from cli.text import human_seconds
-from sim.app.common import finding_view, give
+from sim.app.common import finding_view, give, outcome_view
 from sim.scenario.files import load
 from sim.scenario.model import Scenario
 from sim.story import sentence
 from sim.why import FUTURES, Causality, NothingWrong, causality
 
 BAR_CELLS = 30
+NOTHING: dict[str, Any] = {
+    "finding": None,
+    "rewinds": [],
+    "window_s": None,
+    "forks": 0,
+    "seconds": 0.0,
+    "parent_same": True,
+}
+"""The answer where nothing is wrong: nothing was rewound."""
 
 
 def main(request: dict[str, Any], settings: Settings) -> int:
@@ -23,8 +32,11 @@ def main(request: dict[str, Any], settings: Settings) -> int:
     futures = request.get("futures") or FUTURES
     try:
         done = causality(scenario, futures, on_outcome=None if settings.json else _begin)
-    except NothingWrong:
-        out(t("this scenario does not fail: there is no why"))
+    except NothingWrong as fine:
+        if settings.json:
+            give({**NOTHING, "outcome": outcome_view(fine.outcome)}, "sim_why")
+        else:
+            out(t("this scenario does not fail: there is no why"))
         return 0
     if settings.json:
         give(_view(done), "sim_why")
@@ -59,8 +71,8 @@ def _print(done: Causality) -> None:
         out(_no_window())
     out(
         t(
-            "{count} futures in {time}; the run itself stayed the same: {same}",
-            count=sum(r.futures for r in done.rewinds),
+            "{futures} in {time}; the run itself stayed the same: {same}",
+            futures=n("{count} future", "{count} futures", sum(r.futures for r in done.rewinds)),
             time=human_seconds(done.seconds),
             same=t("yes") if done.parent_same else t("NO"),
         )
@@ -84,6 +96,7 @@ def _meanwhile(scenario: Scenario, begin_s: float, end_s: float) -> list[str]:
 
 def _view(done: Causality) -> dict[str, Any]:
     return {
+        "outcome": outcome_view(done.outcome),
         "finding": finding_view(done.outcome.findings[0]),
         "rewinds": [
             {"at_s": r.at_s, "futures": r.futures, "failed": r.failed} for r in done.rewinds

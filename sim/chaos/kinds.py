@@ -22,8 +22,8 @@ from sim.scenario.model import Scenario
 
 CARRIERS = ("switch", "kernel")
 WORLDS = frozenset({"mesh", "membership"})
-"""Whole nodes have membership, and every kind of fault that it has alone. They have no replicas that
-somebody else signs for, and a file of those says next to nothing about them."""
+"""Whole nodes have membership, with every kind of fault that it has alone. A file of replicas says
+next to nothing about them: nobody steals keys and removes members of real nodes."""
 NODES_MAX = 24
 """Processes of 40 MB that each want to run every few milliseconds."""
 

@@ -4,7 +4,8 @@
 
 Whatever happens (the end, a finding, Ctrl-C, a bug), everything that was made is removed: processes
 by namespace, mounts by folder, namespaces by name. Raises ChaosForeignWorld, ChaosUnavailable,
-ChaosUnsupported and ChaosFailed. Deliberately not here: what it means (`sim.scenario.play`, `sim.oracles`).
+ChaosUnsupported and ChaosFailed. Deliberately not here: what it means (`sim.scenario.play`,
+`sim.oracles`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,6 +66,8 @@ class ChaosConfig:
     play: PlayConfig = attrs.field(factory=lambda: PlayConfig(oracles=LIVE_ORACLES))
     keep: Path | None = None
     """Where the nodes' logs are copied at the end."""
+    on_lost_log: Callable[[Path, OSError], None] = lambda path, error: None  # noqa: ARG005
+    """Told of a log that could not be copied; everything is removed all the same."""
 
 
 def play_live(scenario: Scenario, config: ChaosConfig | None = None) -> Outcome:
@@ -196,9 +199,13 @@ class _Lab:
 
     def _keep_log(self, node: ChaosNode) -> None:
         keep = self._config.keep
-        if keep is not None and node.log.exists():
+        if keep is None or not node.log.exists():
+            return
+        try:
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copy(node.log, keep / f"{node.name}.log")
+        except OSError as error:
+            self._config.on_lost_log(keep / f"{node.name}.log", error)
 
 
 def _sees_all(node: ChaosNode) -> bool:

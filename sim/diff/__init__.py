@@ -1,6 +1,6 @@
 """Where two runs part: the first entry of their traces that differs, with what led there.
 
-    record(scenario, path)           a run's trace as a text file, one entry a line
+    record(scenario, path)           a run's trace as a text file, one entry a line; raises OSError
     first_difference(one, other)     Difference, or None when they are the same
 
 A trace line is the virtual time in seconds and what was noted; datagrams are shown by route, size
@@ -20,6 +20,7 @@ import attrs
 from sim.kernel.nanoseconds import NS_PER_S
 from sim.scenario.model import Scenario
 from sim.scenario.play import Director, Outcome, PlayConfig, play
+from sim.whole import Aside
 
 CONTEXT = 6
 HEAD = "# vitte-trace/1"
@@ -51,21 +52,37 @@ def _shown(part: object) -> str:
 
 
 class TraceFile:
-    """Writes a run's trace; give `prepare` to the play."""
+    """Writes a run's trace; give `prepare` to the play. Raises OSError when it cannot be begun.
+
+    A disk that is full later does not disturb the run: `failure` says it, and no trace is left. A
+    run that is interrupted leaves what it has come to."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("w", encoding="utf-8")
-        self._file.write(HEAD + "\n")
+        self.failure: OSError | None = None
+        self._aside = Aside(path)
+        self._write((HEAD + "\n").encode())
 
     def prepare(self, director: Director) -> None:
         director.stage.world.trace.listeners.append(self._note)
 
     def _note(self, now_ns: int, what: tuple[object, ...]) -> None:
-        self._file.write(entry(now_ns, what) + "\n")
+        self._write((entry(now_ns, what) + "\n").encode())
+
+    def _write(self, line: bytes) -> None:
+        if self.failure is None:
+            try:
+                self._aside.file.write(line)
+            except OSError as error:
+                self.failure = error
+                self._aside.drop()
 
     def close(self) -> None:
-        self._file.close()
+        """The end of the trace; `failure` is final then."""
+        if self.failure is None:
+            try:
+                self._aside.place()
+            except OSError as error:
+                self.failure = error
 
 
 def record(scenario: Scenario, path: Path, config: PlayConfig | None = None) -> Outcome:
@@ -73,9 +90,12 @@ def record(scenario: Scenario, path: Path, config: PlayConfig | None = None) -> 
     trace = TraceFile(path)
     base = config or PlayConfig()
     try:
-        return play(scenario, attrs.evolve(base, prepare=(*base.prepare, trace.prepare)))
+        outcome = play(scenario, attrs.evolve(base, prepare=(*base.prepare, trace.prepare)))
     finally:
         trace.close()
+    if trace.failure is not None:
+        raise trace.failure
+    return outcome
 
 
 def is_trace(path: Path) -> bool:

@@ -66,11 +66,21 @@ class Matrix:
         return not self.different and not any(cell.error for cell in self.cells)
 
 
+class NoSuchPython(Exception):
+    """What was asked for by this name is no program that can be started."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 def pythons(extra: Sequence[str]) -> list[str]:
-    """This Python, those on PATH, and those asked for; each real file once."""
+    """This Python, those on PATH, and those asked for; each real file once. Raises NoSuchPython."""
     found: dict[Path, str] = {Path(sys.executable).resolve(): sys.executable}
     for name in (*KNOWN_PYTHONS, *extra):
         path = shutil.which(name)
+        if path is None and name in extra:
+            raise NoSuchPython(name)
         if path is not None:
             key = Path(path) if name in extra else Path(path).resolve()
             found.setdefault(key, path)
@@ -95,34 +105,49 @@ def why_not(python: str) -> str:
             env=environment("0"),
             cwd="/",
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        return f"it did not answer within {PROBE_TIMEOUT_S:g} s"
+    except OSError as error:
         return str(error)
-    if done.returncode == 0:
-        return ""
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"status {done.returncode}"
+    return "" if done.returncode == 0 else complaint(done.stderr, done.returncode)
+
+
+def complaint(stderr: str, status: int) -> str:
+    """What a program said when it failed, in one line: the exception, when there is one; else how
+    it began, because what follows is advice."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    if not lines:
+        return f"it ended with status {status}"
+    raised = any(line.startswith("Traceback (most recent call last)") for line in lines)
+    return (lines[-1] if raised else lines[0]).strip()
 
 
 def cell(python: str, hash_seed: str, seeds: int, nodes: int) -> Cell:
-    """Play the cases in a fresh process."""
+    """Play the cases in a fresh process. One that does not end in time, or cannot be started, is a
+    cell with an error."""
     request = json.dumps({"seeds": seeds, "nodes": nodes})
-    done = subprocess.run(
-        [python, "-m", "sim", "digest", request],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=RUN_TIMEOUT_S,
-        env=environment(hash_seed),
-        cwd="/",
-    )
+    try:
+        done = subprocess.run(
+            [python, "-m", "sim", "digest", request],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=RUN_TIMEOUT_S,
+            env=environment(hash_seed),
+            cwd="/",
+        )
+    except subprocess.TimeoutExpired:
+        return Cell(python, hash_seed, {}, f"it did not end within {RUN_TIMEOUT_S:g} s")
+    except OSError as error:
+        return Cell(python, hash_seed, {}, str(error))
     digests: dict[str, str] = {}
     version = python
     for line in done.stdout.splitlines():
         view = json.loads(line)
         digests[view["case"]] = view["digest"]
         version = view["python"]
-    error = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["?"])[-1]
-    return Cell(version, hash_seed, digests, error)
+    said = "" if done.returncode == 0 else complaint(done.stderr, done.returncode)
+    return Cell(version, hash_seed, digests, said)
 
 
 def differences(cells: Sequence[Cell]) -> dict[str, tuple[str, ...]]:

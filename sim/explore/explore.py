@@ -1,5 +1,8 @@
 """Many seeds on all cores: what fails is saved as a scenario file and shrunk at once.
 
+A folder that cannot be written any more ends nothing: `ExploreConfig.write` says where a file is,
+if it is anywhere, and what failed keeps its text.
+
 Workers are forked once and play chunk after chunk; they send back only what failed and a few
 numbers. A worker that is told to stop finishes its run. Deliberately not here: drawing the progress
 (`sim.app.progress`) and what is a failure (`sim.oracles`).
@@ -20,16 +23,22 @@ from threading import Thread
 import attrs
 
 from sim.oracles import Finding
-from sim.scenario.files import dumps, loads, save
+from sim.scenario.files import dumps, loads
 from sim.scenario.model import Scenario
 from sim.scenario.play import play
-from sim.scenario.profiles import Wish, draw
+from sim.scenario.profiles import Wish, draw, file_name
 from sim.shrink.shrink import DoesNotFail, ShrinkConfig, shrink
+from sim.whole import write_whole
 
 SHRUNK_MAX = 5
 """Failures that are shrunk; more of them are most likely the same bugs."""
 POLL_S = 0.2
 PARENT_LOOK_S = 1.0
+
+
+def _write(path: Path, text: str) -> Path:
+    write_whole(path, text)
+    return path
 
 
 @attrs.frozen
@@ -42,6 +51,8 @@ class ExploreConfig:
     jobs: int = 1
     budget_s: float | None = None
     folder: Path = Path(".vitte/sim")
+    write: Callable[[Path, str], Path | None] = _write
+    """Writes a file and says where it is now; None: nowhere."""
     shrink: ShrinkConfig = attrs.field(factory=ShrinkConfig)
 
 
@@ -62,11 +73,17 @@ class Failure:
     """A failing seed, and what it was shrunk to."""
 
     played: Played
-    path: Path
+    name: str
+    """Of its file."""
+    text: str
+    """The scenario as files have it."""
+    path: Path | None
+    """Where it is; None when it could not be written."""
     shrunk: Path | None = None
     passing: Path | None = None
     faults_after: int | None = None
     scenario: Scenario | None = None
+    """What it was shrunk to."""
     runs: int = 0
     cpu_s: float = 0.0
 
@@ -160,8 +177,7 @@ class Explorer:
         while len(self._running) < config.jobs + 1:
             if self._to_shrink:
                 failure = self._to_shrink.popleft()
-                text = failure.path.read_text(encoding="utf-8")
-                self._running[pool.submit(_shrink_text, text, config.shrink)] = failure
+                self._running[pool.submit(_shrink_text, failure.text, config.shrink)] = failure
                 continue
             seed = next(seeds, None) if not self._out_of_time() else None
             if seed is None:
@@ -182,9 +198,8 @@ class Explorer:
             return
         progress.failed += 1
         wish = attrs.evolve(self._config.wish, seed=played.seed)
-        path = self._config.folder / f"{wish.profile}-{played.seed}.json"
-        save(draw(wish), path)
-        failure = Failure(played, path)
+        name, text = file_name(wish), dumps(draw(wish))
+        failure = Failure(played, name, text, self._config.write(self._config.folder / name, text))
         self.failures.append(failure)
         if progress.shrinking < SHRUNK_MAX:
             progress.shrinking += 1
@@ -196,11 +211,9 @@ class Explorer:
         if done is None:
             return
         text, passing_text, runs, cpu_s = done
-        shortest = failure.path.with_suffix(".min.json")
-        shortest.write_text(text, encoding="utf-8")
-        passing = failure.path.with_suffix(".passing.json") if passing_text else None
-        if passing is not None and passing_text is not None:
-            passing.write_text(passing_text, encoding="utf-8")
+        write, path = self._config.write, self._config.folder / failure.name
+        shortest = write(path.with_suffix(".min.json"), text)
+        passing = write(path.with_suffix(".passing.json"), passing_text) if passing_text else None
         scenario = loads(text)
         index = self.failures.index(failure)
         self.failures[index] = attrs.evolve(

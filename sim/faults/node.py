@@ -149,9 +149,7 @@ KINDS = (
         _freeze,
         targets=(1, 3),
     ),
-    Kind(
-        "leave", "node", "{who}: gone in good order, and back later", _leave, targets=(1, 2)
-    ),
+    Kind("leave", "node", "{who}: gone in good order, and back later", _leave, targets=(1, 2)),
     Kind(
         "starve",
         "node",

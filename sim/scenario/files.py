@@ -27,6 +27,7 @@ from sim.scenario.model import (
     Workload,
     as_dict,
 )
+from sim.whole import write_whole
 
 FILE_BYTES_MAX = 8 * 1024 * 1024
 _PARTS: Mapping[str, type] = {"phases": Phases, "workload": Workload, "options": Options}
@@ -59,8 +60,8 @@ def dumps(scenario: Scenario) -> str:
 
 
 def save(scenario: Scenario, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(dumps(scenario), encoding="utf-8")
+    """Write it, whole or not at all, with the folders it needs. Raises OSError."""
+    write_whole(path, dumps(scenario))
 
 
 def load(path: Path) -> Scenario:

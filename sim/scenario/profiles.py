@@ -174,6 +174,17 @@ def draw(wish: Wish) -> Scenario:
     return stamped(base.with_faults(_faults(rng, profile, base)))
 
 
+def file_name(wish: Wish) -> str:
+    """Of the scenario that is drawn: another for every other wish."""
+    world = PROFILES[wish.profile].world or wish.world
+    parts = [wish.profile, world, f"{wish.nodes}n"]
+    if wish.swim != "lan":
+        parts.append(wish.swim)
+    if wish.hours is not None:
+        parts.append(f"{wish.hours:g}h")
+    return f"{'-'.join(parts)}-{wish.seed}.json"
+
+
 def _phases(wish: Wish, profile: Profile) -> Phases:
     chaos_s = profile.chaos_s if wish.hours is None else wish.hours * 3600
     if wish.world == "state":

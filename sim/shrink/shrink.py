@@ -22,7 +22,11 @@ CPU_MAX_S = 60.0
 
 
 class DoesNotFail(Exception):
-    """There is nothing to shrink."""
+    """There is nothing to shrink: `outcome` is in order."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("nothing is wrong")
+        self.outcome = outcome
 
 
 @attrs.frozen
@@ -57,8 +61,8 @@ class Shrinker:
         self.passing: Scenario | None = None
         self.best = scenario
         self.outcome = self._play(scenario)
-        if self.outcome is None or self.outcome.ok:
-            raise DoesNotFail
+        if self.outcome.ok:
+            raise DoesNotFail(self.outcome)
         self._oracle = self.outcome.findings[0].oracle
 
     def _play(self, scenario: Scenario) -> Outcome:

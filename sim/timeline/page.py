@@ -1,11 +1,12 @@
-"""Writing the page: what was recorded as JSON inside `page.html`, and nothing from anywhere
-else."""
+"""The page: what was recorded as JSON inside `page.html`, and nothing from anywhere else.
+
+Deliberately not here: writing it to a file (`sim.app.outputs`).
+"""
 
 from __future__ import annotations
 
 import json
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from sim import faults
@@ -72,11 +73,3 @@ def render(recorder: Recorder, outcome: Outcome) -> str:
         if len(page.encode()) < PAGE_BYTES_MAX:
             break
     return page
-
-
-def write_page(recorder: Recorder, outcome: Outcome, path: Path) -> int:
-    """Write it; returns its size in bytes."""
-    page = render(recorder, outcome).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(page)
-    return len(page)

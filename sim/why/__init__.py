@@ -57,7 +57,11 @@ class Causality:
 
 
 class NothingWrong(Exception):
-    """The run does not fail: there is no why."""
+    """The run does not fail: there is no why. `outcome` is in order."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("nothing is wrong")
+        self.outcome = outcome
 
 
 class Rewinder:
@@ -147,7 +151,7 @@ def causality(
     base = config or PlayConfig()
     outcome = play(scenario, base)
     if outcome.ok:
-        raise NothingWrong
+        raise NothingWrong(outcome)
     if on_outcome is not None:
         on_outcome(outcome)
     points = points_before(outcome.findings[0].at_s, scenario)
