@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -97,6 +98,22 @@ def unwritable(path: Path, error: OSError, hint: str) -> OutputUnwritable:
     if error.filename is not None and Path(os.fsdecode(error.filename)) != path:
         why = f"{os.fsdecode(error.filename)}: {why}"
     return OutputUnwritable(path=path, why=why, hint=hint)
+
+
+def unanswered(error: OSError) -> OutputUnwritable:
+    """For an answer that found no room."""
+    hint = t("make room there, or send the answer elsewhere")
+    return OutputUnwritable(path="stdout", why=error.strerror or str(error), hint=hint)
+
+
+def takes_no_answer() -> bool:
+    """Whether stdout refuses what it is given."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def is_same(one: Path, other: Path) -> bool:
