@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from calling import ROOT, vitte
 
 from cli.commands.sim import COMMANDS, PROFILES, sim
 from sim.app import COMMANDS as SIM_COMMANDS
@@ -19,7 +19,6 @@ from sim.scenario.files import save
 from sim.scenario.model import Fault, Phases, Scenario
 from sim.scenario.profiles import PROFILES as SIM_PROFILES
 
-ROOT = Path(__file__).resolve().parents[2]
 SHORT = Phases(warm_up_s=10, chaos_s=10, settle_s=25, canary_s=0)
 FAILING = Scenario(
     seed=1,
@@ -28,16 +27,6 @@ FAILING = Scenario(
     faults=(Fault(0.0, "isolate", (2,), 3.0),),
 )
 """It cannot have joined after its warm-up."""
-
-
-def vitte(
-    *args: str, folder: Path, lang: str = "en", **more: Any
-) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "cli.main", "--lang", lang, *args]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        argv, capture_output=True, text=True, cwd=folder, env=environment, timeout=100, **more
-    )
 
 
 def test_the_command_line_and_the_simulator_name_the_same_things() -> None:
