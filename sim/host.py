@@ -20,7 +20,7 @@ from sim.net.network import Network
 from sim.world import Event, World
 
 BUFFERED_MAX = 256
-"""Datagrams that a frozen host's socket buffer holds."""
+"""Datagrams that a frozen host's socket buffer holds, unless a fault says fewer."""
 
 Output_co = TypeVar("Output_co", covariant=True)
 
@@ -123,10 +123,17 @@ class Host:
         if not self.running:
             return
         if self.frozen:
-            if len(self._waiting) < BUFFERED_MAX:
+            if len(self._waiting) < self._room():
                 self._waiting.append((data, source, arrived_s))
+            else:
+                self._network.counters["buffer-full"] += 1
             return
         self.act(self._machine.receive(data, source, self._world.now_s, arrived_s))
+
+    def _room(self) -> int:
+        """Datagrams that the socket buffer holds now."""
+        most = self._network.setting("socket-datagrams", self.address[0])
+        return BUFFERED_MAX if most is None else int(most)
 
     def _arm(self, due_s: float | None) -> None:
         """Have the timer fire when the core wants it."""

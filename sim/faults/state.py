@@ -79,7 +79,7 @@ KINDS = (
     _kind(
         "flood",
         "{who}: {messages} at once to everybody",
-        Param("messages", 50, 2000, "message", whole=True, log_scale=True, units="messages"),
+        Param("messages", 50, 8000, "message", whole=True, log_scale=True, units="messages"),
     ),
     _kind("checkpoint", "{who}: a checkpoint of one lane is written", targets=(1, 3)),
     _kind("prune", "{who}: the bodies that checkpoints cover are dropped", targets=(1, 3)),

@@ -32,7 +32,7 @@ is ignored) or ANY; a pair of places is directed. `traffic`: DATAGRAMS, STREAMS,
     narrow_window(source, destination, size_bytes=)     so many bytes unread, then the sender waits
   Once, nothing to undo (they return how many were hit):
     reset_streams(one, other)                           RST on all streams between the two
-    reset_streams_after(one, other, size_bytes=)        the next streams break after so many bytes
+    reset_streams_after(one, other, size_bytes=)        these break after so many bytes more
     half_close_streams(source, destination)             an end of stream in one direction only
     forge_refusal(to, claims, quoted)                   a port-unreachable that nobody's host sent
   network.counters names everything lost, and why; network.observers see each packet's fate.

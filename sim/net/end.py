@@ -47,6 +47,8 @@ class End:
         self._closed = False
         self._broken = ""
         self.vanished = False
+        self.breaks_at_bytes: int | None = None
+        """Once it has sent so many in all, the connection is reset."""
         self._fear: Event | None = None
         self._may_read_s = 0.0
 
@@ -182,9 +184,8 @@ class End:
             raise StreamBroken(self._broken or "closed here")
 
     def _send(self, data: bytes) -> None:
-        limit = self._network.road(self.address[0], self.to[0]).settings.get("reset-after-bytes")
         self.outgoing.send(data)
-        if limit is not None and self.outgoing.sent_bytes >= limit:
+        if self.breaks_at_bytes is not None and self.outgoing.sent_bytes >= self.breaks_at_bytes:
             self._world.after(self._trip_s(), self.other.reset_by_peer)
             self.break_off("connection reset by peer")
             self.outgoing.over = False  # what was sent before still arrives

@@ -34,7 +34,6 @@ from sim.net.roads import (
     Rule,
     across,
     between,
-    host_of,
     touching,
 )
 from sim.net.tcp import Connections
@@ -325,15 +324,10 @@ class Network:
         """So many bytes may be unread in that direction; then the sender waits."""
         return self._set("window-bytes", between(source, destination), size_bytes)
 
-    def reset_streams_after(self, one: Place, other: Place, size_bytes: int) -> Fault:
-        """Streams between the two, either way, break once they have carried so many bytes."""
-        pair = {host_of(one), host_of(other)}
-
-        def matches(source: str, destination: str) -> bool:
-            ends = {source, destination}
-            return ends == pair or (ANY in pair and bool(ends & pair)) or pair == {ANY}
-
-        return self._set("reset-after-bytes", matches, size_bytes)
+    def reset_streams_after(self, one: Place, other: Place, size_bytes: int) -> int:
+        """Streams there are between the two break once either end has sent so many bytes more.
+        Returns how many."""
+        return self.connections.reset_after(one, other, size_bytes)
 
     def reset_streams(self, one: Place, other: Place) -> int:
         """RST on all streams between the two; ANY is everybody. Returns how many."""

@@ -206,6 +206,13 @@ class Connections:
             connection.reset()
         return len(hit)
 
+    def reset_after(self, one: Place, other: Place, size_bytes: int) -> int:
+        hit = [each for each in self._living() if each.is_between(one, other)]
+        for connection in hit:
+            for end in connection.ends:
+                end.breaks_at_bytes = end.outgoing.sent_bytes + size_bytes
+        return len(hit)
+
     def half_close(self, source: Place, destination: Place) -> int:
         count = 0
         for connection in self._living():
