@@ -240,7 +240,8 @@ class Exec(Protocol):
     def launcher(
         self, argv: Sequence[str], env: Mapping[str, str]
     ) -> AbstractAsyncContextManager[LauncherPort]:
-        """Start a long-lived helper process that talks over a socket pair (its fd 3)."""
+        """Start a long-lived helper process that talks over a socket pair (its fd 3). Entering
+        raises OSError when it cannot be started."""
         ...
 
 

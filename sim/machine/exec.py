@@ -3,14 +3,15 @@
 A blocking function runs in place, at the virtual moment at which its thread would have ended. What
 it does to the simulated disk may take longer; then its result comes later. As with a real thread, a
 task that is cancelled meanwhile has to wait for it; a process that is killed does not.
-Programs are those of a table: `CannotSpawn` for all others, because a real process would answer in
-real time.
+Programs are those of a table, and none is a launcher; all others are not there, because a real
+process would answer in real time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
@@ -69,11 +70,15 @@ class SimExec:
             raise CannotSpawn(argv0=request.argv[0], node="this machine", why=NOT_HERE)
         return await program(request)
 
-    def launcher(
+    @asynccontextmanager
+    async def launcher(
         self, argv: Sequence[str], env: Mapping[str, str]
-    ) -> AbstractAsyncContextManager[LauncherPort]:
+    ) -> AsyncIterator[LauncherPort]:
+        """Nobody needs one here: `sim.machine.actions` has slots of its own."""
         del env
-        raise CannotSpawn(argv0=argv[0], node="this machine", why=NOT_HERE)
+        await trio.lowlevel.checkpoint()
+        raise FileNotFoundError(errno.ENOENT, NOT_HERE, argv[0])
+        yield  # which makes it a generator
 
     async def _pass(self, duration_s: float) -> None:
         with trio.CancelScope(shield=True):

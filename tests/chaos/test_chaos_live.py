@@ -1,8 +1,8 @@
 """The second world for real: processes in namespaces, a fault in each carrier, nothing left behind.
 
 Needs Linux and root; skipped with the reason otherwise. The runs are short: their phases are just
-long enough for what they show. All files of `sim/scenarios` are played by
-`vitte chaos sim/scenarios/*.json --netns`.
+long enough for what they show. Of the files of `sim/scenarios` one is played in both worlds here;
+all are by `vitte chaos sim/scenarios/*.json --netns --compare`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from sim.chaos import kinds, namespaces
 from sim.chaos.disks import ImageDisk, MemoryDisk
 from sim.chaos.play import LIVE_ORACLES, ChaosConfig, play_live
 from sim.chaos.stage import ChaosStage
+from sim.oracles import oracles_of
 from sim.oracles.model import Oracle
-from sim.scenario.files import save
+from sim.scenario.files import load, save
 from sim.scenario.model import Fault, Phases, Scenario, Workload
-from sim.scenario.play import Outcome, PlayConfig
+from sim.scenario.play import Outcome, PlayConfig, play
 from sim.stage.base import Change
 
 VITTE = (sys.executable, "-P", "-m", "cli.main")
+KILLED = Path(kinds.__file__).resolve().parent.parent / "scenarios" / "killed.json"
+SLACK_S = 2.5
+"""Between the worlds: real processes answer when the machine lets them."""
 CALM = Phases(warm_up_s=2.0, chaos_s=4.0, settle_s=5.0, canary_s=0.0)
 
 _WHY_NOT = kinds.why_not("switch")
@@ -56,6 +60,12 @@ def played(scenario: Scenario, carrier: str = "switch") -> tuple[Outcome, list[C
     return outcome, diary.seen
 
 
+def gone(seen: list[Change], subject: int) -> set[int]:
+    """Who has called it dead or unreachable."""
+    lost = (State.UNREACHABLE, State.DEAD)
+    return {each.observer for each in seen if each.subject == subject and each.view.state in lost}
+
+
 def findings(outcome: Outcome) -> list[str]:
     return [f"{each.oracle}: {each.text} {each.detail}" for each in outcome.findings]
 
@@ -78,6 +88,30 @@ def test_an_isolated_node_is_missed_and_comes_back_and_a_build_succeeds() -> Non
     assert missed == {0, 1}
     assert outcome.figures["runs_ok"] == 1
     assert outcome.figures["worst_datagrams_per_s"] > 1
+    assert left_behind() == []
+
+
+def test_a_scenario_file_has_one_story_in_both_worlds() -> None:
+    """Who sees whom go and come back is the same, and nearly how soon."""
+    scenario = load(KILLED)
+    (fault,) = scenario.faults
+    (victim,) = fault.target
+    simulated_diary = type("SimulatedDiary", (Diary,), {"seen": []})
+    config = PlayConfig(oracles=(*oracles_of(scenario.world), simulated_diary))
+    simulated, dreamt = play(scenario, config), simulated_diary.seen
+    real, seen = played(scenario)
+    for outcome, changes in ((simulated, dreamt), (real, seen)):
+        assert findings(outcome) == []
+        assert outcome.figures["runs_ok"] == scenario.workload.runs == 1
+        before = [each for each in changes if each.at_s < scenario.phases.canary_at_s]
+        others = {0, 1}
+        assert gone(before, victim) == others
+        epochs = {each.view.epoch for each in before if each.subject == victim}
+        assert len(epochs) == 2, "two lives"
+        back = [each for each in before if each.subject == victim][-1]
+        assert back.view.state == State.ALIVE
+    assert simulated.figures["crash_known_s"] <= real.figures["crash_known_s"] + SLACK_S
+    assert real.figures["crash_known_s"] <= simulated.figures["crash_known_s"] + SLACK_S
     assert left_behind() == []
 
 

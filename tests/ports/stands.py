@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import pty
 import select
+import socket
 import threading
 import tty
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import attrs
@@ -24,7 +25,7 @@ import trio
 from mesh.identity.certificates import certificate_pem, make_certificate, private_key_pem
 from mesh.identity.keys import NodeKey
 from mesh.node.real_env import real_env
-from mesh.ports import ByteStream, Env
+from mesh.ports import ByteStream, Env, ProcessEnd, SpawnRequest
 from mesh.ports.real.control import SOCKET_NAME, LocalStream
 from mesh.ports.real.discovery import ZeroconfDiscovery
 from mesh.types import NodeId
@@ -32,7 +33,7 @@ from sim.kernel.run import run_world
 from sim.kernel.world import World
 from sim.machine.machine import Machine, MachineConfig
 from sim.machine.rack import Rack
-from sim.net import Network
+from sim.net import Host, Network
 from sim.serial import SerialLine
 
 PATIENCE_S = 60.0
@@ -77,10 +78,31 @@ class Computer:
     host: str
     plug: str
     """The name of its end of the line between the two."""
+    program: str
+    """A program that says its second argument on stdout and the variable WORD on stderr, and ends
+    with its first as status; without arguments it runs until it is killed."""
     dial_control: Callable[[], Awaitable[ByteStream]]
     """What a program of its user does."""
 
 
+PROGRAM = """#!/bin/sh
+[ $# -gt 0 ] || exec sleep 1000
+printf %s "$2"
+printf %s "$WORD" >&2
+exit "$1"
+"""
+
+
+async def virtual_program(request: SpawnRequest) -> ProcessEnd:
+    """PROGRAM on a simulated machine."""
+    if len(request.argv) == 1:
+        await trio.sleep(1000)
+        return ProcessEnd(0, b"", b"")
+    status, words = request.argv[1:]
+    return ProcessEnd(int(status), words.encode(), request.env.get("WORD", "").encode())
+
+
+Lines = Callable[[Path], AbstractContextManager[tuple[str, str]]]
 Story = Callable[[Computer, Computer], Awaitable[None]]
 
 
@@ -90,8 +112,12 @@ class RealStand:
     real = True
     """On this machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lines: Lines | None = None) -> None:
         self._folder = folder
+        self._lines = lines or pty_pair
+        self._program = folder / "program"
+        self._program.write_text(PROGRAM)
+        self._program.chmod(0o755)
 
     def run(self, story: Story, bugs: int = 0) -> None:
         """`bugs` of the story's own are expected; here they are only logged."""
@@ -100,7 +126,7 @@ class RealStand:
 
     async def _main(self, story: Story) -> None:
         one, two = members()
-        with pty_pair() as (left, right), trio.fail_after(PATIENCE_S):
+        with self._lines(self._folder) as (left, right), trio.fail_after(PATIENCE_S):
             await story(self._computer(one, "one", left), self._computer(two, "two", right))
 
     def _computer(self, member: Member, name: str, plug: str) -> Computer:
@@ -110,7 +136,7 @@ class RealStand:
         async def dial() -> ByteStream:
             return LocalStream(await trio.open_unix_socket(home / SOCKET_NAME))
 
-        return Computer(env, member, "127.0.0.1", plug, dial)
+        return Computer(env, member, "127.0.0.1", plug, str(self._program), dial)
 
 
 class SimStand:
@@ -130,7 +156,7 @@ class SimStand:
             plugs = {"one": line.left, "two": line.right}
             async with rack.powered():
                 machines = [
-                    Machine(world, rack, MachineConfig(name, network.add_host(host)))
+                    Machine(world, rack, _config(name, network.add_host(host)))
                     for name, host in (("one", "10.0.0.1"), ("two", "10.0.0.2"))
                 ]
                 for machine in machines:
@@ -143,6 +169,11 @@ class SimStand:
 
 
 Stand = RealStand | SimStand
+VIRTUAL = "/bin/virtual"
+
+
+def _config(name: str, host: Host) -> MachineConfig:
+    return MachineConfig(name, host, programs={VIRTUAL: virtual_program})
 
 
 def _simulated(machine: Machine, member: Member) -> Computer:
@@ -155,7 +186,7 @@ def _simulated(machine: Machine, member: Member) -> Computer:
     async def dial() -> ByteStream:
         return life.control.dial()
 
-    return Computer(life.env, member, machine.host.address, "line", dial)
+    return Computer(life.env, member, machine.host.address, "line", VIRTUAL, dial)
 
 
 def members() -> tuple[Member, Member]:
@@ -167,9 +198,10 @@ def members() -> tuple[Member, Member]:
 
 
 @contextmanager
-def pty_pair() -> Iterator[tuple[str, str]]:
+def pty_pair(folder: Path) -> Iterator[tuple[str, str]]:
     """Two serial devices joined: each is the far side of a pseudo-terminal, and a thread copies
     between the near sides, so that nothing here depends on the event loop under test."""
+    del folder
     (near1, far1), (near2, far2) = pty.openpty(), pty.openpty()
     wake, waker = os.pipe()
     names = os.ttyname(far1), os.ttyname(far2)
@@ -195,6 +227,66 @@ def copy_between(one: int, two: int, wake: int) -> None:
             return
         for fd in readable:
             os.write(other[fd], os.read(fd, 4096))
+
+
+@contextmanager
+def unix_lines(folder: Path) -> Iterator[tuple[str, str]]:
+    """Two ends of one line as a serial server gives them to programs of its machine."""
+    listeners = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+    for number, listener in enumerate(listeners):
+        listener.bind(str(folder / f"line-{number}.sock"))
+    with _line_server(listeners):
+        yield f"unix:{folder / 'line-0.sock'}", f"unix:{folder / 'line-1.sock'}"
+
+
+@contextmanager
+def tcp_lines(folder: Path) -> Iterator[tuple[str, str]]:
+    """As `unix_lines`, for programs of other machines."""
+    del folder
+    listeners = [socket.socket() for _ in range(2)]
+    for listener in listeners:
+        listener.bind(("127.0.0.1", 0))
+    with _line_server(listeners):
+        names = [f"tcp:127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
+        yield names[0], names[1]
+
+
+@contextmanager
+def _line_server(listeners: Sequence[socket.socket]) -> Iterator[None]:
+    wake, waker = os.pipe()
+    for listener in listeners:
+        listener.listen()
+    server = threading.Thread(target=_join_users, args=(listeners, wake))
+    server.start()
+    try:
+        yield
+    finally:
+        os.write(waker, b"!")
+        server.join()
+        for fd in (wake, waker):
+            os.close(fd)
+
+
+def _join_users(listeners: Sequence[socket.socket], wake: int) -> None:
+    """Copy between the newest users of the two ends until something comes at `wake`; what comes
+    for an end without a user is lost, as on a line whose board is off."""
+    users: dict[int, socket.socket] = {}
+    with ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(listener)
+        while True:
+            readable, _, _ = select.select([wake, *listeners, *users.values()], [], [])
+            if wake in readable:
+                return
+            for end, listener in enumerate(listeners):
+                if listener in readable:
+                    users[end] = stack.enter_context(listener.accept()[0])
+                elif users.get(end) in readable:
+                    data = users[end].recv(4096)
+                    if not data:
+                        users.pop(end).close()
+                    elif 1 - end in users:
+                        users[1 - end].sendall(data)
 
 
 @asynccontextmanager

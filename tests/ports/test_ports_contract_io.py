@@ -1,4 +1,4 @@
-"""Promises of datagrams, streams, control sockets, serial lines, discovery; real and simulated."""
+"""Promises of datagrams, streams and control sockets; real and simulated."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import pytest
 import trio
 from stands import Computer, Member, Stand, serving
 
-from mesh.errors import AddressInUse, SerialUnavailable
+from mesh.errors import AddressInUse
 from mesh.limits import DATAGRAM_BYTES_MAX
 from mesh.ports import (
     Accepted,
-    Announcement,
     Arrived,
     ByteStream,
     DatagramPort,
@@ -411,91 +410,5 @@ def test_a_users_program_talks_to_the_node(stand: Stand) -> None:
         await listener.aclose()
         with pytest.raises((StreamBroken, OSError)):
             await one.dial_control()
-
-    stand.run(story)
-
-
-# -- serial lines --------------------------------------------------------------------------------
-def test_a_line_carries_bytes_both_ways(stand: Stand) -> None:
-    async def story(one: Computer, two: Computer) -> None:
-        left = await one.env.serial.open(one.plug, 115_200)
-        right = await two.env.serial.open(two.plug, 115_200)
-        await left.send_all(b"hello, board")
-        assert await _heard(right, 12) == b"hello, board"
-        await right.send_all(bytes(range(256)))
-        assert await _heard(left, 256) == bytes(range(256))
-        assert await _some(right, left) == b"0"
-        await left.aclose()
-        await right.aclose()
-
-    async def _heard(stream: ByteStream, size_bytes: int) -> bytes:
-        return await read_exactly(stream, size_bytes)
-
-    async def _some(sender: ByteStream, receiver: ByteStream) -> bytes:
-        await sender.send_all(b"0")
-        return await receiver.receive_some(1)
-
-    stand.run(story)
-
-
-def test_a_line_has_one_user_and_a_closed_one_is_broken(stand: Stand) -> None:
-    async def story(one: Computer, two: Computer) -> None:
-        stream = await one.env.serial.open(one.plug, 9600)
-        with pytest.raises(SerialUnavailable):
-            await one.env.serial.open(one.plug, 9600)
-        await stream.aclose()
-        await stream.aclose()
-        with pytest.raises(StreamBroken):
-            await stream.send_all(b"x")
-        with pytest.raises(StreamBroken):
-            await stream.receive_some()
-        await (await one.env.serial.open(one.plug, 9600)).aclose()
-
-    stand.run(story)
-
-
-def test_a_reader_of_a_line_learns_that_it_was_closed(stand: Stand) -> None:
-    async def story(one: Computer, two: Computer) -> None:
-        stream = await one.env.serial.open(one.plug, 9600)
-
-        async def read() -> None:
-            with pytest.raises(StreamBroken):
-                await stream.receive_some()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read)
-            await trio.testing.wait_all_tasks_blocked()
-            await stream.aclose()
-
-    stand.run(story)
-
-
-def test_a_device_that_is_not_there_is_a_readable_error(stand: Stand) -> None:
-    async def story(one: Computer, two: Computer) -> None:
-        with pytest.raises(SerialUnavailable, match="No such file"):
-            await one.env.serial.open("/dev/no-such-line", 9600)
-        assert all(device.name for device in await one.env.serial.devices())
-
-    stand.run(story)
-
-
-# -- discovery -----------------------------------------------------------------------------------
-def test_who_announces_is_found(stand: Stand) -> None:
-    what = Announcement(
-        name="kitchen",
-        mesh_prefix="fedcba9876543210",
-        mesh_name="home",
-        node_prefix="0123456789abcdef",
-        host="127.0.0.1",
-        peer_port=4001,
-        join_port=4002,
-        swim_port=4003,
-    )
-
-    async def story(one: Computer, two: Computer) -> None:
-        async with one.env.discovery.announce(what), two.env.discovery.browse() as found:
-            async for each in found:
-                if each == what:
-                    break
 
     stand.run(story)

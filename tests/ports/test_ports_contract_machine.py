@@ -1,4 +1,4 @@
-"""Promises of clocks, entropy, disks, threads, actions and readings; real and simulated."""
+"""Promises of clocks, entropy, disks, actions and readings; real and simulated."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from stands import Computer, Stand
 from mesh.action.model import FILE, Action, EnvVar, OutputSpec, Tree, TreeEntry
 from mesh.cas.blobs import BlobMissing, BlobStore
 from mesh.cas.filehash import FileHasher
-from mesh.errors import CannotSpawn, OutputMissing, ShardTimedOut
-from mesh.ports import SpawnRequest
+from mesh.errors import OutputMissing, ShardTimedOut
 from mesh.ports.actions import ActionSetup, Job
 from mesh.ports.disk import AlreadyLocked, NotPlainFile
 from mesh.types import digest_of
@@ -255,18 +254,7 @@ def test_one_user_at_a_time_holds_the_lock(stand: Stand) -> None:
     stand.run(story)
 
 
-# -- threads and processes -----------------------------------------------------------------------
-def test_blocking_calls_return_and_raise(stand: Stand) -> None:
-    async def story(one: Computer, two: Computer) -> None:
-        assert await one.env.exec.run_sync(divmod, 7, 2) == (3, 1)
-        with pytest.raises(ZeroDivisionError):
-            await one.env.exec.run_sync(divmod, 7, 0)
-        with pytest.raises(CannotSpawn):
-            await one.env.exec.run_process(SpawnRequest(("/no/such/program",), {}, "/"))
-
-    stand.run(story)
-
-
+# -- readings --------------------------------------------------------------------------------------
 def test_readings_are_sane(stand: Stand) -> None:
     async def story(one: Computer, two: Computer) -> None:
         readings = one.env.readings
