@@ -20,6 +20,7 @@ from mesh.ports.real.clock import RealClock
 from mesh.ports.real.datagrams import RealDatagrams
 from mesh.ports.real.disk import RealDisk
 from mesh.ports.real.entropy import RealEntropy
+from mesh.ports.real.exec import RealExec
 from mesh.swim.config import LOOPBACK
 from mesh.swim.effects import MemberView, State
 from mesh.types import MeshId, NodeId
@@ -73,6 +74,7 @@ def an_env(home: Path) -> Env:
         entropy=RealEntropy(),
         datagrams=RealDatagrams(),
         disk=RealDisk(home),
+        exec=RealExec(),
     )
     return cast("Env", cast("Any", ports))
 
