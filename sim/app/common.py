@@ -19,7 +19,7 @@ from sim.scenario.profiles import PROFILES, Wish
 from sim.story import tell_story
 
 WORLD = "mesh"
-"""Where no option names one."""
+"""Where no option names one; profiles that have a world of their own are drawn in that."""
 
 
 def wish_of(request: dict[str, Any], seed: int) -> Wish:
@@ -36,7 +36,7 @@ def wish_of(request: dict[str, Any], seed: int) -> Wish:
         seed=seed,
         profile=profile,
         nodes=request["nodes"],
-        world=world or only or WORLD,
+        world=world or WORLD,
         swim=request.get("swim", "lan"),
         hours=request.get("hours"),
     )

@@ -145,10 +145,18 @@ class Murderer(Oracle):
         namespaces.signal_all(self.stage.nodes[1].namespace, signal.SIGKILL)
 
 
-def test_a_process_that_ends_by_itself_is_a_finding() -> None:
+def test_a_process_that_ends_by_itself_is_a_finding(tmp_path: Path) -> None:
     scenario = Scenario(6, 2, phases=attrs.evolve(CALM, warm_up_s=1.0))
-    config = PlayConfig(oracles=(Murderer,))
-    outcome = play_live(scenario, ChaosConfig(play=config))
+    (tmp_path / "file").touch()
+    lost: list[Path] = []
+    config = ChaosConfig(
+        play=PlayConfig(oracles=(Murderer,)),
+        keep=tmp_path / "file" / "logs",
+        on_lost_log=lambda path, _: lost.append(path),
+    )
+    outcome = play_live(scenario, config)
+    assert outcome.scenario.world == "mesh", "whole nodes have played"
+    assert [path.name for path in lost] == ["node0.log", "node1.log"]
     assert outcome.findings[0].oracle == "uncaught"
     assert "machine1: Ended" in outcome.findings[0].text
     assert outcome.virtual_s < 5, "the first finding ends it"

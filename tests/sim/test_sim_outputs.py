@@ -20,7 +20,8 @@ from sim.scenario.model import Fault, Phases, Scenario
 from sim.scenario.profiles import Wish, draw, file_name
 from sim.whole import Aside, write_whole
 
-QUIET = Scenario(1, 2, phases=Phases(warm_up_s=8, chaos_s=1, settle_s=1, canary_s=0))
+QUIET = Scenario(1, 4, phases=Phases(warm_up_s=8, chaos_s=60, settle_s=60, canary_s=0))
+"""Its trace is longer than the buffer of a file."""
 FAILING = Scenario(
     seed=1,
     nodes=3,
@@ -188,21 +189,28 @@ def test_what_finds_no_place_goes_to_the_temporary_files(
     assert Outputs(Settings()).status(1) == 1
 
 
-EXPLORE = """
+PLANTED = """
 import json, sys
 from sim.__main__ import main
 from sim.mutants.catalogue import MUTANTS
 from sim.mutants.plant import planted
 with planted(next(mutant for mutant in MUTANTS if mutant.name == "nonce-reused")):
-    request = {"first": 1, "last": 2, "jobs": 1, "profile": "calm", "world": "membership"}
-    sys.exit(main(["explore", json.dumps(request | json.loads(sys.argv[1]))]))
+    sys.exit(main(sys.argv[1:]))
 """
 
 
 def explore(folder: Path, size_bytes: int, **request: object) -> subprocess.CompletedProcess[str]:
     """An exploration that finds something with every seed."""
+    return wrong("explore", folder, size_bytes, first=1, last=2, jobs=1, **request)
+
+
+def wrong(
+    command: str, folder: Path, size_bytes: int, **request: object
+) -> subprocess.CompletedProcess[str]:
+    """A command in whose runs something is always wrong, on a disk for small files."""
+    request |= {"profile": "calm", "world": "membership"}
     return subprocess.run(
-        [sys.executable, "-c", EXPLORE, json.dumps(request)],
+        [sys.executable, "-c", PLANTED, command, json.dumps(request)],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -227,6 +235,24 @@ def test_an_exploration_goes_on_when_its_folder_is_full(folder: Path) -> None:
     view = json.loads(quiet.stdout)
     assert {failure["file"] for failure in view["failures"]} == {None}
     assert all('"vitte-scenario/1"' in failure["scenario"] for failure in view["failures"])
+
+
+def test_a_run_that_is_wrong_is_never_lost(folder: Path) -> None:
+    kept = wrong("run", folder, 1_000_000, nodes=2, seed=3)
+    name = ".vitte/sim/calm-membership-2n-3.json"
+    assert kept.returncode == 1
+    assert f"replay: vitte sim replay {name}\n" in kept.stdout
+    scenario = load(folder / name)
+    full = wrong("run", folder, 100, nodes=2, seed=3)
+    assert full.returncode == 1
+    assert dumps(scenario) in full.stdout
+    (folder / name).unlink()
+    (folder / ".vitte" / "sim").rmdir()
+    (folder / ".vitte" / "sim").touch()
+    elsewhere = wrong("run", folder, 1_000_000, nodes=2, seed=3)
+    (place,) = (folder / "tmp").glob("vitte-sim-*/calm-membership-2n-3.json")
+    assert f"replay: vitte sim replay {place}\n" in elsewhere.stdout
+    assert load(place) == scenario
 
 
 def test_findings_of_other_explorations_stay(folder: Path) -> None:
