@@ -49,8 +49,9 @@ from mesh.swim.messages import (
 )
 from mesh.swim.reconnect import Reconnector
 from mesh.swim.records import body_of
+from mesh.types import MeshId
 from mesh.wire.schema import decode_message, encode_message, evolve
-from sim.signatures import CheapSignatures
+from sim.signatures import MESH_ID, CheapSignatures
 
 HOST = "10.1.0.{}"
 ROUNDS_S = 60.0
@@ -141,6 +142,18 @@ def test_a_number_of_parts_that_is_not_that_of_the_parts_is_refused_whole(head: 
     assert swim.table_hash == before
     swim.receive(node(1), payload, at, 1.0)
     assert swim.table_hash != before, "the same with the right number counts"
+
+
+@pytest.mark.parametrize("genuine", [True, False], ids=["this-mesh", "another"])
+def test_what_a_member_signed_for_another_mesh_means_nothing_here(genuine: bool) -> None:
+    """The same keys in two meshes: a mesh's id is in all that is signed, and not on the wire."""
+    swim = a_swim(0)
+    before = swim.table_hash
+    keys = CheapSignatures(node(2), MESH_ID if genuine else MeshId(bytes(32)))
+    body = body_of(a_record(2, incarnation=1))
+    hear(swim, 1, Gossip((Statement(body, keys.sign_statement(body), ""),)), 1.0)
+    assert (swim.table_hash != before) == genuine
+    assert swim.counters["bad-signature"] == (not genuine)
 
 
 # -- foca ------------------------------------------------------------------------------------------

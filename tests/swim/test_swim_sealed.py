@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mesh.limits import DATAGRAM_BYTES_MAX, DATAGRAM_SEAL_BYTES, SWIM_REPLAY_WINDOW
 from mesh.swim.messages import PAYLOAD_BYTES_MAX
-from mesh.swim.sealed import ReplayWindow, Sealer, SealerConfig
+from mesh.swim.sealed import VERSION, ReplayWindow, Sealer, SealerConfig
 from mesh.types import NodeId
 from sim.swim_world import node_key
 
@@ -42,6 +42,17 @@ def test_the_largest_payload_makes_the_largest_datagram() -> None:
     datagram = a_sealer(0).seal(BOB, bytes(PAYLOAD_BYTES_MAX))
     assert datagram is not None
     assert len(datagram) == DATAGRAM_BYTES_MAX
+
+
+def test_a_datagram_of_another_version_is_refused_by_that_name() -> None:
+    alice, bob = a_sealer(0), a_sealer(1)
+    alice.hint(BOB, 100)
+    datagram = alice.seal(BOB, b"x")
+    assert datagram is not None
+    for version in (0, VERSION - 1, VERSION + 1, 255):
+        assert bob.open(bytes([version]) + datagram[1:]) is None
+    assert bob.counters == {"unknown-version": 4}
+    assert bob.open(datagram) is not None
 
 
 def test_any_changed_bit_is_noticed() -> None:
