@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+from set_walks import Declared, set_walks
+
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ("mesh/ports/real/", "mesh/executor/", "mesh/node/__main__.py", "mesh/node/real_env.py")
 """The real world's side: ports, the sandbox behind the Actions port, the process's entry point."""
@@ -53,12 +56,47 @@ ORDER_ALLOWED = {
     ("mesh/identity/join_refusals.py", "needed"): "makes keyword arguments",
     ("mesh/planners/ninja/logs.py", "paths"): "only the greatest of their times is used",
     ("mesh/planners/ninja/planner.py", "members"): "where a search starts; it ends with a set",
+    ("mesh/log/holdings.py", "feeds.union(self._coverage.feeds(node, lane))"): (
+        "fills a dict whose keys are then sorted"
+    ),
+    ("mesh/state/taint.py", "outputs_of(action)"): (
+        "a search that ends with sets; its pieces are counted, whatever is in them"
+    ),
+    ("sim/boards/machine.py", "{at & -word_bytes for at in (address, address + size - 1)}"): (
+        "small integers: the same order everywhere"
+    ),
+}
+WORLD = (
+    *("blobs", "disk", "faults", "kernel", "machine", "net", "oracles", "scenario", "serial"),
+    *("stage", "state", "story", "timeline"),
+)
+"""Packages of `sim` of which a simulated run is made. The others start, watch and compare runs, or
+are the second world."""
+SEEDED = {"random.Random"}
+MEASURES = "what the run has cost; nothing in it asks"
+WORLD_ALLOWED = {
+    ("sim/kernel/run.py", "time.process_time"): MEASURES,
+    ("sim/scenario/play.py", "time.process_time"): MEASURES,
+    ("sim/blobs/world.py", "time.process_time"): MEASURES,
+    ("sim/blobs/world.py", "tempfile"): "a folder whose name no node sees",
+    ("sim/blobs/world.py", "tempfile.TemporaryDirectory"): "a folder whose name no node sees",
+    ("sim/stage/builds.py", "tempfile"): "the project's folder, whose name is kept out of traces",
+    ("sim/stage/builds.py", "tempfile.TemporaryDirectory"): (
+        "the project's folder, whose name is kept out of traces"
+    ),
+    ("sim/net/multicast.py", "id()"): "keys of a table that keeps the order of insertion",
 }
 
 
 def sources() -> list[Path]:
     found = sorted((ROOT / "mesh").rglob("*.py"))
     return [path for path in found if not _relative(path).startswith(REAL)]
+
+
+def worlds() -> list[Path]:
+    """What a simulated run is made of beside the nodes."""
+    within = [path for name in WORLD for path in (ROOT / "sim" / name).rglob("*.py")]
+    return sorted([*within, *(ROOT / "sim").glob("*.py")])
 
 
 def _relative(path: Path) -> str:
@@ -131,72 +169,150 @@ def test_nothing_depends_on_addresses_or_hash_seeds() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_set_is_gone_through_in_its_own_order() -> None:
-    """Only what is plainly a set in the same function is seen: a literal, a call of `set`, a
-    comprehension, or a name or attribute that such a thing is assigned to. What is made of it by
-    `sorted`, `len`, `in`, `any`, `min`, `sum`, a set operation ... does not show its order."""
+def test_a_simulated_run_depends_on_its_seed_alone() -> None:
+    """The simulator's own world, as the nodes in it: what it draws comes from generators that were
+    given a seed."""
     wrong = [
-        f"{_relative(path)}:{line} {what}"
-        for path in sources()
-        for line, what in _set_walks(parsed(path))
-        if (_relative(path), what) not in ORDER_ALLOWED
+        f"{_relative(path)}:{line} {name}"
+        for path in worlds()
+        for name, line in (*_leaks(path), *_unseeded(path))
+        if name not in SEEDED and (_relative(path), name) not in WORLD_ALLOWED
     ]
     assert not wrong, "\n".join(wrong)
 
 
-def _set_walks(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    attributes = {name for node in ast.walk(tree) for name in _assigned_set(node) if "." in name}
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    seen: set[tuple[int, str]] = set()
-    for scope in (node for node in ast.walk(tree) if isinstance(node, functions)):
-        sets = attributes | {name for node in ast.walk(scope) for name in _assigned_set(node)}
-        for node in ast.walk(scope):
-            for walked in _walked(node):
-                if _is_set(walked) or _name(walked) in sets:
-                    seen.add((walked.lineno, ast.unparse(walked)))
-    yield from sorted(seen)
+def test_what_the_world_is_allowed_is_still_there() -> None:
+    used = {(_relative(path), name) for path in worlds() for name, _ in _leaks(path)}
+    used |= {(_relative(path), name) for path in worlds() for name, _ in _banned(path)}
+    assert not WORLD_ALLOWED.keys() - used, "no longer needed"
 
 
-def _walked(node: ast.AST) -> Iterator[ast.expr]:
-    """Expressions whose order of iteration shows."""
-    if isinstance(node, ast.For | ast.AsyncFor):
-        yield node.iter
-    elif isinstance(node, ast.ListComp | ast.DictComp):
-        for each in node.generators:
-            yield each.iter
-    elif isinstance(node, ast.List | ast.Tuple):
-        yield from (each.value for each in node.elts if isinstance(each, ast.Starred))
-    elif (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in {"list", "tuple", "iter", "enumerate", "next", "dict"}
-        and node.args
-    ):
-        yield node.args[0]
+def _unseeded(path: Path) -> Iterator[tuple[str, int]]:
+    """Generators without a seed, and `id` and `hash`."""
+    yield from _banned(path)
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Call) and not node.args:
+            name = ast.unparse(node.func)
+            if name.rpartition(".")[2] == "Random":
+                yield f"{name}()", node.lineno
 
 
-def _assigned_set(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Assign) and _is_set(node.value):
-        yield from filter(None, (_name(target) for target in node.targets))
-    elif isinstance(node, ast.AnnAssign):
-        annotated = ast.unparse(node.annotation).startswith(("set[", "frozenset["))
-        name = _name(node.target)
-        if name and (annotated or (node.value is not None and _is_set(node.value))):
-            yield name
+def _banned(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(parsed(path)):
+        is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if is_call and node.func.id in BANNED_CALLS:
+            yield f"{node.func.id}()", node.lineno
 
 
-def _name(node: ast.expr) -> str:
-    """`self.x` -> "self.x", `x` -> "x", anything else nothing."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return f"{node.value.id}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""
+# -- the order of sets ---------------------------------------------------------------------------
+def test_no_set_is_gone_through_in_its_own_order() -> None:
+    """In nodes and in the simulator alike; what is seen of sets is told in `set_walks`."""
+    walks = all_walks()
+    wrong = [
+        f"{name}:{line} {what}"
+        for name, found in walks.items()
+        for line, what in found
+        if (name, what) not in ORDER_ALLOWED
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
-def _is_set(node: ast.expr) -> bool:
-    if isinstance(node, ast.Set | ast.SetComp):
-        return True
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in {"set", "frozenset"}
-    )
+def test_walks_that_are_allowed_are_still_there() -> None:
+    used = {(name, what) for name, found in all_walks().items() for _, what in found}
+    assert not ORDER_ALLOWED.keys() - used, "no longer needed"
+
+
+@cache
+def all_walks() -> dict[str, list[tuple[int, str]]]:
+    """By file."""
+    paths = [*sources(), *sorted((ROOT / "sim").rglob("*.py"))]
+    declared = Declared(parsed(path) for path in paths)
+    return {_relative(path): set_walks(parsed(path), declared) for path in paths}
+
+
+DECLARATIONS = """
+class Thing:
+    members: set[int]
+    by_name: dict[str, set[int]]
+    maybe: frozenset[int] | None = None
+    both: list[int]
+    def __init__(self, given: set[int]) -> None:
+        self._own = set()
+        self.seen: AbstractSet[int] = given
+    def made(self) -> set[int]: ...
+    @property
+    def shown(self) -> frozenset[int]: ...
+class Other:
+    def __init__(self) -> None:
+        self.both: set[int] = set()
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "for x in a - b: f(x)",
+        "for x in {1} | c: f(x)",
+        "for x in d.keys() & e: f(x)",
+        "for x in d.keys() - e.keys(): f(x)",
+        "for x in thing.members: f(x)",
+        "for x in thing._own ^ c: f(x)",
+        "for x in thing.seen: f(x)",
+        "for x in thing.maybe or (): f(x)",
+        "for x in thing.made(): f(x)",
+        "for x in thing.shown: f(x)",
+        "for x in thing.by_name['k']: f(x)",
+        "for x in thing.by_name.get('k', ()): f(x)",
+        "for each in thing.by_name.values():\n        for x in each: f(x)",
+        "for name, each in thing.by_name.items():\n        list(each)",
+        "return [x for x in a]",
+        "return {x: 1 for x in a}",
+        "return f(x for x in a)",
+        "return list(a.union(c))",
+        "return [*a]",
+        "f(*a)",
+        "return ','.join(a)",
+        "c.extend(a)",
+        "return a.pop()",
+        "return next(iter(a))",
+        "x, y = a",
+        "return max(a, key=len)",
+        "return dict.fromkeys(a)",
+        "yield from a",
+        "z = a if c else b\n    for x in z: f(x)",
+        "def inner():\n        for x in a: f(x)",
+        "return sorted(f(list(a)))",
+    ],
+)
+def test_a_walk_over_a_set_is_seen(line: str) -> None:
+    assert walks_in(line), line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "for x in sorted(a - b): f(x)",
+        "return sorted(x for x in a)",
+        "return max([0, *(f(x) for x in a)])",
+        "return {x for x in a}",
+        "return any(x in b for x in a)",
+        "return sum(x for x in a) + max(a) + len(a - b)",
+        "return c in a | b",
+        "(x,) = a",
+        "a.update(x for x in b)",
+        "for x in d.keys(): f(x)",
+        "for x in d: f(x)",
+        "for x in c - 1: f(x)",
+        "for x in thing.both: f(x)",
+        "return d.pop()",
+        "return {*a, *(x for x in b)}",
+    ],
+)
+def test_what_does_not_show_the_order_of_a_set_is_let_be(line: str) -> None:
+    assert not walks_in(line), line
+
+
+def walks_in(line: str) -> list[tuple[int, str]]:
+    head = "def walk(a: set[int], b: frozenset[int], c, d: dict[str, int], e, thing):\n    "
+    tree = ast.parse(f"{DECLARATIONS}\n{head}{line}\n")
+    return set_walks(tree, Declared([tree]))

@@ -96,7 +96,8 @@ def find_blob(store: BlobStore, text: str) -> Digest:
         raise AmbiguousBlob(blob=text, count=len(found))
     if not found:
         raise NoSuchBlob(blob=text)
-    return found.pop()
+    (digest,) = found
+    return digest
 
 
 def _path(text: str) -> Path:

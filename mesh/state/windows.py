@@ -167,7 +167,9 @@ class Windows:
     def _verdict(self, feed: FeedId) -> Verdict:
         claims = self._openings.get((feed.node, feed.epoch), ())
         twice = self._forks.get(FeedId(feed.node, feed.epoch, Lane.CTL)) == 0
-        admission = next(iter(claims)) if len(claims) == 1 and not twice else None
+        admission = None
+        if len(claims) == 1 and not twice:
+            (admission,) = claims
         return self.standing.judge(feed.node, admission)
 
     def _high(self, strand: Strand, *, disputed: bool) -> int:

@@ -197,7 +197,7 @@ def _said(data: bytes, lane: int) -> list[tuple[str, Details]]:
     if isinstance(event, RunEvent):
         fields["state"] = RunState(event.state)
     words = {"trust": Trust, "intent": Intent}
-    fields.update({name: words[name](fields[name]) for name in words.keys() & fields.keys()})
+    fields.update({name: words[name](fields[name]) for name in words if name in fields})
     return [(type(event).__name__, _shown(fields))]
 
 

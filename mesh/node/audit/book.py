@@ -64,7 +64,8 @@ class Book:
             found = {node for node in writers if node.hex().startswith(which.lower())}
         if len(found) != 1:
             raise NoSuchMember(name=which)
-        return found.pop()
+        (node,) = found
+        return node
 
     def of(self, node: NodeId | None) -> Book:
         """Only what one writer wrote; all of it for None."""

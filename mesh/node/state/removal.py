@@ -99,7 +99,8 @@ def find_ever(runtime: MeshRuntime, which: str) -> NodeId:
     chosen = found & members or found
     if len(chosen) != 1:
         raise NoSuchMember(name=which)
-    return chosen.pop()
+    (node,) = chosen
+    return node
 
 
 def revoke(runtime: MeshRuntime, which: str, reason: str, after_unix_s: float | None) -> _Removed:

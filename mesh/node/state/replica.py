@@ -368,7 +368,7 @@ class Replica:
         for node, each in cuts.items():
             if all(life.cuts for life in lives.get(node, ())):
                 self._fold(self.log.cut(node, _kept(each)))
-        for node in self.log.cut_nodes:
+        for node in sorted(self.log.cut_nodes):
             if any(not life.cuts for life in lives.get(node, ())):
                 self.log.uncut(node)
 
@@ -386,10 +386,10 @@ def _kept(cuts: Iterable[Cut]) -> dict[tuple[bytes, int], Head]:
     for cut in cuts:
         heads = {(point.epoch, point.lane): Head(point.count, point.head) for point in cut}
         if kept is not None:
-            both = kept.keys() & heads.keys()
             heads = {
-                feed: min(kept[feed], heads[feed], key=lambda head: (head.count, head.digest))
-                for feed in both
+                feed: min(head, heads[feed], key=lambda head: (head.count, head.digest))
+                for feed, head in kept.items()
+                if feed in heads
             }
         kept = heads
     return kept or {}

@@ -267,9 +267,11 @@ def _over(table: StepTable) -> tuple[str, ...]:
 def _over_needs(pattern: str) -> str:
     """NAME when the whole pattern is `{needs.NAME}`."""
     names = placeholders(pattern)
-    if len(names) == 1 and pattern == "{" + (name := names.pop()) + "}":
-        return name.removeprefix(_OVER_NEEDS) if name.startswith(_OVER_NEEDS) else ""
-    return ""
+    if len(names) != 1:
+        return ""
+    (name,) = names
+    is_whole = pattern == "{" + name + "}" and name.startswith(_OVER_NEEDS)
+    return name.removeprefix(_OVER_NEEDS) if is_whole else ""
 
 
 def _mounted(path: str) -> str:
