@@ -181,7 +181,7 @@ class Scope:
     def is_set(self, node: ast.expr) -> bool:
         return self.kind(node) == SET
 
-    def kind(self, node: ast.expr) -> str:
+    def kind(self, node: ast.expr) -> str:  # noqa: PLR0911 - one for each form
         match node:
             case ast.Set() | ast.SetComp():
                 return SET

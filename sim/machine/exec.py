@@ -10,8 +10,8 @@ process would answer in real time.
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import trio
@@ -33,6 +33,20 @@ Program = Callable[[SpawnRequest], Awaitable[ProcessEnd]]
 
 class Killed(Exception):
     """The process is no more: nothing of the function may happen. Nobody hears of it."""
+
+
+class _NoLauncher(AbstractAsyncContextManager[LauncherPort]):
+    """It is not there."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    async def __aenter__(self) -> LauncherPort:
+        await trio.lowlevel.checkpoint()
+        raise FileNotFoundError(errno.ENOENT, NOT_HERE, self._program)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nobody has come in."""
 
 
 class SimExec:
@@ -70,15 +84,12 @@ class SimExec:
             raise CannotSpawn(argv0=request.argv[0], node="this machine", why=NOT_HERE)
         return await program(request)
 
-    @asynccontextmanager
-    async def launcher(
+    def launcher(
         self, argv: Sequence[str], env: Mapping[str, str]
-    ) -> AsyncIterator[LauncherPort]:
+    ) -> AbstractAsyncContextManager[LauncherPort]:
         """Nobody needs one here: `sim.machine.actions` has slots of its own."""
         del env
-        await trio.lowlevel.checkpoint()
-        raise FileNotFoundError(errno.ENOENT, NOT_HERE, argv[0])
-        yield  # which makes it a generator
+        return _NoLauncher(argv[0])
 
     async def _pass(self, duration_s: float) -> None:
         with trio.CancelScope(shield=True):
