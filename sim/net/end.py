@@ -68,6 +68,11 @@ class End:
         """It will never carry anything any more."""
         return self._closed or bool(self._broken) or self.vanished
 
+    @property
+    def ended(self) -> bool:
+        """The other side seems to say no more."""
+        return self._ended is not None
+
     # -- the program's verbs ---------------------------------------------------------------------
     async def send_all(self, data: bytes | memoryview) -> None:
         """Raises StreamBroken."""

@@ -48,21 +48,21 @@ class SimStream:
     """An established stream. Implements `mesh.ports.ByteStream`."""
 
     def __init__(self, end: End) -> None:
-        self._end = end
+        self.end = end
 
     async def send_all(self, data: bytes | memoryview) -> None:
-        await self._end.send_all(data)
+        await self.end.send_all(data)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return await self._end.receive_some(max_bytes)
+        return await self.end.receive_some(max_bytes)
 
     async def receive_into(self, buffer: memoryview) -> int:
-        data = await self._end.receive_some(len(buffer))
+        data = await self.end.receive_some(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     async def aclose(self) -> None:
-        self._end.close()
+        self.end.close()
         await trio.lowlevel.checkpoint()
 
 

@@ -201,7 +201,7 @@ class Connections:
 
     # -- faults ----------------------------------------------------------------------------------
     def reset(self, one: Place, other: Place) -> int:
-        hit = [each for each in self._living() if each.is_between(one, other)]
+        hit = [each for each in self.living() if each.is_between(one, other)]
         for connection in hit:
             connection.reset()
         return len(hit)
@@ -215,14 +215,15 @@ class Connections:
 
     def half_close(self, source: Place, destination: Place) -> int:
         count = 0
-        for connection in self._living():
+        for connection in self.living():
             for end in connection.ends:
                 if _fits(source, destination, end.address[0], end.other.address[0]):
                     end.outgoing.send(Mark.BARE_END)
                     count += 1
         return count
 
-    def _living(self) -> list[Connection]:
+    def living(self) -> list[Connection]:
+        """Those with an end that is not over."""
         self._sweep()
         return list(self._all)
 

@@ -5,14 +5,16 @@
     Finding     what one of them found
 
 `membership` and `sealed` are safety, `liveness` is what must have happened by the end of a phase,
-`traffic` bounds the cost, `builds` is about runs. Deliberately not here: when they are asked
+`traffic` bounds the cost, `builds` is about runs, `links` about streams and `keeping` about disks. Deliberately not here: when they are asked
 (`sim.scenario.play`).
 """
 
 from __future__ import annotations
 
 from sim.oracles.builds import Leases, Runs
+from sim.oracles.keeping import EpochKept, MembersKept
 from sim.oracles.leftovers import NothingLeft
+from sim.oracles.links import Faithful, Linked, NothingPiled
 from sim.oracles.liveness import CanaryFound, EqualTables, Joined, Reunited
 from sim.oracles.membership import (
     GoodbyeHeard,
@@ -46,6 +48,11 @@ ORACLES: tuple[type[Oracle], ...] = (
     Runs,
     Leases,
     NothingLeft,
+    Linked,
+    NothingPiled,
+    Faithful,
+    EpochKept,
+    MembersKept,
 )
 
 

@@ -65,6 +65,12 @@ class Listener:
     def opened(self, receiver: int, datagram: bytes, fresh: bool) -> None:
         """A node has opened a sealed datagram and believes it (fresh), or not."""
 
+    def said(self, end: Any, message: object) -> None:
+        """A node has queued a message on its end (`sim.net.end.End`) of a link that lives."""
+
+    def heard(self, node: int, end: Any, message: object) -> None:
+        """A node is handed a message that came in at its end of a link."""
+
     def run_began(self, number: int, origin: int) -> None:
         """A user starts a run."""
 
@@ -185,6 +191,15 @@ class Stage(ABC):
 
     def scheduler(self, node: int) -> Any:  # noqa: ARG002 - only whole nodes of ours have one
         """A node's `mesh.scheduler.Scheduler`; None where nobody can look into it."""
+        return None
+
+    def runtime(self, node: int) -> Any:  # noqa: ARG002 - only whole nodes of ours have one
+        """A node's `mesh.node.runtime.MeshRuntime`; None where nobody can look into it."""
+        return None
+
+    def kept(self, node: int, name: str) -> bytes | None:  # noqa: ARG002 - as above
+        """What a power cut would leave of a file of a node; None when there is none, or when it is
+        not ours to look at."""
         return None
 
     def left_over(self) -> list[str]:

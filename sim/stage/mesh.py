@@ -28,6 +28,7 @@ from sim.scenario.bounds import CONFIGS
 from sim.scenario.model import Scenario
 from sim.stage.base import Change, Listener, Stage
 from sim.stage.builds import Builds
+from sim.stage.overhearing import watching_links
 
 if TYPE_CHECKING:
     from sim.stage import Playable
@@ -73,7 +74,7 @@ class MeshStage(Stage):
             opened = inner(sealer, datagram)
             life = running_life.get()
             if opened is not None and life is not None:
-                node = self._index[life.machine.name]
+                node = self.index_of(life.machine.name)
                 for listener in self.listeners:
                     listener.opened(node, datagram, opened.fresh)
             return opened
@@ -83,6 +84,10 @@ class MeshStage(Stage):
             yield
         finally:
             Sealer.open = inner  # type: ignore[method-assign]
+
+    def index_of(self, machine: str) -> int:
+        """The node that runs on the machine of this name."""
+        return self._index[machine]
 
     # -- where nodes are -------------------------------------------------------------------------
     def _node(self, node: int) -> MeshNode:
@@ -166,16 +171,20 @@ class MeshStage(Stage):
         return self._node(observer).view_of(self._node(subject))
 
     def endpoint(self, node: int) -> Any:
-        program = self._node(node).node
-        if program is None or not program.in_mesh:
-            return None
-        return program.runtime.gossip._endpoint  # an oracle's look inside
+        runtime = self.runtime(node)
+        return runtime.gossip._endpoint if runtime is not None else None  # an oracle's look inside
 
     def scheduler(self, node: int) -> Any:
+        runtime = self.runtime(node)
+        return runtime.work.core if runtime is not None else None
+
+    def runtime(self, node: int) -> Any:
         program = self._node(node).node
-        if program is None or not program.in_mesh:
-            return None
-        return program.runtime.work.core
+        return program.runtime if program is not None and program.in_mesh else None
+
+    def kept(self, node: int, name: str) -> bytes | None:
+        inode = self.disk(node).journal.durable.get(name)
+        return bytes(inode.durable) if inode is not None else None
 
     def left_over(self) -> list[str]:
         return [describe_tasks([task]) for task in tasks_of_the_dead()]
@@ -218,7 +227,7 @@ def perform_mesh(scenario: Scenario, direct: Callable[[Stage], P]) -> P:
                 await trio.sleep(LOOK_S)
             nursery.cancel_scope.cancel()
 
-    with stage.watching_seals():
+    with stage.watching_seals(), watching_links(stage):
         try:
             stage.mesh.run(story)
         except (Livelock, Deadlock) as error:

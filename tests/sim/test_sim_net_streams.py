@@ -139,7 +139,7 @@ def test_a_reader_that_does_not_read_holds_up_the_writer() -> None:
         with trio.move_on_after(3600) as waited:
             await stream.send_all(bytes(10**6))
         assert waited.cancelled_caught
-        assert len(pair.accepted[0].stream._end.incoming.unread) == 256 * 1024
+        assert len(pair.accepted[0].stream.end.incoming.unread) == 256 * 1024
 
     tell(story)
 
@@ -241,7 +241,7 @@ def test_a_short_cut_only_delays_and_a_long_one_breaks_both_ends() -> None:
         pair.network.isolate(DOOR)
         assert await broken_after_s(stream) == pytest.approx(SILENCE_S)
         await trio.sleep(TRIP_S)
-        assert pair.accepted[0].stream._end.over
+        assert pair.accepted[0].stream.end.over
 
     tell(story)
 
