@@ -5,7 +5,8 @@
     Finding     what one of them found
 
 `membership` and `sealed` are safety, `liveness` is what must have happened by the end of a phase,
-`traffic` bounds the cost, `builds` is about runs, `links` about streams and `keeping` about disks. Deliberately not here: when they are asked
+`traffic` bounds the cost, `builds` is about runs, `links` about streams,
+`keeping` about disks and `mail` about sockets. Deliberately not here: when they are asked
 (`sim.scenario.play`).
 """
 
@@ -16,6 +17,7 @@ from sim.oracles.keeping import EpochKept, MembersKept
 from sim.oracles.leftovers import NothingLeft
 from sim.oracles.links import Faithful, Linked, NothingPiled
 from sim.oracles.liveness import CanaryFound, EqualTables, Joined, Reunited
+from sim.oracles.mail import MailRead, TimerSet
 from sim.oracles.membership import (
     GoodbyeHeard,
     Growing,
@@ -53,6 +55,8 @@ ORACLES: tuple[type[Oracle], ...] = (
     Faithful,
     EpochKept,
     MembersKept,
+    MailRead,
+    TimerSet,
 )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mesh.ports import Arrived, Refused
 from mesh.swim.config import SwimConfig
 from mesh.swim.effects import MemberView, State
 from mesh.swim.messages import Statement, prefix_of
@@ -70,6 +71,16 @@ class Listener:
 
     def heard(self, node: int, end: Any, message: object) -> None:
         """A node is handed a message that came in at its end of a link."""
+
+    def mail_read(self, node: int, mail: Sequence[Arrived | Refused]) -> None:
+        """A node has taken these off its socket."""
+
+    def mail_handled(self, node: int, data: bytes, arrived_s: float | None) -> None:
+        """Its membership is handed a datagram, and when that arrived, or what a refusal quotes
+        (None)."""
+
+    def mail_due(self, node: int, unread: int) -> None:
+        """Its membership looks at its timers while so much lies unread."""
 
     def run_began(self, number: int, origin: int) -> None:
         """A user starts a run."""

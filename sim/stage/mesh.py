@@ -28,7 +28,7 @@ from sim.scenario.bounds import CONFIGS
 from sim.scenario.model import Scenario
 from sim.stage.base import Change, Listener, Stage
 from sim.stage.builds import Builds
-from sim.stage.overhearing import watching_links
+from sim.stage.overhearing import overhearing
 
 if TYPE_CHECKING:
     from sim.stage import Playable
@@ -182,6 +182,11 @@ class MeshStage(Stage):
         program = self._node(node).node
         return program.runtime if program is not None and program.in_mesh else None
 
+    def unread(self, node: int) -> int:
+        """Datagrams that wait in the socket of its membership."""
+        runtime = self.runtime(node)
+        return len(runtime.gossip._port._waiting) if runtime is not None else 0
+
     def kept(self, node: int, name: str) -> bytes | None:
         inode = self.disk(node).journal.durable.get(name)
         return bytes(inode.durable) if inode is not None else None
@@ -227,7 +232,7 @@ def perform_mesh(scenario: Scenario, direct: Callable[[Stage], P]) -> P:
                 await trio.sleep(LOOK_S)
             nursery.cancel_scope.cancel()
 
-    with stage.watching_seals(), watching_links(stage):
+    with stage.watching_seals(), overhearing(stage):
         try:
             stage.mesh.run(story)
         except (Livelock, Deadlock) as error:
