@@ -16,7 +16,7 @@ from cli.shell import out
 from cli.text import table, width
 from mesh.errors import SimMisused
 from sim.app.common import give
-from sim.mutants.catalogue import MUTANTS
+from sim.mutants.catalogue import AREA_OF, AREAS, MUTANTS
 from sim.mutants.hunt import Hunted, hunt_all
 
 
@@ -52,25 +52,44 @@ def _quiet(_: Hunted) -> None:
 
 
 def _said(each: Hunted) -> None:
-    note(f"{each.name}: {each.problem or (each.oracle if each.killed else t('ALIVE'))}")
+    note(f"{each.name}: {each.problem or _found_by(each)}")
+
+
+def _found_by(each: Hunted) -> str:
+    if each.killed:
+        return each.oracle
+    if each.other:
+        return t("another oracle: {oracle}", oracle=each.other)
+    return t("ALIVE")
 
 
 def _print(hunted: list[Hunted]) -> None:
     rows = [
         [
+            AREA_OF[each.name],
             each.name,
-            each.oracle if each.killed else t("ALIVE"),
+            _found_by(each),
             each.profile,
             str(each.runs),
             f"{each.cpu_s:.2f}",
-            each.problem or each.text,
+            each.problem or each.text or each.other_text,
         ]
         for each in hunted
     ]
-    header = ["PLANTED", t("FOUND BY"), t("PROFILE"), t("RUNS"), "CPU s", t("HOW")]
+    header = [t("AREA"), "PLANTED", t("FOUND BY"), t("PROFILE"), t("RUNS"), "CPU s", t("HOW")]
     for line in table(header, rows, width()):
         out(line)
     figures = view(hunted)
+    for area, each in figures["areas"].items():
+        planted, killed = each["planted"], each["killed"]
+        out(
+            t(
+                "{area}: {planted} planted, {killed} killed",
+                area=area,
+                planted=planted,
+                killed=killed,
+            )
+        )
     out(
         t(
             "{planted} planted, {killed} killed; {total:.1f} s of processor time, median {median}",
@@ -83,11 +102,24 @@ def _print(hunted: list[Hunted]) -> None:
 
 
 def view(hunted: list[Hunted]) -> dict[str, Any]:
+    """`killed` counts those found by an oracle that they name, `found_by_another` the others."""
     cpu_s = [each.cpu_s for each in hunted]
+    areas = {area: [each for each in hunted if AREA_OF[each.name] == area] for area in AREAS}
     return {
         "planted": len(hunted),
         "killed": sum(each.killed for each in hunted),
+        "found_by_another": sum(not each.killed and bool(each.other) for each in hunted),
         "cpu_s": round(sum(cpu_s), 3),
         "median_cpu_s": round(median(cpu_s), 3) if cpu_s else 0.0,
-        "mutants": [{**attrs.asdict(each), "cpu_s": round(each.cpu_s, 3)} for each in hunted],
+        "areas": {
+            area: {"planted": len(those), "killed": sum(each.killed for each in those)}
+            for area, those in areas.items()
+            if those
+        },
+        "mutants": [_row(each) for each in hunted],
     }
+
+
+def _row(each: Hunted) -> dict[str, Any]:
+    row = {**attrs.asdict(each), "area": AREA_OF[each.name], "verdict": each.verdict}
+    return {**row, "cpu_s": round(each.cpu_s, 3)}

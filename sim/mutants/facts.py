@@ -140,30 +140,4 @@ FACTS: tuple[Mutant, ...] = (
         nodes=5,
         world="mesh",
     ),
-    Mutant(
-        "leases-for-ever",
-        "a peer that is gone keeps what it was given",
-        (Edit("mesh.scheduler.victim", "Victim.peer_down", "self._requeue(lease)", "[]"),),
-        ("builds",),
-        ("stranded", "run-wrong", "uncaught"),
-        nodes=4,
-        world="mesh",
-    ),
-    Mutant(
-        "task-outlives",
-        "a task of a node is nobody's child, and goes on when the node has ended",
-        (
-            Edit(
-                "mesh.node.runtime",
-                "MeshRuntime.run",
-                "nursery.start_soon(self.links.run)",
-                "trio.lowlevel.spawn_system_task("
-                'self.links.run, context=__import__("contextvars").copy_context())',
-            ),
-        ),
-        ("crashes",),
-        ("left-over",),
-        nodes=3,
-        world="mesh",
-    ),
 )

@@ -1,5 +1,7 @@
-"""Hunting: seeds are played against a planted bug until an oracle speaks up.
+"""Hunting: seeds are played against a planted bug until an oracle that should speaks up.
 
+A bug is killed by a finding of one of the oracles that it names. Another finding, an exception
+included, may be a consequence, or luck: it is kept to be shown, and the hunt goes on.
 Each bug is planted in a process of its own (forked, so that start-up costs nothing). Deliberately
 not here: the bugs (`catalogue`).
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
 from multiprocessing import get_context
 
 import attrs
@@ -30,33 +33,49 @@ class Hunted:
 
     name: str
     killed: bool
+    """An oracle that the bug names has found it."""
     oracle: str = ""
     text: str = ""
     profile: str = ""
     seed: int = -1
     runs: int = 0
     cpu_s: float = 0.0
+    other: str = ""
+    """The first oracle that spoke up without being named: not a kill."""
+    other_text: str = ""
     problem: str = ""
     """Why it could not be planted."""
 
+    @property
+    def verdict(self) -> str:
+        """`killed`, `found by another oracle`, `alive`, or `does not apply`."""
+        if self.problem:
+            return "does not apply"
+        if self.killed:
+            return "killed"
+        return "found by another oracle" if self.other else "alive"
+
 
 def hunt(mutant: Mutant, seeds: int, cpu_max_s: float = CPU_MAX_S) -> Hunted:
-    """Play until it is found, or seeds or time have run out."""
+    """Play until an oracle that it names finds it, or seeds or time have run out."""
+    hunted = Hunted(mutant.name, False)
     begun_s = time.process_time()
-    runs = 0
     try:
         with planted(mutant):
-            for seed in range(seeds):
-                for profile in mutant.profiles:
-                    if time.process_time() - begun_s > cpu_max_s:
-                        return Hunted(mutant.name, False, runs=runs, cpu_s=cpu_max_s)
-                    runs += 1
-                    if (found := _play(mutant, seed, profile)) is not None:
-                        cpu_s = time.process_time() - begun_s
-                        return Hunted(mutant.name, True, *found, profile, seed, runs, cpu_s)
+            for seed, profile in product(range(seeds), mutant.profiles):
+                if time.process_time() - begun_s > cpu_max_s:
+                    break
+                hunted = attrs.evolve(hunted, runs=hunted.runs + 1)
+                oracle, text = _play(mutant, seed, profile) or ("", "")
+                if oracle in mutant.oracles:
+                    found = {"oracle": oracle, "text": text, "profile": profile, "seed": seed}
+                    hunted = attrs.evolve(hunted, killed=True, **found)
+                    break
+                if oracle and not hunted.other:
+                    hunted = attrs.evolve(hunted, other=oracle, other_text=text)
     except DoesNotApply as error:
         return Hunted(mutant.name, False, problem=str(error))
-    return Hunted(mutant.name, False, runs=runs, cpu_s=time.process_time() - begun_s)
+    return attrs.evolve(hunted, cpu_s=time.process_time() - begun_s)
 
 
 def _play(mutant: Mutant, seed: int, profile: str) -> tuple[str, str] | None:

@@ -45,7 +45,7 @@ class Mutant:
     profiles: tuple[str, ...]
     """Where it is looked for, in turn."""
     oracles: tuple[str, ...]
-    """Who may be the first to notice."""
+    """Whose finding is a kill: those that see what is wrong, not what comes of it."""
     nodes: int = 8
     world: str = "membership"
 

@@ -70,7 +70,6 @@ class Linked(Oracle):
                     text = f"{SOUND_S:g} s and longer nodes {other} and {one} have had no link"
                     self.fail(f"{text} that is open at both ends", other, one)
 
-
     def _is_excused(self, one: int, other: int) -> bool:
         """A member that comes and goes is left alone for a while (`mesh.swim.flapping`)."""
         if self.stage.runtime(one) is None or {one, other} & self._cut_short:
@@ -155,7 +154,6 @@ class Faithful(Oracle):
                 if reason.startswith(BLAMES):
                     self._blamed.add((node, self.stage.life(node)))
                     self.fail(f"node {node} takes what a member sends for no message: {reason}")
-
 
 
 def _end_of(link: Any) -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from sim.mutants.plant import Edit, Mutant
 
-SEALED = "mesh.swim.sealed"
-ENDPOINT = "mesh.swim.endpoint"
+SEALER = "mesh.swim.sealed"
 
-TRANSPORT = (
+SEALED: tuple[Mutant, ...] = (
     Mutant(
         "replays-accepted",
         "counters that were seen are accepted again",
-        (Edit(SEALED, "ReplayWindow.accept", "or self._seen & bit", "or False"),),
+        (Edit(SEALER, "ReplayWindow.accept", "or self._seen & bit", "or False"),),
         ("hostile", "loss"),
         ("believed-forgery",),
     ),
@@ -20,7 +19,7 @@ TRANSPORT = (
         "a jump of the counter forgets what was seen",
         (
             Edit(
-                SEALED,
+                SEALER,
                 "ReplayWindow.accept",
                 "(self._seen << ahead | 1) & _WINDOW_MASK",
                 "1",
@@ -34,7 +33,7 @@ TRANSPORT = (
         "a datagram that does not open is taken for an empty one",
         (
             Edit(
-                SEALED,
+                SEALER,
                 "Sealer.open",
                 'return self._refuse("bad-box")',
                 'plain = (self._config.epoch & _RECEIVER_MASK).to_bytes(_RECEIVER_BYTES, "big")',
@@ -48,7 +47,7 @@ TRANSPORT = (
         "datagrams for an earlier life of the receiver are fresh",
         (
             Edit(
-                SEALED,
+                SEALER,
                 "Sealer._judge",
                 "if plain[:_RECEIVER_BYTES] != self._named:",
                 "if False:",
@@ -61,9 +60,9 @@ TRANSPORT = (
         "old-epochs-accepted",
         "datagrams of an earlier life of the sender are accepted",
         (
-            Edit(SEALED, "Sealer._judge", "if epoch < peer.proven_epoch:", "if False:"),
+            Edit(SEALER, "Sealer._judge", "if epoch < peer.proven_epoch:", "if False:"),
             Edit(
-                SEALED,
+                SEALER,
                 "Sealer._judge",
                 "if epoch > peer.proven_epoch:",
                 "if epoch != peer.proven_epoch:",
@@ -76,7 +75,7 @@ TRANSPORT = (
     Mutant(
         "nonce-reused",
         "the counter of datagrams stands still",
-        (Edit(SEALED, "Sealer._box", "self._counter += 1", "self._counter += 0"),),
+        (Edit(SEALER, "Sealer._box", "self._counter += 1", "self._counter += 0"),),
         ("calm",),
         ("joined", "death-in-calm"),
     ),
@@ -85,7 +84,7 @@ TRANSPORT = (
         "the window is shared by nobody: each datagram opens a new one",
         (
             Edit(
-                SEALED,
+                SEALER,
                 "Sealer._judge",
                 "if epoch > peer.proven_epoch:",
                 "if epoch >= peer.proven_epoch:",
@@ -97,7 +96,7 @@ TRANSPORT = (
     Mutant(
         "no-notice",
         "who names a wrong epoch is never told the right one",
-        (Edit(SEALED, "Sealer.notice", "if peer is None:", "if True:"),),
+        (Edit(SEALER, "Sealer.notice", "if peer is None:", "if True:"),),
         ("calm",),
         ("joined",),
     ),
@@ -106,12 +105,12 @@ TRANSPORT = (
         "a peer's new epoch is never believed once one is known",
         (
             Edit(
-                SEALED,
+                SEALER,
                 "Sealer._judge",
                 "peer.named_epoch = epoch",
                 "peer.named_epoch = peer.named_epoch or epoch",
             ),
-            Edit(SEALED, "Sealer.hint", "epoch > peer.named_epoch", "not peer.named_epoch"),
+            Edit(SEALER, "Sealer.hint", "epoch > peer.named_epoch", "not peer.named_epoch"),
         ),
         ("crashes",),
         ("reunited", "tables-differ", "false-death"),
