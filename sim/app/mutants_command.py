@@ -80,8 +80,8 @@ def _print(hunted: list[Hunted]) -> None:
     for line in table(header, rows, width()):
         out(line)
     figures = view(hunted)
-    for area, each in figures["areas"].items():
-        planted, killed = each["planted"], each["killed"]
+    for area, those in figures["areas"].items():
+        planted, killed = those["planted"], those["killed"]
         out(
             t(
                 "{area}: {planted} planted, {killed} killed",
