@@ -1,5 +1,8 @@
-"""Planted bugs of what is believed of others: signatures, refutation, verdicts, versions,
-epochs."""
+"""Planted bugs of what is believed of others: signatures, refutation, verdicts, versions, epochs.
+
+`uncaught` is named where the product itself asserts what the bug breaks: the assertion is what is
+there to see it.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +47,17 @@ FACTS: tuple[Mutant, ...] = (
     Mutant(
         "never-buried",
         "suspicions do not run out",
-        (Edit(SUSPICION, "Suspicions.due", "each.deadline_s <= now_s", "each.deadline_s < 0"),),
+        (
+            Edit(SUSPICION, "Suspicions.due", "each.deadline_s <= now_s", "each.deadline_s < 0"),
+            Edit(
+                SUSPICION,
+                "Suspicions.next_s",
+                "min(each.deadline_s for each in self.running.values())",
+                "None",
+            ),
+        ),
         ("calm",),
-        ("crash-unnoticed", "uncaught"),
+        ("crash-unnoticed",),
     ),
     Mutant(
         "votes-uncounted",
@@ -60,7 +71,7 @@ FACTS: tuple[Mutant, ...] = (
         "what was held against an earlier life is held against the next one",
         (Edit(TABLE, "Table.renew", "member.charges.clear()", "pass"),),
         ("crashes", "partitions"),
-        ("false-death", "reunited", "tables-differ", "crash-unnoticed", "uncaught"),
+        ("false-death", "reunited", "tables-differ", "crash-unnoticed"),
     ),
     Mutant(
         "suspicion-outlives-refutation",
@@ -136,7 +147,7 @@ FACTS: tuple[Mutant, ...] = (
             ),
         ),
         ("crashes",),
-        ("reunited", "tables-differ", "false-death", "run-wrong", "uncaught", "went-back"),
+        ("reunited", "tables-differ", "false-death", "went-back"),
         nodes=5,
         world="mesh",
     ),

@@ -68,8 +68,8 @@ def hunt(mutant: Mutant, seeds: int, cpu_max_s: float = CPU_MAX_S) -> Hunted:
                 hunted = attrs.evolve(hunted, runs=hunted.runs + 1)
                 oracle, text = _play(mutant, seed, profile) or ("", "")
                 if oracle in mutant.oracles:
-                    found = {"oracle": oracle, "text": text, "profile": profile, "seed": seed}
-                    hunted = attrs.evolve(hunted, killed=True, **found)
+                    hunted = attrs.evolve(hunted, killed=True, oracle=oracle, text=text)
+                    hunted = attrs.evolve(hunted, profile=profile, seed=seed)
                     break
                 if oracle and not hunted.other:
                     hunted = attrs.evolve(hunted, other=oracle, other_text=text)

@@ -10,7 +10,7 @@ WORK: tuple[Mutant, ...] = (
         "a peer that is gone keeps what it was given",
         (Edit("mesh.scheduler.victim", "Victim.peer_down", "self._requeue(lease)", "[]"),),
         ("builds",),
-        ("stranded", "run-wrong", "uncaught"),
+        ("stranded", "run-wrong"),
         nodes=4,
         world="mesh",
     ),

@@ -56,8 +56,8 @@ def _links(_: MeshStage, tell: Tell) -> Iterator[None]:
         tell(lambda listener, node: listener.heard(node, _end_of(link), message))
         receive(runtime, link, message)
 
-    Link.post = posting  # type: ignore[method-assign]
-    MeshRuntime.receive = receiving  # type: ignore[method-assign]
+    Link.post = posting  # type: ignore[method-assign, assignment]
+    MeshRuntime.receive = receiving  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -74,7 +74,7 @@ def _socket(_: MeshStage, tell: Tell) -> Iterator[None]:
             tell(lambda listener, node: listener.mail_read(node, taken))
         return taken
 
-    SimDatagramPort.take_waiting = taking  # type: ignore[method-assign]
+    SimDatagramPort.take_waiting = taking  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -104,9 +104,9 @@ def _membership(stage: MeshStage, tell: Tell) -> Iterator[None]:
         tell(lambda listener, node: listener.mail_due(node, stage.unread(node)))
         return look(endpoint, now_s)
 
-    Endpoint.receive = receiving  # type: ignore[method-assign]
-    Endpoint.refused = refusing  # type: ignore[method-assign]
-    Endpoint.handle_timer = looking  # type: ignore[method-assign]
+    Endpoint.receive = receiving  # type: ignore[method-assign, assignment]
+    Endpoint.refused = refusing  # type: ignore[method-assign, assignment]
+    Endpoint.handle_timer = looking  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

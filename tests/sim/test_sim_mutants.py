@@ -1,4 +1,4 @@
-"""The verdict on planted bugs: only the oracles that a bug names can kill it; areas; what is told."""
+"""The verdict on planted bugs: only the oracles that a bug names kill it; areas; what is told."""
 
 from __future__ import annotations
 
