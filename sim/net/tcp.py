@@ -207,7 +207,7 @@ class Connections:
         return len(hit)
 
     def reset_after(self, one: Place, other: Place, size_bytes: int) -> int:
-        hit = [each for each in self._living() if each.is_between(one, other)]
+        hit = [each for each in self.living() if each.is_between(one, other)]
         for connection in hit:
             for end in connection.ends:
                 end.breaks_at_bytes = end.outgoing.sent_bytes + size_bytes
