@@ -23,6 +23,8 @@ ORPHANED_S = 25.0
 keepalives after 20 s."""
 FOR_GOOD = "stream_reset_after"
 """A fault that no heal takes back: every later connection breaks after so many bytes, too."""
+SAMPLE_S = 1.0
+"""Samples are so far apart."""
 BLAMES = ("link.bad-input.", "link.bug")
 """Counters that say a peer has sent what is no message."""
 
@@ -43,6 +45,8 @@ class Linked(Oracle):
             self._cut_short.update(fault.target)
 
     def sampled(self) -> None:
+        if self.stage.world.now_s < self.scenario.phases.canary_at_s - SOUND_S:
+            return  # it is asked about the end only, and pairs are many
         for one in range(self.stage.size):
             for other in range(one):
                 if self._is_sound(one, other):
@@ -89,7 +93,8 @@ class NothingPiled(Oracle):
         """Connection -> since when nobody uses it."""
 
     def sampled(self) -> None:
-        if self.scenario.world != "mesh":
+        since_s = self.scenario.phases.canary_at_s - ORPHANED_S - SAMPLE_S
+        if self.scenario.world != "mesh" or self.stage.world.now_s < since_s:
             return
         used = {id(end) for node in range(self.stage.size) for end in self._used(node)}
         idle = [each for each in self._open() if not used & {id(end) for end in each.ends}]

@@ -30,11 +30,14 @@ Tell = Callable[[Callable[[Listener, int], None]], None]
 def overhearing(stage: MeshStage) -> Iterator[None]:
     """Tell the listeners of the stage, for a while."""
 
+    # Mail is most of what nodes do: whoever does not listen to it is not asked each time.
+    hearing = [listener for listener in stage.listeners if _hears(listener)]
+
     def tell(say: Callable[[Listener, int], None]) -> None:
         life = running_life.get()
         if life is not None:
             node = stage.index_of(life.machine.name)
-            for listener in stage.listeners:
+            for listener in hearing:
                 say(listener, node)
 
     with ExitStack() as stack:
@@ -113,6 +116,12 @@ def _membership(stage: MeshStage, tell: Tell) -> Iterator[None]:
         Endpoint.receive = receive  # type: ignore[method-assign]
         Endpoint.refused = refused  # type: ignore[method-assign]
         Endpoint.handle_timer = look  # type: ignore[method-assign]
+
+
+def _hears(listener: Listener) -> bool:
+    """Whether it wants to know any of this."""
+    names = ("said", "heard", "mail_read", "mail_handled", "mail_due")
+    return any(getattr(type(listener), name) is not getattr(Listener, name) for name in names)
 
 
 def _end_of(link: Any) -> Any:
