@@ -84,7 +84,7 @@ class Swim:
         self._own_trouble = PathTrouble.NONE
         self._now_s = 0.0
         self._seeds: dict[NodeId, Address] = {}
-        self._repair_pace = repair.Pace(config.beat_interval_s)
+        self._repair_pace = repair.Pace(config)
         self._due = Due(self._facts, self._prober, self._spreader, self._damper, self._reconnector)
         self._due_s: float | None = None
         self._due_known = False
@@ -170,8 +170,7 @@ class Swim:
     def machine_felt(self, pressure: float, lag_s: float, now_s: float) -> None:
         """How our machine does: the share of time (0 to 1) in which some task waited for a CPU, and
         how late the event loop is. Told to others, and lengthens our own waits."""
-        if self._config.pressure:
-            self._facts.health.set_pressure(pressure)
+        self._facts.health.set_pressure(pressure if self._config.pressure else 0.0)
         self._facts.health.was_late(lag_s, now_s)
 
     def join(self, seeds: Iterable[tuple[NodeId, Address]], now_s: float) -> list[Effect]:
@@ -399,8 +398,6 @@ class Swim:
     def _repair(
         self, peer: NodeId, address: Address, their_hash: bytes, now_s: float
     ) -> list[Effect]:
-        if not self._config.anti_entropy:
-            return []
         if not self._repair_pace.may_begin(peer, self.table.hash, their_hash, now_s):
             return []
         self._counters["repairs"] += 1
@@ -426,8 +423,7 @@ class Swim:
         for change in changes:
             node = change.view.node_id
             if change.view.state in (State.UNREACHABLE, State.DEAD):
-                if self._config.reconnect:
-                    self._reconnector.watch(node, now_s)
+                self._reconnector.lost(node, now_s)
             elif self._reconnector.forget(node) and change.view.reachable:
                 self._reconnector.hurry(now_s)
             if change.view.reachable:

@@ -39,6 +39,11 @@ class Reconnector:
         wait_s = self._config.reconnect_interval_s
         self.attempts.setdefault(node, _Attempt(wait_s, now_s + self._jittered(wait_s)))
 
+    def lost(self, node: NodeId, now_s: float) -> None:
+        """It is dead or unreachable."""
+        if self._config.reconnect:
+            self.watch(node, now_s)
+
     def forget(self, node: NodeId) -> bool:
         """Stop trying; whether it was being tried."""
         return self.attempts.pop(node, None) is not None

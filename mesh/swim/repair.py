@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from mesh.limits import SWIM_FUTILE_REPAIR_S, SWIM_SYNC_DATAGRAMS_MAX
 from mesh.swim.cases import certificate
 from mesh.swim.choice import Rng
+from mesh.swim.config import SwimConfig
 from mesh.swim.effects import State
 from mesh.swim.messages import (
     BUCKET_BYTES,
@@ -202,8 +203,9 @@ class Pace:
     """When a repair may begin: not before the last one had time to work, and ever more rarely with
     a peer whose difference repairs do not mend (two rosters that have not met, say)."""
 
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
+    def __init__(self, config: SwimConfig) -> None:
+        self._interval_s = config.beat_interval_s
+        self._on = config.anti_entropy
         self._last_s = float("-inf")
         self._futile: dict[NodeId, tuple[bytes, bytes, float, float]] = {}
 
@@ -211,7 +213,7 @@ class Pace:
         if ours == theirs:
             self._futile.pop(peer, None)
             return False
-        if now_s - self._last_s < self._interval_s / 2:
+        if not self._on or now_s - self._last_s < self._interval_s / 2:
             return False
         before = self._futile.get(peer)
         wait_s = self._interval_s

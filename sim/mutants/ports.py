@@ -46,7 +46,7 @@ PORTS: tuple[Mutant, ...] = (
         Edit(
             GOSSIP,
             "Gossip._changed",
-            "self._remember_timer = self._env.clock.call_at(due_s, self._remember)",
+            "self._to_remember.set()",
             "pass",
         ),
     ),

@@ -102,7 +102,12 @@ REMOVALS: tuple[Mutant, ...] = (
         "cut-for-ever",
         "who is admitted anew is not heard by those who had cut its log",
         ("logs-differ", "event-lost", "last-words", "views-differ"),
-        Edit(REPLICA, "Replica._cut_removed", "for node in self.log.cut_nodes:", "for node in ():"),
+        Edit(
+            REPLICA,
+            "Replica._cut_removed",
+            "for node in sorted(self.log.cut_nodes):",
+            "for node in ():",
+        ),
         profiles=("state-roster", "state"),
     ),
     mutant(

@@ -170,6 +170,9 @@ class Connections:
         dial = _Dial(self, host, (near_host, near[1]), far)
         try:
             return await dial.wait()
+        except BaseException:
+            dial.give_up()
+            raise
         finally:
             dial.done = True
 
@@ -254,6 +257,12 @@ class _Dial:
                 raise Refusal
             await self._gate.wait()
         return self._end
+
+    def give_up(self) -> None:
+        """Nobody waits any more. If it stands already, as for who was frozen meanwhile and woke too
+        late, the kernel resets it with the socket."""
+        if self._end is not None:
+            self._end.abort()
 
     def _knock(self) -> None:
         if self.done or self._end is not None or self._tries >= SYN_TRIES_MAX:

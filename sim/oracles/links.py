@@ -96,8 +96,8 @@ class NothingPiled(Oracle):
         since_s = self.scenario.phases.canary_at_s - ORPHANED_S - SAMPLE_S
         if self.scenario.world != "mesh" or self.stage.world.now_s < since_s:
             return
-        used = {id(end) for node in range(self.stage.size) for end in self._used(node)}
-        idle = [each for each in self._open() if not used & {id(end) for end in each.ends}]
+        used = {end for node in range(self.stage.size) for end in self._used(node)}
+        idle = [each for each in self._open() if not used.intersection(each.ends)]
         now_s = self.stage.world.now_s
         self._orphans = {each: self._orphans.get(each, now_s) for each in idle}
 
