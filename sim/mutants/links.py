@@ -1,9 +1,9 @@
 """Planted bugs of links and streams: frames, ends, second links, dialling.
 
-Deliberately not here: the sealed datagrams (`sealed`), and bugs that no behaviour shows (tried: the
-older of two links left running, a failed dial never repeated, a Hello waited for without end; the
-other side, which dials too, and keepalives make up for them). Strangers at the doors are in no
-profile: `tests/node` has them.
+Deliberately not here: the sealed datagrams (`sealed`), and bugs that a few runs did not show
+(tried: the older of two links left running, a failed dial never repeated, a Hello waited for
+without end; the other side, which dials too, and keepalives make up for them). Strangers at the
+doors are in no profile: `tests/node` has them.
 """
 
 from __future__ import annotations

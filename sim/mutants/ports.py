@@ -1,8 +1,8 @@
 """Planted bugs of how a node uses its ports: disk, clock, timers and datagrams.
 
 Deliberately not here: streams (`links`), the disk of logs and blobs (`replicas`, `blobs`), and bugs
-of ports that no behaviour shows (tried: every choice of membership drawn alike, one run id for all
-runs, links timed by the wall clock; repairs, keys and redials make up for them).
+of ports that a few runs did not show (tried: every choice of membership drawn alike, one run id for
+all runs, links timed by the wall clock; repairs, keys and redials make up for them).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 from sim.net.roads import host_of
 from sim.oracles.model import Oracle, Report
-from sim.scenario.model import Fault, Scenario
+from sim.scenario.model import Scenario
 from sim.stage.base import Stage
 
 SOUND_S = 10.0
@@ -21,8 +21,6 @@ just then may be on its way back."""
 ORPHANED_S = 25.0
 """A connection that nobody uses is gone by then: who has vanished without a word is found out by
 keepalives after 20 s."""
-FOR_GOOD = "stream_reset_after"
-"""A fault that no heal takes back: every later connection breaks after so many bytes, too."""
 SAMPLE_S = 1.0
 """Samples are so far apart."""
 BLAMES = ("link.bad-input.", "link.bug")
@@ -38,11 +36,6 @@ class Linked(Oracle):
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
         self._sound_s: dict[tuple[int, int], float] = {}
-        self._cut_short: set[int] = set()
-
-    def fault_began(self, fault: Fault) -> None:
-        if fault.kind == FOR_GOOD:
-            self._cut_short.update(fault.target)
 
     def sampled(self) -> None:
         if self.stage.world.now_s < self.scenario.phases.canary_at_s - SOUND_S:
@@ -76,7 +69,7 @@ class Linked(Oracle):
 
     def _is_excused(self, one: int, other: int) -> bool:
         """A member that comes and goes is left alone for a while (`mesh.swim.flapping`)."""
-        if self.stage.runtime(one) is None or {one, other} & self._cut_short:
+        if self.stage.runtime(one) is None:
             return True
         views = self.stage.view(one, other), self.stage.view(other, one)
         return any(view is not None and view.unstable for view in views)
