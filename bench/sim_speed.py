@@ -86,11 +86,21 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, rivals: Path | None) -> dict[str, float]:
-    """Name -> node-seconds per CPU-second."""
-    subjects = dict(all_subjects(options, rivals))
+    """Name -> node-seconds per CPU-second. One joined mesh after the other: each run of the
+    simulator begins with a look through all that there is in memory."""
+    speeds = in_rounds(dict(all_subjects(options, rivals)), options.rounds)
+    for nodes in options.sizes:
+        speeds |= in_rounds(dict(memberships(options, nodes)), options.rounds)
+        a_mesh.cache_clear()
+        gc.unfreeze()
+    return speeds
+
+
+def in_rounds(subjects: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """The median of each, which takes turns with the others."""
     speeds: dict[str, list[float]] = {name: [] for name in subjects}
     names = list(subjects)
-    for turn in range(options.rounds):
+    for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             gc.collect()
             speeds[name].append(subjects[name]())
@@ -106,8 +116,6 @@ def all_subjects(options: argparse.Namespace, rivals: Path | None) -> Iterator[S
         seconds = max(2.0, options.work / nodes)
         yield f"ping_callbacks_{nodes}", partial(ping_by_callbacks, nodes, seconds)
         yield f"ping_tasks_{nodes}", partial(ping_by_tasks, nodes, seconds)
-        for mode in ("remembered", "real", "none"):
-            yield f"membership_{mode}_{nodes}", partial(membership, mode, nodes, seconds)
         for rival in RIVALS if rivals is not None else ():
             assert rivals is not None
             for style in STYLES:
@@ -117,6 +125,12 @@ def all_subjects(options: argparse.Namespace, rivals: Path | None) -> Iterator[S
         for mode in ("remembered", "real", "none"):
             seconds = max(2.0, options.work / 5 / nodes)
             yield f"whole_{mode}_{nodes}", partial(whole, mode, nodes, seconds)
+
+
+def memberships(options: argparse.Namespace, nodes: int) -> Iterator[Subject]:
+    for mode in ("remembered", "real", "none"):
+        seconds = max(2.0, options.work / nodes)
+        yield f"membership_{mode}_{nodes}", partial(membership, mode, nodes, seconds)
 
 
 # -- ours ------------------------------------------------------------------------------------------
