@@ -37,6 +37,9 @@ from sim.faults import check_fault
 from sim.members import found
 from sim.net.link import Link
 from sim.oracles import ORACLES
+from sim.oracles.keeping import EpochKept, MembersKept
+from sim.oracles.links import Faithful, Linked, NothingPiled
+from sim.oracles.mail import MailRead, TimerSet
 from sim.oracles.membership import NoDeathInCalm
 from sim.oracles.model import Oracle
 from sim.oracles.sealed import OnlyWhatWasSent, Unreadable
@@ -52,10 +55,26 @@ START_TIMEOUT_S = 90.0
 MEET_TIMEOUT_S = 30.0
 """Then time begins all the same, and the oracle `joined` judges."""
 POLL_S = 0.1
-BLIND: frozenset[type[Oracle]] = frozenset({OnlyWhatWasSent, Unreadable, NoDeathInCalm})
-"""The first two look inside the nodes. The third takes every suspicion in a calm mesh for a bug: a
-busy machine makes real ones, and refuting them is the protocol at work."""
-LIVE_ORACLES: Sequence[type[Oracle]] = tuple(each for each in ORACLES if each not in BLIND)
+INSIDE: frozenset[type[Oracle]] = frozenset(
+    {
+        OnlyWhatWasSent,
+        Unreadable,
+        Linked,
+        NothingPiled,
+        Faithful,
+        EpochKept,
+        MembersKept,
+        MailRead,
+        TimerSet,
+    }
+)
+"""They look inside the nodes."""
+NERVOUS: frozenset[type[Oracle]] = frozenset({NoDeathInCalm})
+"""It takes every suspicion in a calm mesh for a bug: a busy machine makes real ones, and refuting
+them is the protocol at work."""
+LIVE_ORACLES: Sequence[type[Oracle]] = tuple(
+    each for each in ORACLES if each not in INSIDE | NERVOUS
+)
 
 
 @attrs.frozen
