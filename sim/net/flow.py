@@ -78,6 +78,9 @@ class Flow:
         self._sent_items = 0
         self._stalled: list[tuple[int, Item]] = []
         """With their numbers: what was under way when the road closed comes before what was not."""
+        self._handed_items = 0
+        self._early: dict[int, Item] = {}
+        """Arrived before one of a lower number, which the road had swallowed: they wait for it."""
         self._tries = 0
         self.receiver_gone: Callable[[], bool] = lambda: False
         self.over = False
@@ -204,7 +207,14 @@ class Flow:
             return
         if self._stalled or self.blocked():  # a segment that the road swallowed meanwhile
             self._stall(number, item)
-        elif isinstance(item, Mark):
+            return
+        self._early[number] = item
+        while not self.over and self._handed_items + 1 in self._early:
+            self._handed_items += 1
+            self._hand_over(self._early.pop(self._handed_items))
+
+    def _hand_over(self, item: Item) -> None:
+        if isinstance(item, Mark):
             self._on_mark(item)
         else:
             self.unread += item

@@ -264,6 +264,24 @@ def test_order_holds_when_the_road_closes_while_bytes_are_under_way() -> None:
     tell(story)
 
 
+def test_what_the_road_swallowed_is_not_overtaken_by_what_was_still_far_away() -> None:
+    async def story(pair: Pair, nursery: trio.Nursery) -> None:
+        await pair.serve(nursery, echo)
+        stream = await pair.dial()
+        await stream.send_all(b"one ")
+        slow = pair.network.degrade(ANY, DOOR, latency_s=1.0)
+        await stream.send_all(b"two ")
+        slow.undo()
+        cut = pair.network.cut(ANY, DOOR)
+        pair.world.after(0.1, cut.undo)
+        heard = b""
+        while len(heard) < 8:
+            heard += await stream.receive_some()
+        assert heard == b"one two "
+
+    tell(story)
+
+
 # -- faults --------------------------------------------------------------------------------------
 def test_a_reset_breaks_both_ends_now() -> None:
     async def story(pair: Pair, nursery: trio.Nursery) -> None:
