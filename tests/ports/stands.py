@@ -278,15 +278,18 @@ def _join_users(listeners: Sequence[socket.socket], wake: int) -> None:
             readable, _, _ = select.select([wake, *listeners, *users.values()], [], [])
             if wake in readable:
                 return
-            for end, listener in enumerate(listeners):
-                if listener in readable:
-                    users[end] = stack.enter_context(listener.accept()[0])
-                elif users.get(end) in readable:
-                    data = users[end].recv(4096)
-                    if not data:
-                        users.pop(end).close()
-                    elif 1 - end in users:
-                        users[1 - end].sendall(data)
+            senders = [end for end, user in users.items() if user in readable]
+            # Asked anew: who had connected before those bytes were sent is to hear them.
+            for listener in select.select(listeners, [], [], 0)[0]:
+                end = listeners.index(listener)
+                users[end] = stack.enter_context(listener.accept()[0])
+                senders = [each for each in senders if each != end]
+            for end in senders:
+                data = users[end].recv(4096)
+                if not data:
+                    users.pop(end).close()
+                elif 1 - end in users:
+                    users[1 - end].sendall(data)
 
 
 @asynccontextmanager
