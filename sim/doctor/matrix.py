@@ -82,6 +82,7 @@ def pythons(extra: Sequence[str]) -> list[str]:
         if path is None and name in extra:
             raise NoSuchPython(name)
         if path is not None:
+            path = str(Path(path).absolute())  # cells have a folder of their own
             key = Path(path) if name in extra else Path(path).resolve()
             found.setdefault(key, path)
     return list(found.values())

@@ -15,7 +15,7 @@ from cli.commands.sim import Seeds
 from sim.app import doctor_command
 from sim.app.progress import ExploreProgress
 from sim.doctor import matrix
-from sim.doctor.matrix import Cell, Matrix, cell, complaint, why_not
+from sim.doctor.matrix import Cell, Matrix, cell, complaint, pythons, why_not
 from sim.explore.explore import Progress
 from sim.scenario.files import save
 from sim.scenario.model import Phases, Scenario
@@ -55,6 +55,14 @@ def test_a_python_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         done = vitte("sim", "doctor", "--python", name, "--seeds", "1", folder=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert f"error[VM709]: `--python {name}`: there is no program of this name" in done.stderr
+
+
+def test_a_python_may_be_named_from_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path / "mine") in pythons(["./mine"])
 
 
 def test_why_a_python_is_left_out_is_a_whole_sentence(tmp_path: Path) -> None:
