@@ -120,7 +120,7 @@ def is_same(one: Path, other: Path) -> bool:
     """Whether writing the one would write the other; devices take any number of writers."""
     if is_special(one):
         return False
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # one is not there yet: their names decide
         return one.samefile(other)
     return real(one) == real(other)
 

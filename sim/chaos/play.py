@@ -14,7 +14,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,12 +37,6 @@ from sim.faults import check_fault
 from sim.members import found
 from sim.net.link import Link
 from sim.oracles import ORACLES
-from sim.oracles.keeping import EpochKept, MembersKept
-from sim.oracles.links import Faithful, Linked, NothingPiled
-from sim.oracles.mail import MailRead, TimerSet
-from sim.oracles.membership import NoDeathInCalm
-from sim.oracles.model import Oracle
-from sim.oracles.sealed import OnlyWhatWasSent, Unreadable
 from sim.scenario.model import Fault, Scenario
 from sim.scenario.play import Director, Outcome, PlayConfig
 
@@ -55,26 +49,7 @@ START_TIMEOUT_S = 90.0
 MEET_TIMEOUT_S = 30.0
 """Then time begins all the same, and the oracle `joined` judges."""
 POLL_S = 0.1
-INSIDE: frozenset[type[Oracle]] = frozenset(
-    {
-        OnlyWhatWasSent,
-        Unreadable,
-        Linked,
-        NothingPiled,
-        Faithful,
-        EpochKept,
-        MembersKept,
-        MailRead,
-        TimerSet,
-    }
-)
-"""They look inside the nodes."""
-NERVOUS: frozenset[type[Oracle]] = frozenset({NoDeathInCalm})
-"""It takes every suspicion in a calm mesh for a bug: a busy machine makes real ones, and refuting
-them is the protocol at work."""
-LIVE_ORACLES: Sequence[type[Oracle]] = tuple(
-    each for each in ORACLES if each not in INSIDE | NERVOUS
-)
+LIVE_ORACLES = tuple(each for each in ORACLES if not each.simulated_only)
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from mesh.types import Address
 from mesh.wire.errors import WireError
 from mesh.wire.schema import decode_struct
 from sim.faults import KINDS
-from sim.oracles.model import Oracle, Report
+from sim.oracles.model import LOOKS_INSIDE, Oracle, Report
 from sim.scenario.model import Fault, Scenario
 from sim.stage.base import Stage
 
@@ -28,6 +28,7 @@ class Keeping(Oracle):
     """What these have in common: whose disk is honest."""
 
     name = "keeping"
+    simulated_only = LOOKS_INSIDE
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)

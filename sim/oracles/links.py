@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sim.net.roads import host_of
-from sim.oracles.model import Oracle, Report
+from sim.oracles.model import LOOKS_INSIDE, Oracle, Report
 from sim.scenario.model import Scenario
 from sim.stage.base import Stage
 
@@ -32,6 +32,7 @@ class Linked(Oracle):
     ends."""
 
     name = "unlinked"
+    simulated_only = LOOKS_INSIDE
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
@@ -79,6 +80,7 @@ class NothingPiled(Oracle):
     """Connections that neither end uses any more are closed."""
 
     name = "streams-piled"
+    simulated_only = LOOKS_INSIDE
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
@@ -126,6 +128,7 @@ class Faithful(Oracle):
     out; and no honest node is blamed for anything else."""
 
     name = "garbled"
+    simulated_only = LOOKS_INSIDE
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from mesh.ports import Arrived, Refused
-from sim.oracles.model import Oracle, Report
+from sim.oracles.model import LOOKS_INSIDE, Oracle, Report
 from sim.scenario.model import Scenario
 from sim.stage.base import Stage
 
@@ -24,6 +24,7 @@ class MailRead(Oracle):
     the time at which the machine took it off the network."""
 
     name = "mail-unread"
+    simulated_only = LOOKS_INSIDE
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
@@ -62,6 +63,7 @@ class TimerSet(Oracle):
     """The one timer of a node's membership is set no later than something is due."""
 
     name = "timer-late"
+    simulated_only = LOOKS_INSIDE
 
     def sampled(self) -> None:
         for node in range(self.stage.size):

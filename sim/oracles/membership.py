@@ -197,6 +197,7 @@ class NoDeathInCalm(Oracle):
     """In a run without any fault nobody dies (the canary excepted)."""
 
     name = "death-in-calm"
+    simulated_only = "a busy machine makes real suspicions; refuting them is the protocol at work"
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)

@@ -16,6 +16,7 @@ from sim.stage.base import Listener, Stage
 
 FINDINGS_MAX = 20
 """Kept of one run; the first is what matters."""
+LOOKS_INSIDE = "it looks inside the nodes"
 
 
 @attrs.frozen
@@ -37,6 +38,8 @@ class Oracle(Listener):
     """Override the moments that matter; call `fail` when something is wrong."""
 
     name = ""
+    simulated_only = ""
+    """Why it cannot judge real processes; empty when it can."""
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         assert self.name, "an oracle has a name"

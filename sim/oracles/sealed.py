@@ -13,7 +13,7 @@ from mesh.limits import DATAGRAM_BYTES_MAX
 from mesh.types import Address
 from mesh.wire.errors import WireError
 from mesh.wire.schema import decode_message
-from sim.oracles.model import Oracle, Report
+from sim.oracles.model import LOOKS_INSIDE, Oracle, Report
 from sim.scenario.model import Scenario
 from sim.stage.base import Stage
 
@@ -34,6 +34,7 @@ class OnlyWhatWasSent(Oracle):
     is of an earlier epoch of its sender than what was believed before."""
 
     name = "believed-forgery"
+    simulated_only = LOOKS_INSIDE
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
@@ -87,6 +88,7 @@ class Unreadable(Oracle):
     """No datagram is too large, and none can be read without a key."""
 
     name = "readable-datagram"
+    simulated_only = LOOKS_INSIDE
 
     def __init__(self, stage: Stage, scenario: Scenario, report: Report) -> None:
         super().__init__(stage, scenario, report)
