@@ -2,12 +2,13 @@
 
     out      it does not hear us: it is heard without being asked, but answers no ping of ours
     none     no datagram gets through: others, or its stream, say that it lives
-    mute     (ourselves) we hear others, and none of several answers our pings
-    deaf     (ourselves) several are pinged and nobody at all is heard
+    mute     (ourselves) we keep hearing others, and none of several answers our pings
+    deaf     (ourselves) several are pinged and nobody at all is heard any more
 
 Rules: judged by the time of arrival; an answer clears its path and our own trouble at once. A node
 that is mute accuses nobody: what it cannot hear back is its own fault. Who is deaf cannot know
-whether it is cut off altogether, and says what it sees. Bounded by the roster.
+whether it is cut off altogether, and says what it sees. Who is cut off hears what was under way
+just then, and is mute for `heard_for_s` after it at the most. Bounded by the roster.
 Deliberately not here: what is done about it; only a person can mend a firewall.
 """
 
@@ -45,7 +46,10 @@ class _Path:
 class Paths:
     """What we know of the ways between us and each member."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard_for_s: float) -> None:
+        """`heard_for_s`: how long one datagram shows that others are heard. Others who have given
+        us up try us again so often."""
+        self._heard_for_s = heard_for_s
         self._silent: dict[NodeId, _Path] = {}
         self._heard_s = float("-inf")
         """When anything was last heard of anybody."""
@@ -109,4 +113,5 @@ class Paths:
         first_s = min(path.first_s for path in silent)
         if now_s - first_s < OWN_TROUBLE_S:
             return NO_TROUBLE
-        return PathTrouble.MUTE if self._heard_s > first_s else PathTrouble.DEAF
+        heard = self._heard_s > max(first_s, now_s - self._heard_for_s)
+        return PathTrouble.MUTE if heard else PathTrouble.DEAF

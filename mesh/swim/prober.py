@@ -68,7 +68,7 @@ class Prober:
         self._next_s = NEVER_S
         self.timing = Timing(config)
         self.vigils = Vigils()
-        self.paths = Paths()
+        self.paths = Paths(config.reconnect_backoff_max_s)
         self.place = Place(rng)
         self.pings = Pings()
         self.beats = Beats(config, facts.table, rng)

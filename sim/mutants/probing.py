@@ -106,6 +106,21 @@ PROBING = (
         ("crash-unnoticed",),
     ),
     Mutant(
+        "mute-for-ever",
+        "what was under way when a node was cut off is taken for others' voices",
+        (
+            Edit(
+                "mesh.swim.paths",
+                "Paths._ours",
+                "max(first_s, now_s - self._heard_for_s)",
+                "first_s",
+            ),
+        ),
+        ("partitions",),
+        ("alone-unnoticed",),
+        nodes=3,
+    ),
+    Mutant(
         "impatient",
         "who misses one ping is accused at once",
         (

@@ -69,6 +69,12 @@ class End:
         return self._closed or bool(self._broken) or self.vanished
 
     @property
+    def forgotten(self) -> bool:
+        """Its kernel knows nothing of it any more, and answers with a reset: also when a goodbye
+        could not be delivered for so long that it was given up."""
+        return self.vanished or bool(self._broken) or (self._closed and self.outgoing.over)
+
+    @property
     def ended(self) -> bool:
         """The other side seems to say no more."""
         return self._ended is not None

@@ -5,9 +5,10 @@ Rules, after TCP on Linux
 - A connection whose other host does not answer (cut off, powered off) breaks after about 20 s of
   that, by keepalive or user timeout, as `mesh.ports.real.streams` sets them. A frozen process is
   not that: its kernel answers.
-- A host that is back after a power cut knows no connection: it answers the next packet, a keepalive
-  at the latest, with a reset. A process that ends has its connections ended without a TLS goodbye,
-  or reset when it had not read all.
+- A host that is back after a power cut knows no connection, and one that gave a connection up
+  during a cut not that one: it answers the next packet, a keepalive at the latest, with a reset. A
+  process that ends has its connections ended without a TLS goodbye, or reset when it had not read
+  all.
 - What arrives at a closed end is answered by a reset. What had arrived before a reset can be read.
 
 Deliberately not here: who the two are (`streams`).
@@ -83,7 +84,7 @@ class Connection:
         for end in self.ends:
             silent = bool(ways & STREAMS) or (end.other.vanished and not end.other.host.up)
             end.fear(SILENCE_MAX_S if silent and not end.over else None)
-            if end.other.vanished and not silent and not end.over:
+            if end.other.forgotten and not silent and not end.over:
                 delay_s = keepalive() * KEEPALIVE_EVERY_S
                 self._network.world.after(delay_s, end.other.send_reset)
 

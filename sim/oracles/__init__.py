@@ -5,14 +5,15 @@
     Finding     what one of them found
 
 `membership` and `sealed` are safety, `liveness` is what must have happened by the end of a phase,
-`traffic` bounds the cost, `builds` is about runs, `links` about streams,
-`keeping` about disks and `mail` about sockets. Deliberately not here: when they are asked
-(`sim.scenario.play`).
+`cuts` what one sees who is cut off, `traffic` bounds the cost, `builds` is about runs, `links`
+about streams, `keeping` about disks and `mail` about sockets. Deliberately not here: when they are
+asked (`sim.scenario.play`).
 """
 
 from __future__ import annotations
 
 from sim.oracles.builds import Leases, Runs
+from sim.oracles.cuts import AloneKnown
 from sim.oracles.keeping import EpochKept, MembersKept
 from sim.oracles.leftovers import NothingLeft
 from sim.oracles.links import Faithful, Linked, NothingPiled
@@ -45,6 +46,7 @@ ORACLES: tuple[type[Oracle], ...] = (
     Reunited,
     EqualTables,
     CanaryFound,
+    AloneKnown,
     NoStorm,
     QuietWhenCalm,
     Runs,

@@ -487,6 +487,27 @@ def test_a_host_that_was_replaced_behind_a_partition_resets_after_the_heal() -> 
     tell(story)
 
 
+def test_a_goodbye_that_was_given_up_during_short_cuts_shows_at_the_next_keepalive() -> None:
+    """Each cut is too short to be noticed, and each try to say goodbye falls into one."""
+
+    async def story(pair: Pair, nursery: trio.Nursery) -> None:
+        await pair.serve(nursery, deaf)
+        stream = await pair.dial()
+        await trio.sleep(1)
+        cut = pair.network.isolate(DOOR)
+        await pair.accepted[0].stream.aclose()
+        for cut_s in (14, 12, 12):
+            await trio.sleep(cut_s)
+            cut.undo()
+            await trio.sleep(1)
+            cut = pair.network.isolate(DOOR)
+        await trio.sleep(11)
+        cut.undo()
+        assert await broken_after_s(stream) < 5.1
+
+    tell(story)
+
+
 def test_closing_with_unread_bytes_is_a_reset_for_the_sender() -> None:
     async def story(pair: Pair, nursery: trio.Nursery) -> None:
         await pair.serve(nursery, deaf)

@@ -62,6 +62,22 @@ def test_a_node_that_cannot_hear_reports_deaf_within_five_seconds_and_kills_nobo
     assert killed(mesh) <= {deaf.index}
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_node_that_hears_others_just_after_they_stopped_hearing_it_sees_that_it_is_alone(
+    seed: int,
+) -> None:
+    """What was under way when it was cut off (or removed) is not taken for others' voices."""
+    mesh = a_mesh(seed, 4)
+    alone = mesh[3]
+    mesh.network.cut(alone.address[0], ANY)
+    assert mesh.run_until(lambda: own_trouble(alone) is PathTrouble.MUTE, within_s=5)
+    mesh.network.cut(ANY, alone.address[0])
+    others = [node for node in mesh.nodes if node is not alone]
+    gone = (State.SUSPECT, State.DEAD, State.UNREACHABLE)
+    assert mesh.run_until(lambda: all(alone.sees(o) in gone for o in others), within_s=15)
+    assert own_trouble(alone) is PathTrouble.DEAF
+
+
 def test_trouble_passes_with_the_first_answer() -> None:
     mesh = a_mesh(4, 6)
     mute = mesh[3]
@@ -95,7 +111,7 @@ def test_a_pair_that_cannot_talk_names_its_path_and_kills_nobody() -> None:
 
 
 def test_a_direction_that_carries_nothing_is_named_by_who_hears_the_other() -> None:
-    paths = Paths()
+    paths = Paths(LAN.reconnect_backoff_max_s)
     for at_s in (1.0, 2.0, 3.0):
         paths.pinged(IDS[1], at_s)
     assert paths.trouble(IDS[1], 3.1) is PathTrouble.NONE, "silence alone names nothing"
