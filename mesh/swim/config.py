@@ -87,7 +87,8 @@ class SwimConfig:
     flap_damping: bool = True
     """Members that come and go are not reported back before they have been stable for a while."""
     one_way: bool = True
-    """Directions that carry nothing are named, and a node that is mute or deaf accuses nobody."""
+    """Directions that carry nothing are named, so are nodes that are mute or deaf, and a mute one
+    accuses nobody."""
     coordinates: bool = True
     """Acks carry network coordinates, so that round trips to members never pinged are known."""
 

@@ -107,7 +107,7 @@ LINKS: tuple[Mutant, ...] = (
     _mutant(
         "stream-left-open",
         "a link that has ended leaves its stream open",
-        ("partitions", "streams"),
+        ("builds", "streams"),
         "streams-piled",
         Edit(LINK, "Link.discard", "await self._parts.stream.aclose()", "pass"),
     ),
