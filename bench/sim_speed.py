@@ -86,8 +86,8 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, rivals: Path | None) -> dict[str, float]:
-    """Name -> node-seconds per CPU-second. One joined mesh after the other: each run of the
-    simulator begins with a look through all that there is in memory."""
+    """Name -> node-seconds per CPU-second. One joined mesh after the other: a run of the
+    simulator may begin with a look through all that there is in memory."""
     speeds = in_rounds(dict(all_subjects(options, rivals)), options.rounds)
     for nodes in options.sizes:
         speeds |= in_rounds(dict(memberships(options, nodes)), options.rounds)
